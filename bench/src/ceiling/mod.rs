@@ -1,0 +1,7 @@
+//! What this machine could do at most, measured in the same run: the same work without Posthorn.
+
+mod commits;
+mod posts;
+
+pub(crate) use commits::commits;
+pub(crate) use posts::{Posts, posts};

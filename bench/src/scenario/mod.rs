@@ -1,0 +1,25 @@
+//! What can be measured, one file each.
+
+mod backlog;
+mod ceiling;
+mod emit;
+mod isolation;
+mod latency;
+mod throughput;
+
+use crate::{
+    report::Measure,
+    settings::{Scenario, Settings},
+};
+
+/// Makes one run of the scenario that the settings name.
+pub(crate) async fn run(settings: &Settings) -> Vec<Measure> {
+    match settings.scenario {
+        Scenario::Throughput => throughput::run(settings).await,
+        Scenario::Emit => emit::run(settings).await,
+        Scenario::Latency => latency::run(settings).await,
+        Scenario::Isolation => isolation::run(settings).await,
+        Scenario::Backlog => backlog::run(settings).await,
+        Scenario::Ceiling => ceiling::run(settings).await,
+    }
+}

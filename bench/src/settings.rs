@@ -1,0 +1,93 @@
+//! The command line.
+
+use std::fmt;
+
+use clap::{Parser, ValueEnum};
+use serde::Serialize;
+
+/// Measures Posthorn on this machine. The last line of the output is the report as JSON.
+#[derive(Clone, Debug, Parser, Serialize)]
+#[command(version)]
+pub(crate) struct Settings {
+    /// What to measure.
+    pub(crate) scenario: Scenario,
+    /// The database. `PostgreSQL` is started for the benchmark, with its default durable settings.
+    #[arg(long, default_value = "sqlite")]
+    pub(crate) store: Store,
+    /// How many events a run emits [throughput and emit: 200,000; backlog: 1,000,000].
+    #[arg(long)]
+    pub(crate) events: Option<u64>,
+    /// How many endpoints there are [16; latency: 10; isolation: 100].
+    #[arg(long)]
+    pub(crate) endpoints: Option<u32>,
+    /// To how many endpoints each event goes (throughput).
+    #[arg(long, default_value_t = 1)]
+    pub(crate) fan_out: u32,
+    /// The size of an event's payload in bytes.
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(64..=262_144))]
+    pub(crate) payload: u32,
+    /// How often everything is measured; the figures are medians.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
+    /// How many events each request of the emit stream carries.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) batch: u32,
+    /// How many deliveries may be emitted and not yet arrived [throughput: 4,000], or events not yet acknowledged
+    /// [emit and backlog: 10,000].
+    #[arg(long)]
+    pub(crate) window: Option<u32>,
+    /// How many unary calls are under way at one time (emit).
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) calls: u32,
+    /// How long each open-loop load and the drain of a backlog take, in seconds.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) seconds: u32,
+    /// Events per second of the open loop (isolation).
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rate: u32,
+}
+
+/// What to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Scenario {
+    /// Deliveries per second from the emit to the durable outcome, and what each costs.
+    Throughput,
+    /// Acknowledged durable emits per second, one by one and as a stream.
+    Emit,
+    /// The time from the emit to the arrival at moderate rates.
+    Latency,
+    /// What one dead and one slow endpoint do to the others.
+    Isolation,
+    /// Memory with many open deliveries, the rate of draining them, and memory of an idle standalone process.
+    Backlog,
+    /// What this machine does without Posthorn: the bare POST loop and bare commits.
+    Ceiling,
+}
+
+/// The database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Store {
+    /// Embedded in the control plane.
+    Sqlite,
+    /// A server of its own.
+    Postgres,
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        value_name(self, f)
+    }
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        value_name(self, f)
+    }
+}
+
+fn value_name(value: &impl ValueEnum, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let name = value.to_possible_value().expect("no value is hidden");
+    f.write_str(name.get_name())
+}

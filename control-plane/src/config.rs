@@ -1,0 +1,352 @@
+//! The control plane's settings. The comments are the texts of `--help`.
+//!
+//! Values that can be wrong by themselves are refused while they are read. Whether they fit together is said by
+//! [`Config::transport`] and by the start itself.
+
+mod value;
+
+use std::{
+    fs::{self, DirBuilder},
+    io,
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt as _,
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::{Args, ValueEnum};
+use posthorn_guard::{AllowList, Policy};
+use secrecy::SecretString;
+use tonic::transport::Identity;
+use zeroize::Zeroizing;
+
+use crate::{
+    clock,
+    retry::RetryPolicy,
+    tasks::Retention,
+    vault::{KeySource, KeySourceError, Keyring},
+};
+pub use value::DatabaseUrl;
+use value::{parse_days, parse_payload_bytes, parse_seconds};
+
+/// The variable that can hold the master keys.
+pub const MASTER_KEY_VARIABLE: &str = "POSTHORN_MASTER_KEY";
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// How a control plane runs.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// The database: sqlite:PATH or postgres://USER@HOST/NAME; a file in the data directory if not given
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "POSTHORN_DATABASE",
+        hide_env_values = true
+    )]
+    pub database: Option<DatabaseUrl>,
+
+    /// Where the embedded database and its master key are kept
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "POSTHORN_DATA_DIR",
+        default_value = "./posthorn-data"
+    )]
+    pub data_dir: PathBuf,
+
+    /// Where gRPC is served
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "POSTHORN_GRPC_LISTEN",
+        default_value = "127.0.0.1:50051"
+    )]
+    pub grpc_listen: SocketAddr,
+
+    /// Where metrics and health are served
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "POSTHORN_METRICS_LISTEN",
+        default_value = "127.0.0.1:9464"
+    )]
+    pub metrics_listen: SocketAddr,
+
+    /// The file with the keys that secrets are encrypted under: base64 of 32 bytes each, one a line, the current one
+    /// first. It is read again every 30 s. Instead of it, the keys can be in the variable `POSTHORN_MASTER_KEY`
+    #[arg(long, value_name = "FILE", env = "POSTHORN_MASTER_KEY_FILE")]
+    pub master_key_file: Option<PathBuf>,
+
+    /// The master keys themselves. Go before the file. Never a flag: process lists show those.
+    #[arg(skip)]
+    pub master_key: Option<SecretString>,
+
+    /// Make the tenant `default` and a key for it on the first start of a database: for a standalone installation.
+    #[arg(skip)]
+    pub default_tenant: bool,
+
+    /// PEM file with the certificate that gRPC is served with, and those that it was signed with
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "POSTHORN_TLS_CERT",
+        requires = "tls_key"
+    )]
+    pub tls_cert: Option<PathBuf>,
+
+    /// PEM file with the certificate's private key
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "POSTHORN_TLS_KEY",
+        requires = "tls_cert"
+    )]
+    pub tls_key: Option<PathBuf>,
+
+    /// Serve gRPC without TLS on an address that is not loopback: only behind something that adds TLS
+    #[arg(long, env = "POSTHORN_INSECURE_PLAINTEXT")]
+    pub insecure_plaintext: bool,
+
+    /// Addresses that endpoints may have although they are private, or over plain http: CIDR[:PORTS], such as
+    /// 10.1.0.0/16:443,8000-9000 or `[::1]/128:80`; can be given several times, or as a list with commas
+    #[arg(long, value_name = "CIDR[:PORTS]", env = "POSTHORN_ALLOW_TARGET")]
+    pub allow_target: Vec<AllowList>,
+
+    /// Start even though the database is set up to lose acknowledged events in a crash
+    #[arg(long, env = "POSTHORN_ALLOW_UNSAFE_DURABILITY")]
+    pub allow_unsafe_durability: bool,
+
+    /// When failed deliveries are tried again, unless the endpoint or its tenant says otherwise
+    #[arg(
+        long,
+        value_name = "POLICY",
+        env = "POSTHORN_RETRY_POLICY",
+        value_enum,
+        default_value_t
+    )]
+    pub retry_policy: RetryPreset,
+
+    /// How long an event's payload may be, in bytes: at most 1048576
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "POSTHORN_PAYLOAD_BYTES_MAX",
+        default_value = "262144",
+        value_parser = parse_payload_bytes
+    )]
+    pub payload_bytes_max: usize,
+
+    /// For how many days events and attempts are kept: 1 to 3650
+    #[arg(
+        long,
+        value_name = "DAYS",
+        env = "POSTHORN_EVENT_RETENTION_DAYS",
+        default_value = "30",
+        value_parser = parse_days
+    )]
+    pub event_retention_days: u16,
+
+    /// For how many days dead letters wait for a retry: 1 to 3650
+    #[arg(
+        long,
+        value_name = "DAYS",
+        env = "POSTHORN_DEAD_LETTER_RETENTION_DAYS",
+        default_value = "7",
+        value_parser = parse_days
+    )]
+    pub dead_letter_retention_days: u16,
+
+    /// How long a shutdown waits for calls and for outcomes to be committed, in seconds
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "POSTHORN_DRAIN_TIMEOUT",
+        default_value = "30",
+        value_parser = parse_seconds
+    )]
+    pub drain_timeout: Duration,
+}
+
+/// The retry policies that a deployment can have as its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum RetryPreset {
+    /// 5 attempts over 1 h 21 min
+    #[default]
+    Default,
+    /// 10 attempts over 3 days
+    Long,
+}
+
+/// How gRPC is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transport {
+    /// Over TLS.
+    Tls {
+        /// The certificate chain, PEM.
+        certificate: PathBuf,
+        /// Its private key, PEM.
+        key: PathBuf,
+    },
+    /// In plaintext on a loopback address.
+    Loopback,
+    /// In plaintext for everybody who can reach the address: worth a warning.
+    Insecure,
+}
+
+/// Settings that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Keys would travel in the clear.
+    #[error(
+        "gRPC on {0} needs --tls-cert and --tls-key, because API keys travel over it; \
+         behind a proxy that adds TLS, give --insecure-plaintext"
+    )]
+    Plaintext(SocketAddr),
+    /// Half of what TLS takes.
+    #[error("--tls-cert and --tls-key must be given together")]
+    HalfTls,
+    /// A file of the TLS settings cannot be read.
+    #[error("{} cannot be read", .0.display())]
+    TlsFile(PathBuf, #[source] io::Error),
+    /// The data directory cannot be made.
+    #[error("the data directory {} cannot be made", .0.display())]
+    DataDir(PathBuf, #[source] io::Error),
+    /// There are no master keys.
+    #[error(transparent)]
+    MasterKey(#[from] KeySourceError),
+}
+
+/// The defaults of the flags.
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            database: None,
+            data_dir: PathBuf::from("./posthorn-data"),
+            grpc_listen: SocketAddr::from(([127, 0, 0, 1], 50_051)),
+            metrics_listen: SocketAddr::from(([127, 0, 0, 1], 9_464)),
+            master_key_file: None,
+            master_key: None,
+            default_tenant: false,
+            tls_cert: None,
+            tls_key: None,
+            insecure_plaintext: false,
+            allow_target: Vec::new(),
+            allow_unsafe_durability: false,
+            retry_policy: RetryPreset::Default,
+            payload_bytes_max: value::PAYLOAD_BYTES_DEFAULT,
+            event_retention_days: 30,
+            dead_letter_retention_days: 7,
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Config {
+    /// The database to open: the one that was given, or a file in the data directory, which is made.
+    pub fn database_url(&self) -> Result<Zeroizing<String>, ConfigError> {
+        let url = self.database();
+        if url.is_sqlite() {
+            let mut builder = DirBuilder::new();
+            let made = builder.recursive(true).mode(0o700).create(&self.data_dir);
+            made.map_err(|error| ConfigError::DataDir(self.data_dir.clone(), error))?;
+        }
+        Ok(Zeroizing::new(url.expose().to_owned()))
+    }
+
+    /// The embedded database in the data directory.
+    pub fn default_database(&self) -> DatabaseUrl {
+        DatabaseUrl::sqlite(&self.data_dir.join("posthorn.db"))
+    }
+
+    /// How gRPC is to be served.
+    pub fn transport(&self) -> Result<Transport, ConfigError> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => Ok(Transport::Tls {
+                certificate: certificate.clone(),
+                key: key.clone(),
+            }),
+            (None, None) if self.grpc_listen.ip().is_loopback() => Ok(Transport::Loopback),
+            (None, None) if self.insecure_plaintext => Ok(Transport::Insecure),
+            (None, None) => Err(ConfigError::Plaintext(self.grpc_listen)),
+            _ => Err(ConfigError::HalfTls),
+        }
+    }
+
+    /// The certificate and key that gRPC is served with. None: plaintext, with a warning where others can listen.
+    pub fn tls(&self) -> Result<Option<Identity>, ConfigError> {
+        match self.transport()? {
+            Transport::Tls { certificate, key } => {
+                let read = |path: PathBuf| {
+                    let content = fs::read(&path);
+                    content.map(Zeroizing::new).map_err(|error| ConfigError::TlsFile(path, error))
+                };
+                Ok(Some(Identity::from_pem(read(certificate)?.as_slice(), read(key)?.as_slice())))
+            }
+            Transport::Loopback => Ok(None),
+            Transport::Insecure => {
+                tracing::warn!("gRPC on {} is in plaintext: API keys can be read on the way", self.grpc_listen);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Where the master keys come from: the variable, the file, or a file that is made for an embedded database.
+    pub(crate) fn key_source(&self) -> Result<KeySource, ConfigError> {
+        if let Some(text) = self.master_key.clone().or_else(master_key_of_environment) {
+            return Ok(KeySource::Text(text));
+        }
+        match &self.master_key_file {
+            Some(path) => Ok(KeySource::File(path.clone())),
+            None if self.database().is_sqlite() => {
+                let path = self.data_dir.join("master.key");
+                Ok(KeySource::create(&path, &mut clock::rng())?)
+            }
+            None => Err(KeySourceError::Missing.into()),
+        }
+    }
+
+    /// The master keys.
+    pub(crate) fn keyring(&self) -> Result<Keyring, ConfigError> {
+        Ok(self.key_source()?.read()?)
+    }
+
+    /// What may be delivered to: never the plane's own sockets, whatever the allow list says. `own` are those that are
+    /// bound already.
+    pub(crate) fn guard_policy(&self, own: impl IntoIterator<Item = SocketAddr>) -> Policy {
+        let database = self.database().socket_addr();
+        Policy::new(self.allow_list(), own.into_iter().chain(database))
+    }
+
+    /// What endpoints may reach besides the public internet.
+    pub fn allow_list(&self) -> AllowList {
+        self.allow_target.iter().cloned().collect()
+    }
+
+    /// For how long things are kept.
+    pub(crate) fn retention(&self) -> Retention {
+        Retention {
+            events_ms: i64::from(self.event_retention_days) * DAY_MS,
+            dead_letters_ms: i64::from(self.dead_letter_retention_days) * DAY_MS,
+        }
+    }
+
+    /// The policy of endpoints that have none, of tenants that have none.
+    pub(crate) fn retry_policy(&self) -> RetryPolicy {
+        match self.retry_policy {
+            RetryPreset::Default => RetryPolicy::Default,
+            RetryPreset::Long => RetryPolicy::Long,
+        }
+    }
+
+    fn database(&self) -> DatabaseUrl {
+        self.database.clone().unwrap_or_else(|| self.default_database())
+    }
+}
+
+fn master_key_of_environment() -> Option<SecretString> {
+    let text = std::env::var(MASTER_KEY_VARIABLE).ok();
+    text.filter(|text| !text.is_empty()).map(SecretString::from)
+}
+
+#[cfg(test)]
+mod tests;

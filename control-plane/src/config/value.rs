@@ -1,0 +1,123 @@
+//! Values of flags.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    num::ParseIntError,
+    path::Path,
+    str::FromStr,
+    time::Duration,
+};
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+/// How long a payload may be unless a deployment says otherwise, in bytes.
+pub(super) const PAYLOAD_BYTES_DEFAULT: usize = 256 * 1_024;
+const PAYLOAD_BYTES_MAX: usize = 1_024 * 1_024;
+const DAYS_MAX: u16 = 3_650;
+const POSTGRES_PORT: u16 = 5_432;
+
+/// The URL of a database. It may hold a password, so it is printed without what follows its scheme.
+#[derive(Clone)]
+pub struct DatabaseUrl {
+    kind: DatabaseKind,
+    text: SecretString,
+}
+
+/// Which database a URL names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DatabaseKind {
+    Postgres,
+    Sqlite,
+}
+
+/// Text that is no database's URL. It is not repeated: it may hold a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be sqlite:PATH or postgres://...")]
+pub struct DatabaseUrlError;
+
+impl DatabaseUrl {
+    /// The embedded database in a file.
+    pub fn sqlite(path: &Path) -> Self {
+        Self {
+            kind: DatabaseKind::Sqlite,
+            text: format!("sqlite:{}", path.display()).into(),
+        }
+    }
+
+    /// Whether it is the embedded database.
+    pub fn is_sqlite(&self) -> bool {
+        self.kind == DatabaseKind::Sqlite
+    }
+
+    /// The address of the database's server, if the URL says one that needs no lookup.
+    pub(super) fn socket_addr(&self) -> Option<SocketAddr> {
+        let uri = self.expose().parse::<http::Uri>().ok()?;
+        let host = uri.host()?.trim_matches(['[', ']']);
+        let ip = match host {
+            "localhost" => IpAddr::from([127, 0, 0, 1]),
+            _ => host.parse().ok()?,
+        };
+        Some(SocketAddr::new(ip, uri.port_u16().unwrap_or(POSTGRES_PORT)))
+    }
+
+    /// The URL with everything in it.
+    pub fn expose(&self) -> &str {
+        self.text.expose_secret()
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = DatabaseUrlError;
+
+    fn from_str(text: &str) -> Result<Self, DatabaseUrlError> {
+        let kind = match text.split_once(':') {
+            Some(("sqlite", path)) if !path.trim_start_matches('/').is_empty() => {
+                DatabaseKind::Sqlite
+            }
+            Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
+                DatabaseKind::Postgres
+            }
+            _ => return Err(DatabaseUrlError),
+        };
+        Ok(Self {
+            kind,
+            text: text.into(),
+        })
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            DatabaseKind::Postgres => f.write_str("postgres:.."),
+            DatabaseKind::Sqlite => f.write_str(self.expose()),
+        }
+    }
+}
+
+pub(super) fn parse_payload_bytes(text: &str) -> Result<usize, String> {
+    let bytes = text
+        .parse()
+        .map_err(|error: ParseIntError| error.to_string())?;
+    if (1..=PAYLOAD_BYTES_MAX).contains(&bytes) {
+        Ok(bytes)
+    } else {
+        Err(format!("must be from 1 to {PAYLOAD_BYTES_MAX}"))
+    }
+}
+
+pub(super) fn parse_days(text: &str) -> Result<u16, String> {
+    let days = text
+        .parse()
+        .map_err(|error: ParseIntError| error.to_string())?;
+    if (1..=DAYS_MAX).contains(&days) {
+        Ok(days)
+    } else {
+        Err(format!("must be from 1 to {DAYS_MAX}"))
+    }
+}
+
+pub(super) fn parse_seconds(text: &str) -> Result<Duration, ParseIntError> {
+    text.parse().map(Duration::from_secs)
+}

@@ -1,0 +1,84 @@
+//! A lease as a node gets it: the whole HTTP request, signed now.
+
+use std::{sync::Arc, time::Duration};
+
+use posthorn::v1;
+use secrecy::ExposeSecret as _;
+
+use super::scheduler::Grant;
+use crate::{
+    model::{endpoint::LiveEndpoint, event::Event},
+    sign,
+};
+
+/// How long connecting may take, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a lease may wait at its node before the attempt begins, beyond what the attempt may take.
+const HOLD_SLACK: Duration = Duration::from_secs(10);
+/// What receivers see as the sender.
+const USER_AGENT: &str = concat!("Posthorn/", env!("CARGO_PKG_VERSION"));
+
+/// The longest time that any lease can be held, with room for its report to arrive.
+pub const HOLD_MAX: Duration = Duration::from_secs(60 + 10 + 20);
+
+/// Writes the request of a lease.
+pub fn lease(endpoint: &LiveEndpoint, event: &Arc<Event>, grant: &Grant, now_ms: i64) -> v1::Lease {
+    let settings = &endpoint.endpoint.settings;
+    let timeout_ms = settings.timeout_ms;
+    v1::Lease {
+        lease_id: grant.lease_id,
+        delivery_id: grant.delivery_id.to_string(),
+        endpoint_id: grant.endpoint_id.to_string(),
+        endpoint_version: u64::try_from(endpoint.endpoint.version).unwrap_or(0),
+        attempt: grant.attempt_count + 1,
+        url: settings.url.clone(),
+        headers: headers(endpoint, event, grant.attempt_count + 1, now_ms),
+        body: event.payload.clone(),
+        connect_timeout_ms: timeout_ms.min(millis(CONNECT_TIMEOUT)),
+        timeout_ms,
+        hold_ms: timeout_ms + millis(HOLD_SLACK),
+    }
+}
+
+fn headers(endpoint: &LiveEndpoint, event: &Event, attempt: u32, now_ms: i64) -> Vec<v1::Header> {
+    let settings = &endpoint.endpoint.settings;
+    let id = event.id.to_string();
+    // The time of the attempt, not of the event: receivers refuse what is older than some minutes.
+    let timestamp_s = now_ms.div_euclid(1_000);
+    let keys = endpoint.signing_keys(now_ms);
+    let signature = sign::webhook_signature(keys, &id, timestamp_s, &event.payload);
+    let mut headers = Vec::with_capacity(10 + settings.headers.len());
+    headers.push(header("content-type", event.content_type.clone()));
+    headers.push(header("user-agent", USER_AGENT.to_owned()));
+    headers.push(header("webhook-id", id));
+    headers.push(header("webhook-timestamp", timestamp_s.to_string()));
+    headers.push(header("webhook-signature", signature));
+    headers.push(header("webhook-attempt", attempt.to_string()));
+    headers.push(header("webhook-event-type", event.event_type.to_string()));
+    if let Some(traceparent) = &event.traceparent {
+        headers.push(header("traceparent", traceparent.clone()));
+    }
+    if let Some(name) = &settings.body_signature_header {
+        headers.push(header(name, sign::body_signature(&endpoint.signing_key, &event.payload)));
+    }
+    for custom in &settings.headers {
+        if let Some(value) = &custom.value {
+            headers.push(header(&custom.name, value.clone()));
+        }
+    }
+    for (name, value) in &endpoint.secret_headers {
+        headers.push(header(name, value.expose_secret().to_owned()));
+    }
+    headers
+}
+
+fn header(name: &str, value: String) -> v1::Header {
+    v1::Header {
+        name: name.to_owned(),
+        value,
+    }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}

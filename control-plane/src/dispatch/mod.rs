@@ -1,0 +1,204 @@
+//! From an emitted event to a durable outcome: match, commit, schedule, lease, settle.
+//!
+//! [`Dispatch`] is what the rest of the plane calls. Its parts: `emit` and `outcome` are the two group commits,
+//! `scheduler` (with `lane`) decides what goes out next, `grant` turns a lease into a signed request, `session` speaks
+//! with one node, `report` takes what nodes report, `pager` reads backlogs from the table, `operate` does what operators
+//! ask for. All waiting happens here; the decisions are in pure modules.
+
+mod emit;
+mod grant;
+mod lane;
+mod operate;
+mod outcome;
+mod pager;
+mod payload;
+mod report;
+mod scheduler;
+mod session;
+mod sessions;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{
+    sync::{Notify, Semaphore, mpsc},
+    time::Instant,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use self::{
+    emit::{Accepted, Emitting},
+    scheduler::Loaded,
+    session::{SessionParts, converse},
+};
+use self::{
+    emit::PendingEmit, lane::Entry, outcome::PendingOutcome, payload::PayloadBudget, scheduler::Scheduler,
+    sessions::Sessions,
+};
+use crate::{
+    clock,
+    error::Error,
+    metrics::Metrics,
+    model::{
+        endpoint::{Endpoint, LiveEndpoint},
+        id::{EndpointId, TenantId},
+    },
+    registry::SharedRegistry,
+    store::{DueDelivery, Store},
+};
+
+/// How many emits, and how many outcomes, may wait for their group commit.
+const QUEUE_MAX: usize = 16_384;
+
+/// The engine. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Dispatch(Arc<Engine>);
+
+#[derive(Debug)]
+struct Engine {
+    store: Store,
+    registry: SharedRegistry,
+    metrics: Metrics,
+    scheduler: Mutex<Scheduler>,
+    budget: PayloadBudget,
+    sessions: Sessions,
+    emits: mpsc::Sender<PendingEmit>,
+    outcomes: mpsc::Sender<PendingOutcome>,
+    /// The emits of each tenant that wait.
+    queued: Mutex<HashMap<TenantId, Arc<Semaphore>>>,
+    /// Something became ready to be leased.
+    ready: Notify,
+    /// A timer may have to fire earlier, or a page is wanted.
+    changed: Notify,
+    started: Instant,
+    payload_bytes_max: usize,
+    tasks: TaskTracker,
+}
+
+/// The loops of the engine, to be run by whoever made it.
+#[derive(Debug)]
+pub struct Loops {
+    emits: mpsc::Receiver<PendingEmit>,
+    outcomes: mpsc::Receiver<PendingOutcome>,
+}
+
+impl Dispatch {
+    /// Makes the engine. `epoch` must differ from that of every earlier process.
+    pub fn new(
+        store: Store,
+        registry: SharedRegistry,
+        metrics: Metrics,
+        payload_bytes_max: usize,
+        epoch: u32,
+    ) -> (Self, Loops) {
+        let (emits, emit_queue) = mpsc::channel(QUEUE_MAX);
+        let (outcomes, outcome_queue) = mpsc::channel(QUEUE_MAX);
+        let engine = Engine {
+            store,
+            registry,
+            metrics,
+            scheduler: Mutex::new(Scheduler::new(epoch)),
+            budget: PayloadBudget::default(),
+            sessions: Sessions::default(),
+            emits,
+            outcomes,
+            queued: Mutex::default(),
+            ready: Notify::new(),
+            changed: Notify::new(),
+            started: clock::monotonic(),
+            payload_bytes_max,
+            tasks: TaskTracker::new(),
+        };
+        let loops = Loops {
+            emits: emit_queue,
+            outcomes: outcome_queue,
+        };
+        (Self(Arc::new(engine)), loops)
+    }
+
+    /// Learns what was open before this process, and runs until `shutdown`; then commits what is queued.
+    pub async fn run(self, loops: Loops, shutdown: CancellationToken) -> Result<(), Error> {
+        self.recover().await?;
+        let emits = tokio::spawn(emit::run(self.clone(), loops.emits, shutdown.clone()));
+        let outcomes = tokio::spawn(outcome::run(self.clone(), loops.outcomes, shutdown.clone()));
+        tokio::select! {
+            () = pager::run(self.clone()) => {}
+            () = pager::run_timers(self.clone()) => {}
+            () = session::run_sweeps(self.clone()) => {}
+            () = shutdown.cancelled() => {}
+        }
+        // The group commits end after they have written what is queued.
+        let _ = tokio::join!(emits, outcomes);
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+        Ok(())
+    }
+
+    /// Makes a lane for each endpoint and notes what the table holds.
+    async fn recover(&self) -> Result<(), Error> {
+        let now_ms = clock::now_ms();
+        let lanes = self.0.store.delivery_lanes().await?;
+        let registry = self.0.registry.snapshot();
+        for endpoint in registry.endpoints() {
+            self.configure(endpoint, now_ms);
+        }
+        let mut scheduler = self.scheduler();
+        for (shard, endpoint_id) in &lanes {
+            scheduler.suspect(*shard, *endpoint_id, now_ms);
+            if registry.endpoint(*endpoint_id).is_none() {
+                scheduler.close(*endpoint_id);
+            }
+        }
+        if lanes.is_empty() {
+            scheduler.recovered(now_ms);
+        }
+        tracing::info!(lanes = lanes.len(), "{} endpoints have deliveries from before", lanes.len());
+        Ok(())
+    }
+
+    /// An endpoint was created or changed.
+    pub fn endpoint_changed(&self, endpoint: &LiveEndpoint) {
+        self.configure(endpoint, clock::now_ms());
+        self.wake();
+    }
+
+    fn configure(&self, endpoint: &LiveEndpoint, now_ms: i64) {
+        let Endpoint { id, tenant_id, state, settings, .. } = &endpoint.endpoint;
+        self.scheduler().configure(tenant_id.shard(), *id, *state, settings.concurrency, now_ms);
+    }
+
+    /// An endpoint is gone.
+    pub fn endpoint_removed(&self, endpoint_id: EndpointId) {
+        self.scheduler().remove(endpoint_id);
+    }
+
+    /// What the scheduler holds, and how many bytes of payloads.
+    pub fn loaded(&self) -> (Loaded, usize) {
+        (self.scheduler().loaded(), self.0.budget.used())
+    }
+
+    fn scheduler(&self) -> MutexGuard<'_, Scheduler> {
+        self.0.scheduler.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets sessions and the pager look again.
+    fn wake(&self) {
+        self.0.ready.notify_waiters();
+        self.0.changed.notify_one();
+    }
+
+    /// Milliseconds since the engine was made, by the monotonic clock.
+    fn uptime_ms(&self) -> u64 {
+        let elapsed = clock::monotonic().duration_since(self.0.started);
+        u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Puts back a delivery that an operator moved.
+    fn reschedule(&self, endpoint_id: EndpointId, due: &DueDelivery) {
+        let key = (due.due_at, due.id);
+        self.scheduler().admit(endpoint_id, key, Entry::paged(due), clock::now_ms());
+        self.wake();
+    }
+}

@@ -1,0 +1,187 @@
+//! What operators do to deliveries: retry, cancel, redrive, discard.
+//!
+//! Each change runs in the caller's transaction. A delivery is taken out of the scheduler before the change and goes back,
+//! moved, after the commit; when the commit does not happen, its lane reads the table again.
+
+use std::collections::HashSet;
+
+use super::Dispatch;
+use crate::{
+    clock,
+    error::Error,
+    model::{
+        delivery::{Action, DeliveryView, OpenDelivery, OpenState, ViewState},
+        endpoint::EndpointState,
+        id::{DeliveryId, EndpointId, NodeId, TenantId},
+    },
+    store::{DueDelivery, OpenFilter, Tx},
+};
+
+/// Deliveries that a transaction moved. The scheduler hears of them when this is dropped, after the commit or instead.
+#[derive(Debug)]
+pub struct Moved {
+    dispatch: Dispatch,
+    lanes: HashSet<EndpointId>,
+    tenant_id: TenantId,
+    revoked: Option<(NodeId, u64)>,
+    due: Option<(EndpointId, DueDelivery)>,
+}
+
+impl Moved {
+    fn new(dispatch: &Dispatch, tenant_id: TenantId) -> Self {
+        Self {
+            dispatch: dispatch.clone(),
+            lanes: HashSet::new(),
+            tenant_id,
+            revoked: None,
+            due: None,
+        }
+    }
+
+    /// The transaction is committed.
+    pub fn committed(mut self) {
+        if let Some((node_id, lease_id)) = self.revoked.take() {
+            self.dispatch.0.sessions.revoke(node_id, lease_id);
+        }
+        if let Some((endpoint_id, due)) = self.due.take() {
+            self.lanes.remove(&endpoint_id);
+            self.dispatch.reschedule(endpoint_id, &due);
+        }
+    }
+}
+
+impl Drop for Moved {
+    fn drop(&mut self) {
+        let now_ms = clock::now_ms();
+        for endpoint_id in self.lanes.drain() {
+            self.dispatch.scheduler().suspect(self.tenant_id.shard(), endpoint_id, now_ms);
+        }
+        self.dispatch.wake();
+    }
+}
+
+impl Dispatch {
+    /// Makes a delivery due at once.
+    pub async fn retry(
+        &self,
+        tx: &mut Tx,
+        tenant_id: TenantId,
+        id: DeliveryId,
+        action: &Action,
+    ) -> Result<(DeliveryView, Moved), Error> {
+        let Some(row) = tx.delivery_lock(tenant_id, id).await? else {
+            let ended = self.ended(tenant_id, id).await?;
+            return Err(refuse_ended(ended.state));
+        };
+        if row.retry_open {
+            return Err(precondition("an earlier retry has not had its attempt yet"));
+        }
+        self.check_enabled(row.endpoint_id)?;
+        let mut moved = Moved::new(self, tenant_id);
+        moved.lanes.insert(row.endpoint_id);
+        self.take_out(&row)?;
+        tx.delivery_retry(id, action.acted_at).await?;
+        tx.action_record(id, row.endpoint_id, tenant_id, row.attempt_count, action).await?;
+        let attempt_base = match row.state {
+            OpenState::Pending => row.attempt_base,
+            OpenState::Dead { .. } => row.attempt_count,
+        };
+        let due = DueDelivery {
+            id,
+            due_at: action.acted_at,
+            attempt_count: row.attempt_count,
+            attempt_base,
+        };
+        moved.due = Some((row.endpoint_id, due));
+        Ok((view(&row, ViewState::Pending(action.acted_at)), moved))
+    }
+
+    /// Ends an open delivery.
+    pub async fn cancel(
+        &self,
+        tx: &mut Tx,
+        tenant_id: TenantId,
+        id: DeliveryId,
+        action: &Action,
+    ) -> Result<(DeliveryView, Moved), Error> {
+        let mut moved = Moved::new(self, tenant_id);
+        let Some(row) = tx.delivery_lock(tenant_id, id).await? else {
+            let ended = self.ended(tenant_id, id).await?;
+            return match ended.state {
+                ViewState::Cancelled(_) => Ok((ended, moved)),
+                state => Err(refuse_ended(state)),
+            };
+        };
+        moved.lanes.insert(row.endpoint_id);
+        {
+            let mut scheduler = self.scheduler();
+            moved.revoked = scheduler.lease_of(id).map(|(lease_id, node_id)| (node_id, lease_id));
+            scheduler.forget(row.endpoint_id, id, action.acted_at);
+        }
+        tx.delivery_remove(id).await?;
+        tx.action_record(id, row.endpoint_id, tenant_id, row.attempt_count, action).await?;
+        Ok((view(&row, ViewState::Cancelled(action.acted_at)), moved))
+    }
+
+    /// Makes dead letters due at once. Returns how many.
+    pub async fn redrive(
+        &self,
+        tx: &mut Tx,
+        tenant_id: TenantId,
+        filter: &OpenFilter,
+        action: &Action,
+    ) -> Result<(usize, Moved), Error> {
+        if let Some(endpoint_id) = filter.endpoint_id {
+            self.check_enabled(endpoint_id)?;
+        }
+        let redriven = tx.dead_letter_redrive(filter, action).await?;
+        let mut moved = Moved::new(self, tenant_id);
+        moved.lanes.extend(redriven.iter().map(|(_, endpoint_id)| *endpoint_id));
+        Ok((redriven.len(), moved))
+    }
+
+    /// Takes a delivery out of the scheduler, unless an attempt of it is under way.
+    fn take_out(&self, row: &OpenDelivery) -> Result<(), Error> {
+        let mut scheduler = self.scheduler();
+        if scheduler.is_leased(row.id) {
+            return Err(precondition("an attempt is under way: wait for its outcome"));
+        }
+        scheduler.forget(row.endpoint_id, row.id, clock::now_ms());
+        Ok(())
+    }
+
+    fn check_enabled(&self, endpoint_id: EndpointId) -> Result<(), Error> {
+        let registry = self.0.registry.snapshot();
+        let state = registry.endpoint(endpoint_id).map(|endpoint| endpoint.endpoint.state);
+        if state == Some(EndpointState::Disabled) {
+            return Err(precondition("the endpoint is disabled: resume it first"));
+        }
+        Ok(())
+    }
+
+    async fn ended(&self, tenant_id: TenantId, id: DeliveryId) -> Result<DeliveryView, Error> {
+        let ended = self.0.store.delivery_get(tenant_id, id).await?;
+        ended.ok_or(Error::NotFound("delivery"))
+    }
+}
+
+fn refuse_ended(state: ViewState) -> Error {
+    precondition(match state {
+        ViewState::Delivered(_) => "the delivery is delivered",
+        ViewState::Cancelled(_) => "the delivery is cancelled",
+        ViewState::Pending(_) | ViewState::Dead(..) => "the delivery just changed: read it again",
+    })
+}
+
+fn precondition(message: &str) -> Error {
+    Error::FailedPrecondition(message.to_owned())
+}
+
+fn view(row: &OpenDelivery, state: ViewState) -> DeliveryView {
+    DeliveryView {
+        id: row.id,
+        endpoint_id: row.endpoint_id,
+        state,
+        attempt_count: row.attempt_count,
+    }
+}

@@ -1,0 +1,111 @@
+//! Reading the table: backlogs a page at a time, and timers.
+//!
+//! The table is the truth: besides the pages that lanes want, a slow sweep finds endpoints that have something due which
+//! memory does not know, whatever the reason.
+
+use std::time::Duration;
+
+use super::{Dispatch, scheduler::PageWanted};
+use crate::{clock, model::id::{EndpointId, Shard}};
+
+/// For how long after a start what was open before waits until nodes have said what they hold.
+const RECOVERY: Duration = Duration::from_secs(5);
+/// How often the table is searched for what memory does not know.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// How long reading waits after the database did not answer.
+const FAILED_PAUSE: Duration = Duration::from_millis(500);
+/// How long timers are left alone at the most.
+const TIMER_MAX: Duration = Duration::from_secs(60);
+
+/// Reads pages for ever.
+pub(super) async fn run(dispatch: Dispatch) {
+    if dispatch.scheduler().is_recovering() {
+        tokio::time::sleep(RECOVERY).await;
+        dispatch.scheduler().recovered(clock::now_ms());
+        dispatch.wake();
+    }
+    tokio::join!(read_pages(&dispatch), sweep(&dispatch));
+}
+
+async fn read_pages(dispatch: &Dispatch) {
+    loop {
+        let mut woken = std::pin::pin!(dispatch.0.ready.notified());
+        woken.as_mut().enable();
+        let page = dispatch.scheduler().next_page();
+        match page {
+            Some(page) => read(dispatch, page).await,
+            None => woken.await,
+        }
+    }
+}
+
+async fn read(dispatch: &Dispatch, page: PageWanted) {
+    let rows = dispatch.0.store.delivery_page(page.shard, page.endpoint_id, page.from, page.limit).await;
+    match rows {
+        Ok(rows) => dispatch.scheduler().page_read(&page, Some(&rows), clock::now_ms()),
+        Err(error) => {
+            let endpoint_id = page.endpoint_id;
+            tracing::warn!(%endpoint_id, error = ?error, "could not read what waits for {endpoint_id}");
+            dispatch.scheduler().page_read(&page, None, clock::now_ms());
+            tokio::time::sleep(FAILED_PAUSE).await;
+        }
+    }
+    dispatch.wake();
+}
+
+async fn sweep(dispatch: &Dispatch) {
+    loop {
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+        match dispatch.0.store.delivery_lanes().await {
+            Ok(lanes) => {
+                for (shard, endpoint_id) in lanes {
+                    look_again(dispatch, shard, endpoint_id).await;
+                }
+                dispatch.wake();
+            }
+            Err(error) => tracing::warn!(error = ?error, "could not search the table for what is open"),
+        }
+    }
+}
+
+async fn look_again(dispatch: &Dispatch, shard: Shard, endpoint_id: EndpointId) {
+    let now_ms = clock::now_ms();
+    let registry = dispatch.0.registry.snapshot();
+    if registry.endpoint(endpoint_id).is_some() || registry.is_sealed(endpoint_id) {
+        let mut scheduler = dispatch.scheduler();
+        if scheduler.is_idle(endpoint_id) {
+            scheduler.suspect(shard, endpoint_id, now_ms);
+        }
+        return;
+    }
+    // An event that was being emitted while its endpoint was deleted.
+    let cancelled = async {
+        let mut tx = dispatch.0.store.begin().await?;
+        let cancelled = tx.delivery_cancel_all(shard, endpoint_id, None, "the endpoint was deleted", now_ms).await?;
+        tx.commit().await?;
+        Ok::<_, crate::store::Error>(cancelled)
+    };
+    match cancelled.await {
+        Ok(cancelled) => tracing::info!(%endpoint_id, cancelled, "cancelled what was open for deleted {endpoint_id}"),
+        Err(error) => tracing::warn!(%endpoint_id, error = ?error, "could not cancel what is open for {endpoint_id}"),
+    }
+    dispatch.scheduler().remove(endpoint_id);
+}
+
+/// Lets lanes take their turn when their time comes, for ever.
+pub(super) async fn run_timers(dispatch: Dispatch) {
+    loop {
+        let now_ms = clock::now_ms();
+        let next = dispatch.scheduler().fire(now_ms);
+        if dispatch.scheduler().has_ready() {
+            dispatch.0.ready.notify_waiters();
+        }
+        let wait = next.map_or(TIMER_MAX, |at| {
+            Duration::from_millis(u64::try_from(at - now_ms).unwrap_or(0)).min(TIMER_MAX)
+        });
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = dispatch.0.changed.notified() => {}
+        }
+    }
+}

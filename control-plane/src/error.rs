@@ -1,0 +1,125 @@
+//! What can go wrong, and the gRPC status that each kind becomes: one enum, one table.
+//!
+//! A caller's fault carries a message that says which field or limit and what to do. A fault of ours carries a cause
+//! that is logged once, here, under an id that the caller gets too; the cause itself is never sent.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+
+use crate::store;
+
+/// How long a caller should wait before it repeats a call that was shed or met a database that was away.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The text of every INTERNAL status, followed by the id that the log has.
+pub const INTERNAL_MESSAGE: &str = "internal error; the log has the cause under id";
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Fields are malformed or out of range.
+    #[error("{}", .0.first().map_or("invalid argument", |violation| violation.description.as_str()))]
+    Invalid(Vec<Violation>),
+    /// No credential, or none that is valid now.
+    #[error("a valid API key is required: send `authorization: Bearer phk_...`")]
+    Unauthenticated,
+    /// The credential is valid but does not allow this.
+    #[error("{0}")]
+    PermissionDenied(String),
+    /// There is no such thing, or it is another tenant's.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// The name or the key is taken.
+    #[error("{0}")]
+    AlreadyExists(String),
+    /// The thing's state forbids it.
+    #[error("{0}")]
+    FailedPrecondition(String),
+    /// The thing was changed since the caller read it.
+    #[error("the etag is not the current one: read the object again and repeat the change")]
+    StaleEtag,
+    /// A limit is reached.
+    #[error("{0}")]
+    Exhausted(String),
+    /// The database does not answer, or the process shuts down.
+    #[error("temporarily unavailable: {0}")]
+    Unavailable(String),
+    /// A bug.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// One field at fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The path of the field in the request, such as `settings.url`.
+    pub field: String,
+    /// What is wrong and what to do.
+    pub description: String,
+}
+
+impl Error {
+    /// One field is malformed or out of range.
+    pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::Invalid(vec![Violation {
+            field: field.into(),
+            description: description.into(),
+        }])
+    }
+
+    /// The gRPC code of this kind of error.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Invalid(_) => Code::InvalidArgument,
+            Self::Unauthenticated => Code::Unauthenticated,
+            Self::PermissionDenied(_) => Code::PermissionDenied,
+            Self::NotFound(_) => Code::NotFound,
+            Self::AlreadyExists(_) => Code::AlreadyExists,
+            Self::FailedPrecondition(_) => Code::FailedPrecondition,
+            Self::StaleEtag => Code::Aborted,
+            Self::Exhausted(_) => Code::ResourceExhausted,
+            Self::Unavailable(_) => Code::Unavailable,
+            Self::Internal(_) => Code::Internal,
+        }
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Unavailable(cause) => {
+                tracing::warn!(error = %cause, "the database did not answer");
+                Self::Unavailable("the database did not answer".to_owned())
+            }
+            store::Error::Bug(cause) => Self::Internal(cause),
+        }
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let code = error.code();
+        let message = error.to_string();
+        match error {
+            Error::Invalid(violations) => {
+                let fields = violations
+                    .into_iter()
+                    .map(|violation| FieldViolation::new(violation.field, violation.description))
+                    .collect::<Vec<_>>();
+                Self::with_error_details(code, message, ErrorDetails::with_bad_request(fields))
+            }
+            Error::Exhausted(_) | Error::Unavailable(_) => {
+                let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));
+                Self::with_error_details(code, message, details)
+            }
+            Error::Internal(cause) => {
+                let id = format!("{:016x}", rand::random::<u64>());
+                tracing::error!(error_id = id, error = ?cause, "internal error {id}");
+                Self::new(code, format!("{INTERNAL_MESSAGE} {id}"))
+            }
+            _ => Self::new(code, message),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The control plane: registry, secrets, schedule, signatures, and every durable write.
+//!
+//! [`ControlPlane::bind`] opens the database, brings its schema up to date, takes ownership and binds the listeners, so
+//! that the caller knows the addresses; [`ControlPlane::serve`] runs until it is cancelled, then drains. The crate's
+//! layers are in ARCHITECTURE.md; the short of it: `rpc` is thin and knows no SQL, `store` knows nothing else, `dispatch`
+//! moves events to nodes, `model`, `retry`, `sign` and `vault` are pure.
+
+pub mod bootstrap;
+mod clock;
+pub mod config;
+mod dispatch;
+mod error;
+mod metrics;
+mod model;
+mod plane;
+mod registry;
+mod retry;
+mod rpc;
+mod server;
+mod sign;
+mod store;
+mod tasks;
+mod vault;
+
+pub use config::Config;
+pub use plane::{ControlPlane, StartError};

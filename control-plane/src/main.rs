@@ -1,0 +1,55 @@
+//! `posthorn-control-plane`: settings, logs, bind, serve.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use posthorn_control_plane::{Config, ControlPlane, bootstrap::Scope};
+use posthorn_telemetry::{LogArgs, init_logging, shutdown_on_signal};
+use secrecy::ExposeSecret as _;
+
+/// The plane of Posthorn that owns the registry, the schedule and the database.
+#[derive(Debug, Parser)]
+#[command(name = "posthorn-control-plane", version)]
+struct Args {
+    #[command(flatten)]
+    config: Config,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = error.as_ref(), "the control plane ended");
+            eprintln!("posthorn-control-plane: {}", chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
+    init_logging(&args.log)?;
+    let shutdown = shutdown_on_signal()?;
+    let config = args.config.with_environment();
+    let control = ControlPlane::bind(config, Scope::Installation, |keys| {
+        println!("bootstrap-admin-key {}", keys.admin.expose_secret());
+        Ok(())
+    })
+    .await?;
+    println!("listening grpc={} metrics={}", control.addr(), control.metrics_addr());
+    Ok(control.serve(shutdown).await?)
+}
+
+/// An error with everything that caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

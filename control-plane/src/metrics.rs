@@ -1,0 +1,130 @@
+//! The numbers that the control plane shows. Labels are bounded words, never ids, URLs or free text.
+
+use std::sync::atomic::AtomicU64;
+
+use posthorn_telemetry::{
+    Registry,
+    prometheus_client::{
+        encoding::EncodeLabelSet,
+        metrics::{
+            counter::Counter,
+            family::Family,
+            gauge::Gauge,
+            histogram::{Histogram, exponential_buckets},
+        },
+    },
+};
+
+/// A label of one word.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Word {
+    /// What happened.
+    pub result: &'static str,
+}
+
+/// Which of the two group commits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Commit {
+    /// `emit` or `outcome`.
+    pub kind: &'static str,
+}
+
+/// Where deliveries are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct State {
+    /// `pending`, `dead`, `waiting`, `leased`.
+    pub state: &'static str,
+}
+
+/// The control plane's metrics. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// Emits by what became of them.
+    pub emits: Family<Word, Counter>,
+    /// Deliveries that ended, by how.
+    pub deliveries: Family<Word, Counter>,
+    /// Attempts by what came of them.
+    pub attempts: Family<Word, Counter>,
+    /// How long attempts took.
+    pub attempt_seconds: Histogram,
+    /// From the emit to the report of the first attempt.
+    pub first_attempt_seconds: Histogram,
+    /// How long group commits took.
+    pub commit_seconds: Family<Commit, Histogram, fn() -> Histogram>,
+    /// How many rows group commits carried.
+    pub commit_rows: Family<Commit, Histogram, fn() -> Histogram>,
+    /// Open deliveries in the database.
+    pub open: Family<State, Gauge>,
+    /// Deliveries in the scheduler's memory.
+    pub scheduled: Family<State, Gauge>,
+    /// Bytes of payloads in memory.
+    pub payload_bytes: Gauge,
+    /// For how long the delivery that is due longest has been due.
+    pub oldest_due_seconds: Gauge<f64, AtomicU64>,
+    /// The age of the oldest dead letter.
+    pub oldest_dead_seconds: Gauge<f64, AtomicU64>,
+    /// Sessions of nodes.
+    pub sessions: Gauge,
+    /// Leases that were lost.
+    pub leases_lost: Counter,
+    /// Reports under a lease that is not the delivery's.
+    pub stale_reports: Counter,
+    /// Calls refused by the access layer or by a limit.
+    pub refusals: Family<Word, Counter>,
+}
+
+fn commit_seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_25, 2.0, 16))
+}
+
+fn commit_rows() -> Histogram {
+    Histogram::new(exponential_buckets(1.0, 2.0, 12))
+}
+
+impl Metrics {
+    /// Makes the metrics and registers them.
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            emits: Family::default(),
+            deliveries: Family::default(),
+            attempts: Family::default(),
+            attempt_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 17)),
+            first_attempt_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 20)),
+            commit_seconds: Family::new_with_constructor(commit_seconds),
+            commit_rows: Family::new_with_constructor(commit_rows),
+            open: Family::default(),
+            scheduled: Family::default(),
+            payload_bytes: Gauge::default(),
+            oldest_due_seconds: Gauge::default(),
+            oldest_dead_seconds: Gauge::default(),
+            sessions: Gauge::default(),
+            leases_lost: Counter::default(),
+            stale_reports: Counter::default(),
+            refusals: Family::default(),
+        };
+        metrics.register(registry.sub_registry_with_prefix("posthorn"));
+        metrics
+    }
+
+    fn register(&self, r: &mut Registry) {
+        r.register("emits", "Emits by what became of them", self.emits.clone());
+        r.register("deliveries", "Deliveries that ended, by how", self.deliveries.clone());
+        r.register("attempts", "Attempts by what came of them", self.attempts.clone());
+        r.register("attempt_seconds", "How long attempts took", self.attempt_seconds.clone());
+        let first = self.first_attempt_seconds.clone();
+        r.register("first_attempt_seconds", "From the emit to the report of the first attempt", first);
+        r.register("commit_seconds", "How long group commits took", self.commit_seconds.clone());
+        r.register("commit_rows", "How many rows group commits carried", self.commit_rows.clone());
+        r.register("open_deliveries", "Open deliveries in the database", self.open.clone());
+        r.register("scheduled_deliveries", "Deliveries in the scheduler's memory", self.scheduled.clone());
+        r.register("payload_bytes", "Bytes of payloads in memory", self.payload_bytes.clone());
+        let due = self.oldest_due_seconds.clone();
+        r.register("oldest_due_seconds", "For how long the oldest due delivery has been due", due);
+        let dead = self.oldest_dead_seconds.clone();
+        r.register("oldest_dead_seconds", "The age of the oldest dead letter", dead);
+        r.register("sessions", "Sessions of nodes", self.sessions.clone());
+        r.register("leases_lost", "Leases that were lost", self.leases_lost.clone());
+        r.register("stale_reports", "Reports under a lease that is not current", self.stale_reports.clone());
+        r.register("refusals", "Calls refused, by why", self.refusals.clone());
+    }
+}

@@ -1,0 +1,58 @@
+//! Secrets as they are kept: sealed. What opens them is the vault.
+
+use super::id::{EndpointId, SecretId, TenantId};
+
+/// What a secret is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// It signs what goes to an endpoint.
+    Signing,
+    /// It is the value of a header that goes to an endpoint.
+    Header,
+}
+
+impl Purpose {
+    /// The value of the column, and the byte that the record is bound to.
+    pub fn column(self) -> i16 {
+        match self {
+            Self::Signing => 1,
+            Self::Header => 2,
+        }
+    }
+
+    /// Reads the value of the column.
+    pub fn from_column(value: i16) -> Option<Self> {
+        match value {
+            1 => Some(Self::Signing),
+            2 => Some(Self::Header),
+            _ => None,
+        }
+    }
+}
+
+/// One version of a secret. It holds nothing that opens without a master key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedSecret {
+    /// Its id, the same for all its versions.
+    pub id: SecretId,
+    /// Its version, from 1.
+    pub version: i32,
+    /// The tenant that it belongs to.
+    pub tenant_id: TenantId,
+    /// The endpoint that it is for.
+    pub endpoint_id: EndpointId,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The name of the header; empty for a signing key.
+    pub name: String,
+    /// The master key that it is sealed under.
+    pub kek_id: String,
+    /// The sealed record.
+    pub sealed: Vec<u8>,
+    /// Tells two secrets apart without telling what they are.
+    pub fingerprint: String,
+    /// Until when a former signing key signs too. None: it is the current one.
+    pub retires_at: Option<i64>,
+    /// When it was made.
+    pub created_at: i64,
+}

@@ -1,0 +1,316 @@
+//! The plane as a whole: how it starts, runs and ends.
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use posthorn_guard::{Policy, Resolver, ResolverError};
+use posthorn_telemetry::{Operations, Readiness, Registry as MetricsRegistry};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Identity;
+
+use crate::{
+    bootstrap::{self, FirstKeys, Scope},
+    clock,
+    config::{Config, ConfigError, Transport},
+    dispatch::{Dispatch, Loops},
+    error::Error,
+    metrics::Metrics,
+    model::api_key::{Role, Roles},
+    registry::SharedRegistry,
+    rpc::{ApiKeys, Deliveries, Endpoints, EventTypes, Events, Nodes, Tenants},
+    server::{self, ServeError, Services},
+    store::{self, Ownership, Store},
+    tasks::{self, Retention, Rewrapping},
+    vault::{KeySource, KeySourceError, Vault},
+};
+
+/// How long a start waits for another control plane to let go of the database.
+const OWNER_WITHIN: Duration = Duration::from_secs(30);
+/// How long a start waits before it asks for ownership again.
+const OWNER_PAUSE: Duration = Duration::from_millis(200);
+/// The condition of readiness that a drain takes away.
+const SERVING: &str = "serving";
+
+/// Why the control plane could not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data directory could not be made.
+    #[error("the data directory cannot be made")]
+    DataDir(#[source] io::Error),
+    /// There are no master keys.
+    #[error(transparent)]
+    Keys(#[from] KeySourceError),
+    /// The first keys were not made.
+    #[error(transparent)]
+    Bootstrap(#[from] bootstrap::Error),
+    /// The certificate or its key cannot be read.
+    #[error("{} cannot be read", .0.display())]
+    Certificate(PathBuf, #[source] io::Error),
+    /// Names cannot be looked up.
+    #[error("the resolver cannot be set up")]
+    Resolver(#[from] ResolverError),
+    /// The database could not be opened.
+    #[error("the database cannot be used")]
+    Store(#[from] store::Error),
+    /// The database may lose what it has committed.
+    #[error(
+        "the database can lose what it has committed ({0}): change the settings, or accept that with \
+         --allow-unsafe-durability"
+    )]
+    Unsafe(String),
+    /// Another control plane uses the database.
+    #[error("another control plane owns this database")]
+    Owned,
+    /// The registry could not be read.
+    #[error("the registry cannot be read")]
+    Registry(#[source] Error),
+    /// A listener could not be bound.
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    /// The gRPC server failed.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The drain took too long.
+    #[error("the drain took longer than its limit; what was under way is in the database")]
+    Drain,
+}
+
+impl From<Error> for StartError {
+    fn from(error: Error) -> Self {
+        Self::Registry(error)
+    }
+}
+
+/// A control plane that is ready to serve.
+pub struct ControlPlane {
+    config: Config,
+    store: Store,
+    ownership: Ownership,
+    vault: Arc<Vault>,
+    keys: KeySource,
+    registry: SharedRegistry,
+    resolver: Resolver,
+    dispatch: Dispatch,
+    loops: Loops,
+    metrics: Metrics,
+    metrics_registry: MetricsRegistry,
+    tls: Option<Identity>,
+    listener: TcpListener,
+    addr: SocketAddr,
+    operations: Operations,
+}
+
+impl ControlPlane {
+    /// Opens the database and binds the listeners. On the first start of a database `hand_over` gets its first keys,
+    /// before they are committed: shown once, kept nowhere.
+    pub async fn bind(
+        config: Config,
+        scope: Scope,
+        hand_over: impl FnOnce(&FirstKeys) -> io::Result<()>,
+    ) -> Result<Self, StartError> {
+        let tls = identity(&config.transport()?, config.grpc_listen)?;
+        bootstrap::make_data_dir(&config).map_err(StartError::DataDir)?;
+        let keys = bootstrap::key_source(&config, &mut clock::rng())?;
+        let vault = Arc::new(Vault::new(keys.read()?));
+        let store = Store::open(config.database_url().expose()).await?;
+        check_durability(&store, config.allow_unsafe_durability).await?;
+        let ownership = own(&store).await?;
+        let now_ms = clock::now_ms();
+        store.partition_ensure(now_ms).await?;
+        let mut rng = start_rng();
+        bootstrap::first_start(&store, scope, now_ms, &mut rng, hand_over).await?;
+        let policy = config.default_policy();
+        let registry = SharedRegistry::load(store.clone(), Arc::clone(&vault), policy).await?;
+        let (listener, addr) = listen(config.grpc_listen).await?;
+        let operations = Operations::bind(config.metrics_listen).await;
+        let operations = operations.map_err(|error| StartError::Listen(config.metrics_listen, error))?;
+        let guard = Policy::new(config.allow_list(), [addr, operations.addr()]);
+        let resolver = Resolver::from_system(Arc::new(guard))?;
+        let mut metrics_registry = MetricsRegistry::default();
+        let metrics = Metrics::new(&mut metrics_registry);
+        let payload_bytes_max = config.payload_bytes_max;
+        let (dispatch, loops) =
+            Dispatch::new(store.clone(), registry.clone(), metrics.clone(), payload_bytes_max, rng.next_u32());
+        Ok(Self {
+            config,
+            store,
+            ownership,
+            vault,
+            keys,
+            registry,
+            resolver,
+            dispatch,
+            loops,
+            metrics,
+            metrics_registry,
+            tls,
+            listener,
+            addr,
+            operations,
+        })
+    }
+
+    /// Where gRPC is served.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where metrics and health are served.
+    pub fn metrics_addr(&self) -> SocketAddr {
+        self.operations.addr()
+    }
+
+    /// Makes a key for a node of this very process; it is in memory only and ends with the process.
+    pub async fn node_key(&self) -> SecretString {
+        self.registry
+            .add_ephemeral_key(Roles::of(&[Role::Node]), clock::now_ms(), &mut start_rng())
+            .await
+    }
+
+    /// Serves until `shutdown`, then finishes what is under way within the drain timeout.
+    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), StartError> {
+        let readiness = Readiness::new();
+        readiness.set(SERVING, true);
+        let services = self.services(&shutdown);
+        let background = self.background(&readiness);
+        let (engine_stops, operations_stop) = (CancellationToken::new(), CancellationToken::new());
+        let operations = tokio::spawn(self.operations.serve(
+            Arc::new(self.metrics_registry),
+            readiness.clone(),
+            operations_stop.clone(),
+        ));
+        let engine = tokio::spawn(self.dispatch.run(self.loops, engine_stops.clone()));
+        let server = server::serve(self.listener, self.tls, self.registry, services, shutdown.clone());
+        let ended = tokio::select! {
+            served = server => served.map_err(StartError::from),
+            () = self.store.owner_hold(self.ownership) => Err(StartError::Owned),
+            () = background => Ok(()),
+            () = drain(&shutdown, &readiness, self.config.drain_timeout) => Err(StartError::Drain),
+        };
+        engine_stops.cancel();
+        let engine = engine.await;
+        operations_stop.cancel();
+        let _ = operations.await;
+        self.store.close().await;
+        match engine {
+            Ok(result) => result?,
+            Err(panic) => tracing::error!(error = %panic, "the engine ended by a panic"),
+        }
+        ended?;
+        tracing::info!("drained");
+        Ok(())
+    }
+
+    fn services(&self, shutdown: &CancellationToken) -> Services {
+        let (store, registry, dispatch) = (&self.store, &self.registry, &self.dispatch);
+        let vault = Arc::clone(&self.vault);
+        Services {
+            events: Events::new(store.clone(), registry.clone(), dispatch.clone(), shutdown.clone()),
+            event_types: EventTypes::new(store.clone(), registry.clone()),
+            tenants: Tenants::new(store.clone(), registry.clone()),
+            api_keys: ApiKeys::new(store.clone(), registry.clone()),
+            endpoints: Endpoints::new(
+                store.clone(),
+                registry.clone(),
+                vault,
+                dispatch.clone(),
+                self.resolver.clone(),
+            ),
+            deliveries: Deliveries::new(store.clone(), registry.clone(), dispatch.clone()),
+            nodes: Nodes::new(dispatch.clone(), shutdown.clone()),
+        }
+    }
+
+    /// The background loops. They never end.
+    fn background(&self, readiness: &Readiness) -> impl Future<Output = ()> + use<> {
+        let (store, registry, dispatch) = (self.store.clone(), self.registry.clone(), self.dispatch.clone());
+        let gauges =
+            tasks::keep_gauges(store.clone(), dispatch.clone(), self.metrics.clone(), readiness.clone());
+        let retention = Retention {
+            events_ms: self.config.event_retention_ms(),
+            dead_letters_ms: self.config.dead_letter_retention_ms(),
+        };
+        let rewrapping = Rewrapping {
+            store: store.clone(),
+            vault: Arc::clone(&self.vault),
+            keys: self.keys.clone(),
+            registry: registry.clone(),
+            dispatch: dispatch.clone(),
+        };
+        async move {
+            tokio::join!(
+                gauges,
+                tasks::keep_retention(store, retention),
+                tasks::keep_rewrapped(rewrapping),
+                tasks::keep_mended(registry, dispatch),
+            );
+        }
+    }
+}
+
+/// A source of randomness that may be held across waits.
+fn start_rng() -> StdRng {
+    StdRng::from_rng(&mut clock::rng())
+}
+
+/// Waits for the shutdown, then for the time that a drain may take.
+async fn drain(shutdown: &CancellationToken, readiness: &Readiness, timeout: Duration) {
+    shutdown.cancelled().await;
+    readiness.set(SERVING, false);
+    tracing::info!("draining");
+    tokio::time::sleep(timeout).await;
+}
+
+/// Reads the certificate of the gRPC server, if it has one.
+fn identity(transport: &Transport, addr: SocketAddr) -> Result<Option<Identity>, StartError> {
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|error| StartError::Certificate(path.clone(), error))
+    };
+    match transport {
+        Transport::Tls { certificate, key } => Ok(Some(Identity::from_pem(read(certificate)?, read(key)?))),
+        Transport::Loopback => Ok(None),
+        Transport::Insecure => {
+            tracing::warn!(%addr, "gRPC on {addr} is in plaintext: API keys and payloads can be read on the way");
+            Ok(None)
+        }
+    }
+}
+
+async fn check_durability(store: &Store, is_allowed: bool) -> Result<(), StartError> {
+    let settings = store.unsafe_settings().await?.join(", ");
+    if settings.is_empty() {
+        return Ok(());
+    }
+    if !is_allowed {
+        return Err(StartError::Unsafe(settings));
+    }
+    tracing::warn!(settings, "the database can lose what it has committed: {settings}");
+    Ok(())
+}
+
+async fn own(store: &Store) -> Result<Ownership, StartError> {
+    let acquired = async {
+        loop {
+            if let Some(ownership) = store.owner_acquire().await? {
+                return Ok(ownership);
+            }
+            tracing::info!("another control plane owns this database; waiting for it to let go");
+            tokio::time::sleep(OWNER_PAUSE).await;
+        }
+    };
+    tokio::time::timeout(OWNER_WITHIN, acquired).await.unwrap_or(Err(StartError::Owned))
+}
+
+async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = async {
+        let listener = TcpListener::bind(addr).await?;
+        let addr = listener.local_addr()?;
+        Ok((listener, addr))
+    };
+    bound.await.map_err(|error| StartError::Listen(addr, error))
+}

@@ -1,0 +1,259 @@
+//! The registry in memory: what the hot path asks instead of the database.
+//!
+//! [`Registry`] is an immutable snapshot; [`SharedRegistry`] publishes a new one after every committed change. The
+//! database is the truth: a refresh reads the changed thing anew and never trusts what a caller has. Refreshes take
+//! turns, so a later one never publishes older data. Another process's changes show only after [`SharedRegistry::reload`].
+//!
+//! An endpoint whose secret does not open is not served: it is listed in [`Registry::sealed`], its deliveries wait, and
+//! nothing leaves unsigned.
+
+mod load;
+mod tenant_entry;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::{
+    clock,
+    model::{
+        api_key::{self, ApiKey, KeyHash, Roles},
+        endpoint::LiveEndpoint,
+        id::{EndpointId, KeyId, TenantId},
+    },
+    retry::RetryPolicy,
+    store::{Result, Store},
+    vault::Vault,
+};
+
+use load::Loader;
+pub use tenant_entry::TenantEntry;
+
+/// What a control plane knows about tenants, endpoints and keys at one moment. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    tenants: Arc<BTreeMap<TenantId, Arc<TenantEntry>>>,
+    endpoints: Arc<HashMap<EndpointId, Arc<LiveEndpoint>>>,
+    sealed: Arc<BTreeMap<EndpointId, TenantId>>,
+    keys: Arc<HashMap<KeyId, Arc<ApiKey>>>,
+}
+
+impl Registry {
+    /// One tenant.
+    pub fn tenant(&self, id: TenantId) -> Option<&Arc<TenantEntry>> {
+        self.tenants.get(&id)
+    }
+
+    /// Every tenant, by id.
+    pub fn tenants(&self) -> impl Iterator<Item = &Arc<TenantEntry>> {
+        self.tenants.values()
+    }
+
+    /// One endpoint, in whatever state. None: there is none, or it is sealed.
+    pub fn endpoint(&self, id: EndpointId) -> Option<&Arc<LiveEndpoint>> {
+        self.endpoints.get(&id)
+    }
+
+    /// Every endpoint that is not sealed, in no order.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Arc<LiveEndpoint>> {
+        self.endpoints.values()
+    }
+
+    /// The endpoints that exist but cannot be signed for.
+    pub fn sealed(&self) -> impl Iterator<Item = EndpointId> {
+        self.sealed.keys().copied()
+    }
+
+    /// Whether the endpoint exists but cannot be signed for.
+    pub fn is_sealed(&self, id: EndpointId) -> bool {
+        self.sealed.contains_key(&id)
+    }
+
+    /// One key, be it live or not.
+    pub fn key(&self, id: KeyId) -> Option<&Arc<ApiKey>> {
+        self.keys.get(&id)
+    }
+}
+
+/// The registry as everything in the process shares it.
+#[derive(Debug, Clone)]
+pub struct SharedRegistry {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    loader: Loader,
+    current: ArcSwap<Registry>,
+    /// Held from the read of a changed thing to its publication. Guards the keys that exist in memory only.
+    turn: Mutex<Vec<Arc<ApiKey>>>,
+    /// A refresh failed or was dropped: the database may hold a change that was not published.
+    is_stale: AtomicBool,
+}
+
+/// The right to publish. Dropped without publishing, it leaves word that the registry may be stale.
+struct Turn<'a> {
+    ephemeral: MutexGuard<'a, Vec<Arc<ApiKey>>>,
+    inner: &'a Inner,
+    is_published: bool,
+}
+
+impl SharedRegistry {
+    /// Reads the whole registry. `default_policy` is for endpoints whose tenant has none either.
+    pub async fn load(
+        store: Store,
+        vault: Arc<Vault>,
+        default_policy: RetryPolicy,
+    ) -> Result<Self> {
+        let loader = Loader::new(store, vault, default_policy);
+        let registry = loader.registry().await?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                loader,
+                current: ArcSwap::from_pointee(registry),
+                turn: Mutex::default(),
+                is_stale: AtomicBool::new(false),
+            }),
+        })
+    }
+
+    /// The registry of this moment.
+    pub fn snapshot(&self) -> Arc<Registry> {
+        self.inner.current.load_full()
+    }
+
+    /// Reads the whole registry anew.
+    pub async fn reload(&self) -> Result<()> {
+        let turn = self.turn().await;
+        let mut registry = self.inner.loader.registry().await?;
+        let keys = Arc::make_mut(&mut registry.keys);
+        keys.extend(turn.ephemeral.iter().map(|key| (key.id, Arc::clone(key))));
+        turn.publish(registry);
+        Ok(())
+    }
+
+    /// Reads everything anew if a refresh failed since the last time; whether it did. Called again and again by a
+    /// background task.
+    pub async fn mend(&self) -> Result<bool> {
+        let is_stale = self.inner.is_stale.swap(false, Ordering::AcqRel);
+        if is_stale {
+            self.reload().await?;
+        }
+        Ok(is_stale)
+    }
+
+    /// Reads a tenant anew, with its event types and endpoints.
+    pub async fn refresh_tenant(&self, id: TenantId) -> Result<()> {
+        let turn = self.turn().await;
+        let loaded = self.inner.loader.tenant(id).await?;
+        let mut registry = turn.editable();
+        registry.remove_tenant(id);
+        match loaded {
+            Some(loaded) => registry.add_tenant(loaded),
+            None => Arc::make_mut(&mut registry.keys).retain(|_, key| key.tenant_id != Some(id)),
+        }
+        turn.publish(registry);
+        Ok(())
+    }
+
+    /// Reads a tenant's event types anew.
+    pub async fn refresh_event_types(&self, tenant: TenantId) -> Result<()> {
+        let turn = self.turn().await;
+        let event_types = self.inner.loader.event_types(tenant).await?;
+        let mut registry = turn.editable();
+        registry.edit_tenant(tenant, |entry| entry.set_event_types(event_types));
+        turn.publish(registry);
+        Ok(())
+    }
+
+    /// Reads an endpoint anew, with its secrets.
+    pub async fn refresh_endpoint(&self, id: EndpointId) -> Result<()> {
+        let turn = self.turn().await;
+        let mut registry = turn.editable();
+        let loaded = self.inner.loader.endpoint(id, &registry).await?;
+        match loaded {
+            Some(loaded) => registry.put_endpoint(loaded),
+            None => registry.remove_endpoint(id),
+        }
+        turn.publish(registry);
+        Ok(())
+    }
+
+    /// Reads a key anew.
+    pub async fn refresh_key(&self, id: KeyId) -> Result<()> {
+        let turn = self.turn().await;
+        let loaded = self.inner.loader.key(id).await?;
+        let mut registry = turn.editable();
+        let keys = Arc::make_mut(&mut registry.keys);
+        match loaded {
+            Some(key) => keys.insert(id, Arc::new(key)),
+            None => keys.remove(&id),
+        };
+        turn.publish(registry);
+        Ok(())
+    }
+
+    /// Makes a key of the installation that exists in this process's memory only, for a node in the same process.
+    pub async fn add_ephemeral_key(&self, roles: Roles) -> SecretString {
+        let now = clock::now_ms();
+        let id = KeyId::new(now, &mut clock::rng());
+        let text = api_key::generate(id, &mut clock::rng());
+        let key = Arc::new(ApiKey {
+            id,
+            tenant_id: None,
+            name: "in memory".to_owned(),
+            roles,
+            created_at: now,
+            expires_at: None,
+            revoked_at: None,
+            hash: KeyHash::of(text.expose_secret()),
+        });
+        let mut turn = self.turn().await;
+        turn.ephemeral.push(Arc::clone(&key));
+        let mut registry = turn.editable();
+        Arc::make_mut(&mut registry.keys).insert(id, key);
+        turn.publish(registry);
+        text
+    }
+
+    async fn turn(&self) -> Turn<'_> {
+        Turn {
+            ephemeral: self.inner.turn.lock().await,
+            inner: &self.inner,
+            is_published: false,
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// A copy to change; its maps are copied when they are written to.
+    fn editable(&self) -> Registry {
+        Registry::clone(&self.inner.current.load())
+    }
+
+    fn publish(mut self, registry: Registry) {
+        self.inner.current.store(Arc::new(registry));
+        self.is_published = true;
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if !self.is_published {
+            self.inner.is_stale.store(true, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! Registry content for tests, and a database to keep it in.
+
+use std::sync::Arc;
+
+use rand::{SeedableRng as _, rngs::StdRng};
+use secrecy::ExposeSecret as _;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::{Registry, TenantEntry};
+use crate::{
+    model::{
+        api_key::ApiKey,
+        endpoint::{CONCURRENCY_DEFAULT, Endpoint, EndpointSettings, EndpointState},
+        id::{EndpointId, SecretId, TenantId},
+        secret::{Purpose, SealedSecret},
+        subscription::Subscription,
+        tenant::{Environment, Tenant, TenantSettings},
+    },
+    store::{Change, Store, Tx},
+    vault::{Binding, Keyring, Vault},
+};
+
+/// Tenant number `n`.
+pub(crate) fn tenant(n: u128) -> Tenant {
+    Tenant {
+        id: TenantId::from_uuid(Uuid::from_u128(n)),
+        settings: TenantSettings {
+            name: format!("tenant {n}"),
+            organization_id: String::new(),
+            environment: Environment::Development,
+            retry_policy: None,
+        },
+        version: 1,
+        created_at: 1,
+        updated_at: 1,
+    }
+}
+
+/// Endpoint number `n` of a tenant, with these subscriptions.
+pub(crate) fn endpoint(n: u128, tenant: &Tenant, subscriptions: &[&str]) -> Endpoint {
+    let subscriptions = subscriptions
+        .iter()
+        .map(|text| Subscription::parse(text).unwrap());
+    Endpoint {
+        id: EndpointId::from_uuid(Uuid::from_u128(n)),
+        tenant_id: tenant.id,
+        settings: EndpointSettings {
+            name: None,
+            url: "https://example.com/".to_owned(),
+            subscriptions: subscriptions.collect(),
+            headers: Vec::new(),
+            timeout_ms: 15_000,
+            retry_policy: None,
+            body_signature_header: None,
+            concurrency: CONCURRENCY_DEFAULT,
+        },
+        state: EndpointState::Enabled,
+        state_reason: String::new(),
+        version: 1,
+        created_at: 1,
+        updated_at: 1,
+    }
+}
+
+/// A registry that is in no database.
+pub(crate) fn registry(
+    tenants: impl IntoIterator<Item = Tenant>,
+    keys: impl IntoIterator<Item = ApiKey>,
+) -> Registry {
+    let tenants = tenants.into_iter().map(|tenant| {
+        let entry = TenantEntry::new(tenant, std::collections::HashSet::new(), []);
+        (entry.tenant.id, Arc::new(entry))
+    });
+    let keys = keys.into_iter().map(|key| (key.id, Arc::new(key)));
+    Registry {
+        tenants: Arc::new(tenants.collect()),
+        keys: Arc::new(keys.collect()),
+        ..Registry::default()
+    }
+}
+
+/// A vault with one master key, made from `seed`.
+pub(crate) fn vault(seed: u64) -> Vault {
+    vault_of(&[seed])
+}
+
+/// A vault with several master keys, the current one first.
+pub(crate) fn vault_of(seeds: &[u64]) -> Vault {
+    let keys = seeds
+        .iter()
+        .map(|seed| Keyring::generate(&mut StdRng::seed_from_u64(*seed)));
+    let texts = keys
+        .map(|key| key.expose_secret().to_owned())
+        .collect::<Vec<_>>();
+    Vault::new(Keyring::parse(&texts.join("\n").into()).unwrap())
+}
+
+/// An empty database. It lasts as long as the directory.
+pub(crate) async fn store() -> (Store, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("posthorn.db");
+    let store = Store::open(&format!("sqlite:{}", path.display()))
+        .await
+        .unwrap();
+    (store, directory)
+}
+
+/// Writes a tenant.
+pub(crate) async fn insert_tenant(store: &Store, tenant: &Tenant) {
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(tx.tenant_insert(tenant).await.unwrap(), Change::Done);
+    tx.commit().await.unwrap();
+}
+
+/// Writes an endpoint with a signing key of 32 times the byte 7.
+pub(crate) async fn insert_endpoint(store: &Store, vault: &Vault, endpoint: &Endpoint) {
+    let mut tx = store.begin().await.unwrap();
+    insert_endpoint_in(&mut tx, vault, endpoint).await;
+    tx.commit().await.unwrap();
+}
+
+/// The same, in a transaction.
+pub(crate) async fn insert_endpoint_in(tx: &mut Tx, vault: &Vault, endpoint: &Endpoint) {
+    let binding = Binding {
+        tenant_id: endpoint.tenant_id,
+        id: SecretId::from_uuid(endpoint.id.uuid()),
+        version: 1,
+        purpose: Purpose::Signing,
+    };
+    let (kek_id, sealed) = vault
+        .seal(&[7; 32], binding, &mut StdRng::seed_from_u64(1))
+        .unwrap();
+    let secret = SealedSecret {
+        id: binding.id,
+        version: binding.version,
+        tenant_id: endpoint.tenant_id,
+        endpoint_id: endpoint.id,
+        purpose: binding.purpose,
+        name: String::new(),
+        kek_id: kek_id.to_string(),
+        sealed,
+        fingerprint: vault.fingerprint(&[7; 32]),
+        retires_at: None,
+        created_at: 1,
+    };
+    assert_eq!(tx.endpoint_insert(endpoint).await.unwrap(), Change::Done);
+    tx.secret_insert(&secret).await.unwrap();
+}

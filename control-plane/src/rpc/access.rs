@@ -1,0 +1,173 @@
+//! Who may call what: one table, and the layer that asks it before anything else happens.
+//!
+//! A call is authenticated once; the services find the [`Caller`] in the request's extensions. The layer decides on
+//! roles only. Which tenant a caller may name is decided by [`Caller::tenant`], in the services.
+
+mod caller;
+mod table;
+
+use std::{
+    pin::Pin,
+    sync::LazyLock,
+    task::{Context, Poll},
+};
+
+use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
+use tonic::{Status, body::Body};
+use tower::{Layer, Service};
+
+pub use caller::Caller;
+pub use table::is_unary;
+
+use crate::{
+    clock,
+    error::Error,
+    model::api_key::{self, KeyHash, Role},
+    registry::{Registry, SharedRegistry},
+};
+
+/// The longest `authorization` header that is looked at, in bytes.
+const AUTHORIZATION_BYTES_MAX: usize = 512;
+/// What every caller may use, with no credential at all.
+const OPEN: &str = "/grpc.health.v1.Health/";
+/// What every credential but a node's may use.
+const REFLECTION: [&str; 2] = [
+    "/grpc.reflection.v1.ServerReflection/",
+    "/grpc.reflection.v1alpha.ServerReflection/",
+];
+const REFLECTION_ROLES: &[Role] = &[Role::Admin, Role::Operator, Role::Emitter, Role::Viewer];
+
+/// What is compared when there is no such key, so that this takes as long as a wrong secret.
+static NO_KEY: LazyLock<KeyHash> = LazyLock::new(|| KeyHash::of(""));
+
+/// Lets only those calls through that [`TABLE`] allows.
+#[derive(Debug, Clone)]
+pub struct AccessLayer {
+    registry: SharedRegistry,
+}
+
+/// The service that [`AccessLayer`] makes.
+#[derive(Debug, Clone)]
+pub struct Access<S> {
+    inner: S,
+    registry: SharedRegistry,
+}
+
+impl AccessLayer {
+    /// A layer that finds keys in `registry`.
+    pub fn new(registry: SharedRegistry) -> Self {
+        Self { registry }
+    }
+}
+
+impl<S> Layer<S> for AccessLayer {
+    type Service = Access<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Access {
+            inner,
+            registry: self.registry.clone(),
+        }
+    }
+}
+
+impl<S> Service<Request<Body>> for Access<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let (path, headers) = (request.uri().path(), request.headers());
+        match admit(path, headers, &self.registry.snapshot(), clock::now_ms()) {
+            Ok(Admission::Open) => Box::pin(self.inner.call(request)),
+            Ok(Admission::Caller(caller)) => {
+                request.extensions_mut().insert(caller);
+                Box::pin(self.inner.call(request))
+            }
+            Err(status) => Box::pin(std::future::ready(Ok(status.into_http()))),
+        }
+    }
+}
+
+/// How a call is let through.
+#[derive(Debug)]
+enum Admission {
+    /// Anybody may make it.
+    Open,
+    /// This caller may make it.
+    Caller(Caller),
+}
+
+/// Decides on one call.
+fn admit(
+    path: &str,
+    headers: &HeaderMap,
+    registry: &Registry,
+    now: i64,
+) -> Result<Admission, Status> {
+    if path.starts_with(OPEN) {
+        return Ok(Admission::Open);
+    }
+    let caller = authenticate(headers, registry, now)?;
+    let is_reflection = REFLECTION.iter().any(|service| path.starts_with(service));
+    let roles = if is_reflection {
+        Some(REFLECTION_ROLES)
+    } else {
+        table::roles(path)
+    };
+    let Some(roles) = roles else {
+        return Err(Status::unimplemented("there is no such call"));
+    };
+    if caller.roles().has_any(roles) {
+        Ok(Admission::Caller(caller))
+    } else {
+        Err(no_role(roles).into())
+    }
+}
+
+fn authenticate(headers: &HeaderMap, registry: &Registry, now: i64) -> Result<Caller, Error> {
+    let text = bearer(headers).ok_or(Error::Unauthenticated)?;
+    let key = api_key::parse(text).and_then(|id| registry.key(id));
+    let hash = key.map_or(&*NO_KEY, |key| &key.hash);
+    let is_right = hash.matches(text);
+    let key = key.filter(|key| is_right && key.is_live(now));
+    let caller = key
+        .map(|key| Caller::from(&**key))
+        .ok_or(Error::Unauthenticated)?;
+    if caller.has_tenant(registry) {
+        Ok(caller)
+    } else {
+        Err(Error::Unauthenticated)
+    }
+}
+
+/// The credential of the one `authorization: Bearer` header.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next()?;
+    if values.next().is_some() || value.len() > AUTHORIZATION_BYTES_MAX {
+        return None;
+    }
+    let (scheme, credential) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(credential)
+}
+
+fn no_role(roles: &[Role]) -> Error {
+    let names = roles.iter().map(|role| role.name()).collect::<Vec<_>>();
+    Error::PermissionDenied(format!(
+        "the API key has no role that may make this call; one of these may: {}",
+        names.join(", ")
+    ))
+}
+
+#[cfg(test)]
+mod tests;

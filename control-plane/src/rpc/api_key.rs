@@ -1,0 +1,321 @@
+//! `ApiKeyService`.
+
+use posthorn::v1::{self, api_key_service_server::ApiKeyService};
+use prost_types::Timestamp;
+use secrecy::ExposeSecret as _;
+use tonic::{Request, Response, Status};
+
+use super::{
+    Begun, Caller, Mutation, Page, QueryFingerprint,
+    convert::{Violations, id, instant_ms, timestamp, visible_name},
+};
+use crate::{
+    clock,
+    error::Error,
+    model::{
+        api_key::{self, ApiKey, KeyHash, Role, Roles},
+        id::{KeyId, TenantId},
+    },
+    registry::SharedRegistry,
+    store::{Change, KeyScope, Store},
+};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+/// How long a key works when the caller does not say.
+const LIFE_DEFAULT_MS: i64 = 90 * DAY_MS;
+/// How long a key can work.
+const LIFE_MAX_MS: i64 = 365 * DAY_MS;
+const NAME_CHARS_MAX: usize = 100;
+
+/// Serves `ApiKeyService`.
+#[derive(Debug, Clone)]
+pub struct ApiKeys {
+    store: Store,
+    registry: SharedRegistry,
+}
+
+/// What a new key shall be.
+#[derive(Debug)]
+struct NewKey {
+    name: String,
+    roles: Roles,
+    expires_at: i64,
+}
+
+impl ApiKeys {
+    /// A service over the store; the registry hears of every change.
+    pub fn new(store: Store, registry: SharedRegistry) -> Self {
+        Self { store, registry }
+    }
+
+    async fn create(
+        &self,
+        caller: Caller,
+        request: v1::CreateApiKeyRequest,
+    ) -> Result<v1::CreateApiKeyResponse, Error> {
+        let now = clock::now_ms();
+        let tenant_id = self.tenant(caller, &request.tenant_id)?;
+        let new = read(&request, tenant_id, now)?;
+        let begun = Mutation::begin(
+            &self.store,
+            &caller,
+            "CreateApiKey",
+            &request,
+            &request.request_id,
+            now,
+        )
+        .await?;
+        let mut mutation = match begun {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        let key_id = KeyId::new(now, &mut clock::rng());
+        let text = api_key::generate(key_id, &mut clock::rng());
+        let key = ApiKey {
+            id: key_id,
+            tenant_id,
+            name: new.name,
+            roles: new.roles,
+            created_at: now,
+            expires_at: Some(new.expires_at),
+            revoked_at: None,
+            hash: KeyHash::of(text.expose_secret()),
+        };
+        if mutation.tx().api_key_insert(&key).await? != Change::Done {
+            return Err(Error::NotFound("tenant"));
+        }
+        let mut response = v1::CreateApiKeyResponse {
+            key: Some(proto(&key)),
+            api_key: String::new(),
+        };
+        mutation.commit(&response).await?;
+        self.registry.refresh_key(key_id).await?;
+        text.expose_secret().clone_into(&mut response.api_key);
+        Ok(response)
+    }
+
+    async fn list(
+        &self,
+        caller: Caller,
+        request: v1::ListApiKeysRequest,
+    ) -> Result<v1::ListApiKeysResponse, Error> {
+        let tenant_id = self.tenant(caller, &request.tenant_id)?;
+        let scope = tenant_id.map_or([0; 16], |id| id.uuid().into_bytes());
+        let query = QueryFingerprint::new("ListApiKeys", &[&scope]);
+        let page = Page::parse(request.page_size, &request.page_token, query)?;
+        let after = page.after_uuid()?.map(KeyId::from_uuid);
+        let scope = tenant_id.map_or(KeyScope::All, KeyScope::Tenant);
+        let keys = self
+            .store
+            .api_key_list(scope, after, page.rows_to_read())
+            .await?;
+        let (keys, next_page_token) = page.cut(keys, |key| key.id.uuid().into_bytes());
+        Ok(v1::ListApiKeysResponse {
+            keys: keys.iter().map(proto).collect(),
+            next_page_token,
+        })
+    }
+
+    async fn revoke(
+        &self,
+        caller: Caller,
+        request: v1::RevokeApiKeyRequest,
+    ) -> Result<v1::RevokeApiKeyResponse, Error> {
+        let now = clock::now_ms();
+        let key_id = id("key_id", &request.key_id)?;
+        let begun = Mutation::begin(
+            &self.store,
+            &caller,
+            "RevokeApiKey",
+            &request,
+            &request.request_id,
+            now,
+        )
+        .await?;
+        let mut mutation = match begun {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        if mutation.tx().api_key_revoke(key_id, now).await? != Change::Done {
+            return Err(Error::NotFound("API key"));
+        }
+        let key = mutation.tx().api_key_get(key_id).await?;
+        let key = key.filter(|key| {
+            key.tenant_id
+                .map_or(caller.tenant_id().is_none(), |id| caller.can_see(id))
+        });
+        let key = key.ok_or(Error::NotFound("API key"))?;
+        let response = v1::RevokeApiKeyResponse {
+            key: Some(proto(&key)),
+        };
+        mutation.commit(&response).await?;
+        self.registry.refresh_key(key_id).await?;
+        Ok(response)
+    }
+
+    /// The tenant that a request is about. None: the installation.
+    fn tenant(&self, caller: Caller, text: &str) -> Result<Option<TenantId>, Error> {
+        if text.is_empty() && caller.tenant_id().is_none() {
+            return Ok(None);
+        }
+        Ok(Some(
+            caller.tenant(&self.registry.snapshot(), text)?.tenant.id,
+        ))
+    }
+}
+
+#[tonic::async_trait]
+impl ApiKeyService for ApiKeys {
+    async fn create_api_key(
+        &self,
+        request: Request<v1::CreateApiKeyRequest>,
+    ) -> Result<Response<v1::CreateApiKeyResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            self.create(caller, request.into_inner()).await?,
+        ))
+    }
+
+    async fn list_api_keys(
+        &self,
+        request: Request<v1::ListApiKeysRequest>,
+    ) -> Result<Response<v1::ListApiKeysResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            self.list(caller, request.into_inner()).await?,
+        ))
+    }
+
+    async fn revoke_api_key(
+        &self,
+        request: Request<v1::RevokeApiKeyRequest>,
+    ) -> Result<Response<v1::RevokeApiKeyResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            self.revoke(caller, request.into_inner()).await?,
+        ))
+    }
+}
+
+fn read(
+    request: &v1::CreateApiKeyRequest,
+    tenant: Option<TenantId>,
+    now: i64,
+) -> Result<NewKey, Error> {
+    let mut violations = Violations::default();
+    let name = violations.take(visible_name("name", &request.name, NAME_CHARS_MAX))?;
+    let roles = violations.take(read_roles(&request.roles, tenant))?;
+    let expires_at = violations.take(read_expiry(request.expires_at.as_ref(), now))?;
+    violations.finish()?;
+    Ok(NewKey {
+        name: name.unwrap_or_default(),
+        roles: roles.unwrap_or_default(),
+        expires_at: expires_at.unwrap_or(now),
+    })
+}
+
+fn read_roles(numbers: &[i32], tenant: Option<TenantId>) -> Result<Roles, Error> {
+    if numbers.is_empty() {
+        return Err(Error::invalid("roles", "must have at least one role"));
+    }
+    let mut roles = Vec::new();
+    for (index, number) in numbers.iter().enumerate() {
+        let field = format!("roles[{index}]");
+        let role = match v1::Role::try_from(*number) {
+            Ok(v1::Role::Admin) => Role::Admin,
+            Ok(v1::Role::Operator) => Role::Operator,
+            Ok(v1::Role::Emitter) => Role::Emitter,
+            Ok(v1::Role::Viewer) => Role::Viewer,
+            Ok(v1::Role::Node) if tenant.is_none() => Role::Node,
+            Ok(v1::Role::Node) => {
+                return Err(Error::invalid(
+                    field,
+                    "a tenant's key cannot have the role node",
+                ));
+            }
+            Ok(v1::Role::Unspecified) | Err(_) => {
+                return Err(Error::invalid(field, "must be a known role"));
+            }
+        };
+        roles.push(role);
+    }
+    Ok(Roles::of(&roles))
+}
+
+fn read_expiry(value: Option<&Timestamp>, now: i64) -> Result<i64, Error> {
+    let Some(value) = value else {
+        return Ok(now + LIFE_DEFAULT_MS);
+    };
+    let expires_at = instant_ms("expires_at", value)?;
+    if expires_at <= now || expires_at > now + LIFE_MAX_MS {
+        return Err(Error::invalid(
+            "expires_at",
+            "must be in the future, at most 365 days from now",
+        ));
+    }
+    Ok(expires_at)
+}
+
+fn proto(key: &ApiKey) -> v1::ApiKey {
+    v1::ApiKey {
+        key_id: key.id.to_string(),
+        tenant_id: key.tenant_id.map(|id| id.to_string()).unwrap_or_default(),
+        name: key.name.clone(),
+        roles: key
+            .roles
+            .iter()
+            .map(|role| role_proto(role).into())
+            .collect(),
+        created_at: Some(timestamp(key.created_at)),
+        expires_at: key.expires_at.map(timestamp),
+        revoked_at: key.revoked_at.map(timestamp),
+    }
+}
+
+fn role_proto(role: Role) -> v1::Role {
+    match role {
+        Role::Admin => v1::Role::Admin,
+        Role::Operator => v1::Role::Operator,
+        Role::Emitter => v1::Role::Emitter,
+        Role::Viewer => v1::Role::Viewer,
+        Role::Node => v1::Role::Node,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_764_000_000_000;
+
+    fn request(roles: &[i32], expires_at: Option<i64>) -> v1::CreateApiKeyRequest {
+        v1::CreateApiKeyRequest {
+            name: "ci".to_owned(),
+            roles: roles.to_vec(),
+            expires_at: expires_at.map(timestamp),
+            ..v1::CreateApiKeyRequest::default()
+        }
+    }
+
+    #[test]
+    fn a_key_has_known_roles_and_a_bounded_life() {
+        let tenant = Some(TenantId::from_uuid(uuid::Uuid::nil()));
+        for (roles, expires_at, tenant, is_good) in [
+            (&[1, 2][..], None, None, true),
+            (&[5], None, None, true),
+            (&[3, 3], Some(NOW + LIFE_MAX_MS), tenant, true),
+            (&[5], None, tenant, false),
+            (&[], None, None, false),
+            (&[0], None, None, false),
+            (&[1, 6], None, None, false),
+            (&[-1], None, None, false),
+            (&[1], Some(NOW), None, false),
+            (&[1], Some(NOW + LIFE_MAX_MS + 1), None, false),
+        ] {
+            let read = read(&request(roles, expires_at), tenant, NOW);
+            assert_eq!(read.is_ok(), is_good, "{roles:?} {expires_at:?}");
+        }
+        let new = read(&request(&[1], None), None, NOW).unwrap();
+        assert_eq!(new.expires_at, NOW + LIFE_DEFAULT_MS);
+    }
+}

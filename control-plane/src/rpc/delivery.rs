@@ -1,0 +1,402 @@
+//! `DeliveryService`.
+
+use posthorn::v1::{self, DeliveryActionKind, delivery_service_server::DeliveryService};
+use prost::Message;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::{
+    Begun, Caller, Mutation, Page, QueryFingerprint,
+    convert::{timestamp, visible_name},
+    time_range::TimeRange,
+};
+use crate::{
+    clock,
+    dispatch::Dispatch,
+    error::Error,
+    model::{
+        delivery::{Action, Attempt, DeliveryView, ViewState},
+        id::{DeliveryId, EndpointId, EventId, TenantId, uuid_floor},
+    },
+    registry::{SharedRegistry, TenantEntry},
+    store::{DeliveryFilter, OpenFilter, Store},
+};
+
+/// How many characters a reason may have.
+const REASON_CHARS_MAX: usize = 500;
+/// How many dead letters one call takes unless it says otherwise.
+const LIMIT_DEFAULT: u32 = 1_000;
+/// How many dead letters one call can take.
+const LIMIT_MAX: u32 = 10_000;
+
+/// Serves `DeliveryService`.
+#[derive(Debug, Clone)]
+pub struct Deliveries {
+    store: Store,
+    registry: SharedRegistry,
+    dispatch: Dispatch,
+}
+
+impl Deliveries {
+    /// A service over the store that changes deliveries through the engine.
+    pub fn new(store: Store, registry: SharedRegistry, dispatch: Dispatch) -> Self {
+        Self { store, registry, dispatch }
+    }
+
+    fn tenant(&self, caller: Caller, text: &str) -> Result<std::sync::Arc<TenantEntry>, Error> {
+        caller.tenant(&self.registry.snapshot(), text)
+    }
+
+    async fn get(&self, caller: Caller, request: v1::GetDeliveryRequest) -> Result<v1::GetDeliveryResponse, Error> {
+        let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
+        let id = delivery_id(&request.delivery_id)?;
+        let view = self.store.delivery_get(tenant, id).await?.ok_or(Error::NotFound("delivery"))?;
+        let actions = self.store.action_list(id).await?;
+        Ok(v1::GetDeliveryResponse {
+            delivery: Some(delivery_proto(tenant, &view)),
+            actions: actions.iter().map(action_proto).collect(),
+        })
+    }
+
+    async fn list(
+        &self,
+        caller: Caller,
+        request: v1::ListDeliveriesRequest,
+    ) -> Result<v1::ListDeliveriesResponse, Error> {
+        let tenant = self.tenant(caller, &request.tenant_id)?;
+        let range = TimeRange::parse(
+            ("created_from", request.created_from.as_ref()),
+            ("created_before", request.created_before.as_ref()),
+        )?;
+        let state = v1::DeliveryState::try_from(request.state)
+            .map_err(|_| Error::invalid("state", "must be a known state"))?;
+        let query = QueryFingerprint::new(
+            "ListDeliveries",
+            &[
+                tenant.tenant.id.uuid().as_bytes(),
+                &range.fingerprint(),
+                &request.state.to_be_bytes(),
+                request.endpoint_id.as_bytes(),
+                request.event_id.as_bytes(),
+            ],
+        );
+        let page = Page::parse(request.page_size, &request.page_token, query)?;
+        let (mut from, mut through) = (uuid_floor(range.from_ms), last_below(uuid_floor(range.before_ms)));
+        if let Some(event_id) = optional::<EventId>("event_id", &request.event_id)? {
+            let (first, last) = event_id.delivery_range();
+            (from, through) = (from.max(first.uuid()), through.min(last.uuid()));
+        }
+        if let Some(after) = page.after_uuid()? {
+            through = through.min(last_below(after));
+        }
+        let filter = DeliveryFilter {
+            shard: tenant.shard,
+            tenant_id: tenant.tenant.id,
+            state: i16::try_from(state as i32).unwrap_or(0),
+            endpoint_id: optional("endpoint_id", &request.endpoint_id)?,
+            from,
+            through,
+            limit: page.rows_to_read(),
+        };
+        let rows = self.store.delivery_list(&filter).await?;
+        let (rows, next_page_token) = page.cut(rows, |row| *row.id.uuid().as_bytes());
+        Ok(v1::ListDeliveriesResponse {
+            deliveries: rows.iter().map(|row| delivery_proto(tenant.tenant.id, row)).collect(),
+            next_page_token,
+        })
+    }
+
+    async fn attempts(&self, caller: Caller, request: v1::ListAttemptsRequest) -> Result<v1::ListAttemptsResponse, Error> {
+        let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
+        let id = delivery_id(&request.delivery_id)?;
+        let query = QueryFingerprint::new("ListAttempts", &[tenant.uuid().as_bytes(), id.uuid().as_bytes()]);
+        let page = Page::parse(request.page_size, &request.page_token, query)?;
+        self.store.delivery_get(tenant, id).await?.ok_or(Error::NotFound("delivery"))?;
+        let after = page.after().map_or(Some((0, i64::MIN)), attempt_key);
+        let after = after.ok_or_else(|| Error::invalid("page_token", "must be the `next_page_token` of the page before"))?;
+        let rows = self.store.attempt_list(id, after, page.rows_to_read()).await?;
+        let (rows, next_page_token) = page.cut(rows, attempt_key_bytes);
+        Ok(v1::ListAttemptsResponse {
+            attempts: rows.iter().map(attempt_proto).collect(),
+            next_page_token,
+        })
+    }
+
+    async fn retry(&self, caller: Caller, request: v1::RetryDeliveryRequest) -> Result<v1::RetryDeliveryResponse, Error> {
+        let now = clock::now_ms();
+        let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
+        let id = delivery_id(&request.delivery_id)?;
+        let action = action(caller, DeliveryActionKind::Retry, &request.reason, now)?;
+        let begun = self.begin(caller, "RetryDelivery", &request, &request.request_id, now).await?;
+        let mut mutation = match begun {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        let (view, moved) = self.dispatch.retry(mutation.tx(), tenant, id, &action).await?;
+        let response = v1::RetryDeliveryResponse {
+            delivery: Some(delivery_proto(tenant, &view)),
+        };
+        mutation.commit(&response).await?;
+        moved.committed();
+        Ok(response)
+    }
+
+    async fn cancel(
+        &self,
+        caller: Caller,
+        request: v1::CancelDeliveryRequest,
+    ) -> Result<v1::CancelDeliveryResponse, Error> {
+        let now = clock::now_ms();
+        let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
+        let id = delivery_id(&request.delivery_id)?;
+        let action = action(caller, DeliveryActionKind::Cancel, &request.reason, now)?;
+        let begun = self.begin(caller, "CancelDelivery", &request, &request.request_id, now).await?;
+        let mut mutation = match begun {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        let (view, moved) = self.dispatch.cancel(mutation.tx(), tenant, id, &action).await?;
+        let response = v1::CancelDeliveryResponse {
+            delivery: Some(delivery_proto(tenant, &view)),
+        };
+        mutation.commit(&response).await?;
+        moved.committed();
+        Ok(response)
+    }
+
+    async fn redrive(
+        &self,
+        caller: Caller,
+        request: v1::RedriveDeadLettersRequest,
+    ) -> Result<v1::RedriveDeadLettersResponse, Error> {
+        let now = clock::now_ms();
+        let tenant = self.tenant(caller, &request.tenant_id)?;
+        let range = TimeRange::parse(
+            ("died_from", request.died_from.as_ref()),
+            ("died_before", request.died_before.as_ref()),
+        )?;
+        let filter = dead_filter(&tenant, &request.endpoint_id, range, request.limit)?;
+        let action = action(caller, DeliveryActionKind::Redrive, &request.reason, now)?;
+        let begun = self.begin(caller, "RedriveDeadLetters", &request, &request.request_id, now).await?;
+        let mut mutation = match begun {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        let (redriven, moved) = self.dispatch.redrive(mutation.tx(), tenant.tenant.id, &filter, &action).await?;
+        let response = v1::RedriveDeadLettersResponse {
+            redriven: u32::try_from(redriven).unwrap_or(u32::MAX),
+            more: i64::try_from(redriven).is_ok_and(|redriven| redriven == filter.limit),
+        };
+        mutation.commit(&response).await?;
+        moved.committed();
+        Ok(response)
+    }
+
+    async fn discard(
+        &self,
+        caller: Caller,
+        request: v1::DiscardDeadLettersRequest,
+    ) -> Result<v1::DiscardDeadLettersResponse, Error> {
+        let now = clock::now_ms();
+        let tenant = self.tenant(caller, &request.tenant_id)?;
+        let range = TimeRange::parse(
+            ("died_from", request.died_from.as_ref()),
+            ("died_before", request.died_before.as_ref()),
+        )?;
+        let filter = dead_filter(&tenant, &request.endpoint_id, range, request.limit)?;
+        let action = action(caller, DeliveryActionKind::Discard, &request.reason, now)?;
+        let begun = self.begin(caller, "DiscardDeadLetters", &request, &request.request_id, now).await?;
+        let mut mutation = match begun {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        let discarded = mutation.tx().delivery_end_matching(&filter, &action).await?;
+        let response = v1::DiscardDeadLettersResponse {
+            discarded: u32::try_from(discarded).unwrap_or(u32::MAX),
+            more: i64::try_from(discarded).is_ok_and(|discarded| discarded == filter.limit),
+        };
+        mutation.commit(&response).await?;
+        Ok(response)
+    }
+
+    async fn begin<R: Message + Default>(
+        &self,
+        caller: Caller,
+        rpc: &'static str,
+        request: &impl Message,
+        request_id: &str,
+        now: i64,
+    ) -> Result<Begun<R>, Error> {
+        Mutation::begin(&self.store, &caller, rpc, request, request_id, now).await
+    }
+}
+
+fn delivery_id(text: &str) -> Result<DeliveryId, Error> {
+    text.parse().map_err(|error| Error::invalid("delivery_id", format!("{error}")))
+}
+
+fn optional<T: std::str::FromStr<Err = crate::model::id::ParseIdError>>(
+    field: &str,
+    text: &str,
+) -> Result<Option<T>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|error: crate::model::id::ParseIdError| Error::invalid(field, error.to_string()))
+}
+
+fn action(caller: Caller, kind: DeliveryActionKind, reason: &str, now: i64) -> Result<Action, Error> {
+    Ok(Action {
+        kind,
+        reason: visible_name("reason", reason, REASON_CHARS_MAX)?,
+        key_id: Some(caller.key_id()),
+        acted_at: now,
+    })
+}
+
+fn dead_filter(tenant: &TenantEntry, endpoint_id: &str, range: TimeRange, limit: u32) -> Result<OpenFilter, Error> {
+    let limit = match limit {
+        0 => LIMIT_DEFAULT,
+        1..=LIMIT_MAX => limit,
+        _ => return Err(Error::invalid("limit", format!("must be at most {LIMIT_MAX}"))),
+    };
+    Ok(OpenFilter {
+        shard: tenant.shard,
+        tenant_id: Some(tenant.tenant.id),
+        endpoint_id: optional::<EndpointId>("endpoint_id", endpoint_id)?,
+        died: Some((range.from_ms, range.before_ms)),
+        limit: i64::from(limit),
+    })
+}
+
+/// The id right before another.
+fn last_below(id: Uuid) -> Uuid {
+    Uuid::from_u128(id.as_u128().saturating_sub(1))
+}
+
+fn attempt_key_bytes(attempt: &Attempt) -> [u8; 12] {
+    let mut key = [0; 12];
+    key[..4].copy_from_slice(&attempt.number.to_be_bytes());
+    key[4..].copy_from_slice(&attempt.lease_id.to_be_bytes());
+    key
+}
+
+fn attempt_key(bytes: &[u8]) -> Option<(i32, i64)> {
+    let (number, lease_id) = bytes.split_first_chunk::<4>()?;
+    let number = i32::try_from(u32::from_be_bytes(*number)).ok()?;
+    Some((number, i64::from_be_bytes(lease_id.try_into().ok()?)))
+}
+
+fn delivery_proto(tenant_id: TenantId, view: &DeliveryView) -> v1::Delivery {
+    let mut delivery = v1::Delivery {
+        delivery_id: view.id.to_string(),
+        tenant_id: tenant_id.to_string(),
+        event_id: view.id.event().to_string(),
+        endpoint_id: view.endpoint_id.to_string(),
+        attempt_count: view.attempt_count,
+        ..v1::Delivery::default()
+    };
+    match view.state {
+        ViewState::Pending(due_at) => {
+            delivery.set_state(v1::DeliveryState::Pending);
+            delivery.next_attempt_at = Some(timestamp(due_at));
+        }
+        ViewState::Dead(reason, at) => {
+            delivery.set_state(v1::DeliveryState::Dead);
+            delivery.dead_reason = i32::from(reason.column());
+            delivery.ended_at = Some(timestamp(at));
+        }
+        ViewState::Delivered(at) => {
+            delivery.set_state(v1::DeliveryState::Delivered);
+            delivery.ended_at = Some(timestamp(at));
+        }
+        ViewState::Cancelled(at) => {
+            delivery.set_state(v1::DeliveryState::Cancelled);
+            delivery.ended_at = Some(timestamp(at));
+        }
+    }
+    delivery
+}
+
+fn attempt_proto(attempt: &Attempt) -> v1::Attempt {
+    v1::Attempt {
+        delivery_id: attempt.delivery_id.to_string(),
+        number: attempt.number,
+        succeeded: attempt.outcome.succeeded(),
+        status_code: attempt.outcome.status_code.map_or(0, u32::from),
+        error_kind: attempt.outcome.error.map_or(0, i32::from),
+        started_at: Some(timestamp(attempt.started_at)),
+        duration_ms: attempt.duration_ms,
+        node_id: attempt.node_id.to_string(),
+        response_excerpt: String::from_utf8_lossy(&attempt.excerpt).into_owned(),
+        late: attempt.late,
+    }
+}
+
+fn action_proto(action: &Action) -> v1::DeliveryAction {
+    v1::DeliveryAction {
+        kind: action.kind as i32,
+        reason: action.reason.clone(),
+        key_id: action.key_id.map(|id| id.to_string()).unwrap_or_default(),
+        acted_at: Some(timestamp(action.acted_at)),
+    }
+}
+
+#[tonic::async_trait]
+impl DeliveryService for Deliveries {
+    async fn get_delivery(
+        &self,
+        request: Request<v1::GetDeliveryRequest>,
+    ) -> Result<Response<v1::GetDeliveryResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.get(caller, request.into_inner()).await?))
+    }
+
+    async fn list_deliveries(
+        &self,
+        request: Request<v1::ListDeliveriesRequest>,
+    ) -> Result<Response<v1::ListDeliveriesResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.list(caller, request.into_inner()).await?))
+    }
+
+    async fn list_attempts(
+        &self,
+        request: Request<v1::ListAttemptsRequest>,
+    ) -> Result<Response<v1::ListAttemptsResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.attempts(caller, request.into_inner()).await?))
+    }
+
+    async fn retry_delivery(
+        &self,
+        request: Request<v1::RetryDeliveryRequest>,
+    ) -> Result<Response<v1::RetryDeliveryResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.retry(caller, request.into_inner()).await?))
+    }
+
+    async fn cancel_delivery(
+        &self,
+        request: Request<v1::CancelDeliveryRequest>,
+    ) -> Result<Response<v1::CancelDeliveryResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.cancel(caller, request.into_inner()).await?))
+    }
+
+    async fn redrive_dead_letters(
+        &self,
+        request: Request<v1::RedriveDeadLettersRequest>,
+    ) -> Result<Response<v1::RedriveDeadLettersResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.redrive(caller, request.into_inner()).await?))
+    }
+
+    async fn discard_dead_letters(
+        &self,
+        request: Request<v1::DiscardDeadLettersRequest>,
+    ) -> Result<Response<v1::DiscardDeadLettersResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.discard(caller, request.into_inner()).await?))
+    }
+}

@@ -1,0 +1,249 @@
+//! Creating, changing and deleting endpoints.
+
+use posthorn::v1;
+use posthorn_guard::{ResolveError, TARGET_NOT_ALLOWED, Target};
+
+use super::{
+    Endpoints,
+    seal::{ChosenKey, NewSecret, blind, blind_settings},
+    settings::{self, Draft},
+    view,
+};
+use crate::{
+    clock,
+    error::Error,
+    model::{
+        endpoint::{Endpoint, EndpointState},
+        id::{EndpointId, SecretId, TenantId},
+        secret::Purpose,
+    },
+    rpc::{
+        Begun, Call, Caller, Mutation,
+        convert::{check_etag, check_mask},
+    },
+    store::{Change, Tx},
+};
+
+/// How many endpoints a tenant can have.
+const ENDPOINTS_MAX: i64 = 10_000;
+/// Why deliveries end whose endpoint is deleted.
+const DELETED: &str = "the endpoint was deleted";
+
+impl Endpoints {
+    pub(super) async fn create(
+        &self,
+        caller: Caller,
+        request: v1::CreateEndpointRequest,
+    ) -> Result<v1::CreateEndpointResponse, Error> {
+        let now = clock::now_ms();
+        let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
+        let mut content = request.clone();
+        blind(&self.vault, &mut content.secret);
+        blind_settings(&self.vault, content.settings.as_mut());
+        let call = Call::new(
+            &caller,
+            "CreateEndpoint",
+            &content,
+            &request.request_id,
+            now,
+        )?;
+        if let Some(response) = call.earlier(&self.store).await? {
+            return Ok(response);
+        }
+        let draft = settings::read(
+            &request.settings.unwrap_or_default(),
+            self.resolver.policy(),
+        )?;
+        let key = ChosenKey::read(&request.secret)?;
+        self.judge(draft.target.as_ref()).await?;
+        let mut mutation = match call
+            .begin::<v1::CreateEndpointResponse>(&self.store)
+            .await?
+        {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        let endpoint = self
+            .insert(mutation.tx(), tenant, &draft, &key, now)
+            .await?;
+        let mut response = v1::CreateEndpointResponse {
+            endpoint: Some(described(mutation.tx(), &endpoint, now).await?),
+            secret: String::new(),
+        };
+        mutation.commit(&response).await?;
+        self.publish(endpoint.id).await?;
+        response.secret = key.expose_shown();
+        Ok(response)
+    }
+
+    pub(super) async fn update(
+        &self,
+        caller: Caller,
+        request: v1::UpdateEndpointRequest,
+    ) -> Result<v1::UpdateEndpointResponse, Error> {
+        let now = clock::now_ms();
+        let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
+        let mut content = request.clone();
+        blind_settings(&self.vault, content.settings.as_mut());
+        let call = Call::new(
+            &caller,
+            "UpdateEndpoint",
+            &content,
+            &request.request_id,
+            now,
+        )?;
+        if let Some(response) = call.earlier(&self.store).await? {
+            return Ok(response);
+        }
+        let fields = check_mask(request.update_mask.as_ref(), settings::FIELDS)?;
+        let mut endpoint = named.own(self.store.endpoint_get(named.id).await?)?;
+        check_etag(&request.etag, endpoint.version)?;
+        let new = request.settings.unwrap_or_default();
+        let draft = settings::change(endpoint.settings, &new, &fields, self.resolver.policy())?;
+        self.judge(draft.target.as_ref()).await?;
+        endpoint.settings = draft.settings;
+        endpoint.version += 1;
+        endpoint.updated_at = now;
+        let mut mutation = match call
+            .begin::<v1::UpdateEndpointResponse>(&self.store)
+            .await?
+        {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        // The version is in the statement's condition, so what was read before the transaction still holds in it.
+        match mutation.tx().endpoint_update(&endpoint).await? {
+            Change::Missing => return Err(Error::StaleEtag),
+            change => check(change)?,
+        }
+        if fields.contains(&"headers") {
+            let secrets = &draft.new_secrets;
+            self.write_header_secrets(mutation.tx(), &endpoint, secrets, now)
+                .await?;
+        }
+        let response = v1::UpdateEndpointResponse {
+            endpoint: Some(described(mutation.tx(), &endpoint, now).await?),
+        };
+        mutation.commit(&response).await?;
+        self.publish(endpoint.id).await?;
+        Ok(response)
+    }
+
+    pub(super) async fn delete(
+        &self,
+        caller: Caller,
+        request: v1::DeleteEndpointRequest,
+    ) -> Result<v1::DeleteEndpointResponse, Error> {
+        let now = clock::now_ms();
+        let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
+        let begun = Mutation::begin(
+            &self.store,
+            &caller,
+            "DeleteEndpoint",
+            &request,
+            &request.request_id,
+            now,
+        );
+        let mut mutation = match begun.await? {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        let (tx, shard) = (mutation.tx(), named.tenant.shard);
+        check(tx.endpoint_touch(named.id, now).await?)?;
+        named.own(tx.endpoint_get(named.id).await?)?;
+        let has_open = tx.delivery_open_exists(shard, named.id).await?;
+        if has_open && !request.force {
+            let text = "the endpoint has open deliveries: set `force` to cancel them";
+            return Err(Error::FailedPrecondition(text.to_owned()));
+        }
+        let mut cancelled = 0;
+        if has_open {
+            let key = Some(caller.key_id());
+            cancelled = tx
+                .delivery_cancel_all(shard, named.id, key, DELETED, now)
+                .await?;
+        }
+        check(tx.endpoint_delete(named.id).await?)?;
+        let response = v1::DeleteEndpointResponse { cancelled };
+        mutation.commit(&response).await?;
+        self.registry.refresh_endpoint(named.id).await?;
+        self.dispatch.endpoint_removed(named.id);
+        Ok(response)
+    }
+
+    /// Writes a new endpoint and its secrets.
+    async fn insert(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        draft: &Draft,
+        key: &ChosenKey,
+        now: i64,
+    ) -> Result<Endpoint, Error> {
+        if tx.endpoint_count(tenant).await? >= ENDPOINTS_MAX {
+            return Err(Error::Exhausted(format!(
+                "a tenant can have {ENDPOINTS_MAX} endpoints"
+            )));
+        }
+        let endpoint = Endpoint {
+            id: EndpointId::new(now, &mut clock::rng()),
+            tenant_id: tenant,
+            settings: draft.settings.clone(),
+            state: EndpointState::Enabled,
+            state_reason: String::new(),
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        match tx.endpoint_insert(&endpoint).await? {
+            Change::Missing => return Err(Error::NotFound("tenant")),
+            change => check(change)?,
+        }
+        let secret = NewSecret {
+            id: SecretId::new(now, &mut clock::rng()),
+            version: 1,
+            purpose: Purpose::Signing,
+            name: "",
+            value: key.key.expose_bytes(),
+        };
+        self.write_secret(tx, &endpoint, secret, now).await?;
+        self.write_header_secrets(tx, &endpoint, &draft.new_secrets, now)
+            .await?;
+        Ok(endpoint)
+    }
+
+    /// Looks a new URL's name up, and refuses it unless every address behind it may be delivered to.
+    async fn judge(&self, target: Option<&Target>) -> Result<(), Error> {
+        let Some(target) = target else { return Ok(()) };
+        match self.resolver.resolve(target).await {
+            Ok(_) => Ok(()),
+            Err(ResolveError::NotAllowed) => {
+                Err(Error::invalid("settings.url", TARGET_NOT_ALLOWED))
+            }
+            Err(ResolveError::Lookup(_)) => {
+                let text = format!("{TARGET_NOT_ALLOWED}: the host's name does not resolve");
+                Err(Error::invalid("settings.url", text))
+            }
+        }
+    }
+}
+
+/// An endpoint as the transaction has it, for the answer.
+pub(super) async fn described(
+    tx: &mut Tx,
+    endpoint: &Endpoint,
+    now: i64,
+) -> Result<v1::Endpoint, Error> {
+    let secrets = tx.secret_list(endpoint.id).await?;
+    Ok(view::proto(endpoint, &secrets, now))
+}
+
+pub(super) fn check(change: Change) -> Result<(), Error> {
+    match change {
+        Change::Done => Ok(()),
+        Change::NameTaken => Err(Error::AlreadyExists(
+            "an endpoint of the tenant has this name already".to_owned(),
+        )),
+        Change::Missing => Err(Error::NotFound("endpoint")),
+    }
+}

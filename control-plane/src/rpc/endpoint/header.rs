@@ -1,0 +1,240 @@
+//! Headers that an endpoint's owner adds: which names and values are allowed.
+
+use posthorn::v1;
+use secrecy::SecretString;
+
+use crate::{error::Error, model::endpoint::EndpointHeader, rpc::convert::Violations};
+
+const HEADERS_MAX: usize = 32;
+const NAME_CHARS_MAX: usize = 64;
+const VALUE_CHARS_MAX: usize = 4_096;
+
+/// What Posthorn or HTTP itself sets.
+const RESERVED: &[&str] = &[
+    "host",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "user-agent",
+    "traceparent",
+];
+const RESERVED_PREFIXES: &[&str] = &["proxy-", "webhook-"];
+
+/// Headers as they were read: settings without secrets, and the secrets beside them.
+#[derive(Debug, Default)]
+pub(super) struct Headers {
+    pub(super) settings: Vec<EndpointHeader>,
+    /// The secret values that were given, by name.
+    pub(super) new_secrets: Vec<(String, SecretString)>,
+}
+
+/// Reads a request's headers. A secret without a value keeps the one that `current` has.
+pub(super) fn read(
+    new: &[v1::EndpointHeader],
+    current: &[EndpointHeader],
+) -> Result<Headers, Error> {
+    if new.len() > HEADERS_MAX {
+        return Err(Error::invalid(
+            "settings.headers",
+            "must be at most 32 headers",
+        ));
+    }
+    let mut headers = Headers::default();
+    let mut violations = Violations::default();
+    for (index, header) in new.iter().enumerate() {
+        let path = format!("settings.headers[{index}]");
+        let name = violations
+            .take(name(&format!("{path}.name"), &header.name))?
+            .unwrap_or_default();
+        if !name.is_empty() && headers.settings.iter().any(|other| other.name == name) {
+            violations.add(format!("{path}.name"), "must not be there twice");
+        }
+        let is_kept = header.value.is_empty() && has_secret(current, &name);
+        let value_path = format!("{path}.value");
+        if header.secret && header.value.is_empty() && !is_kept {
+            violations.add(value_path, "is required for a new secret header");
+        } else if !is_value(&header.value) {
+            violations.add(
+                value_path,
+                "must be at most 4096 characters of visible ASCII, blanks and tabs",
+            );
+        } else if header.secret && !header.value.is_empty() {
+            headers
+                .new_secrets
+                .push((name.clone(), header.value.as_str().into()));
+        }
+        let value = (!header.secret).then(|| header.value.clone());
+        headers.settings.push(EndpointHeader { name, value });
+    }
+    violations.finish()?;
+    Ok(headers)
+}
+
+/// Reads the name of a header that may be added, in lower case.
+pub(super) fn name(field: &str, text: &str) -> Result<String, Error> {
+    let name = text.to_ascii_lowercase();
+    if !(1..=NAME_CHARS_MAX).contains(&name.len()) || !name.bytes().all(is_token_byte) {
+        return Err(Error::invalid(
+            field,
+            "must be an HTTP field name of 1 to 64 characters",
+        ));
+    }
+    let has_reserved_prefix = RESERVED_PREFIXES
+        .iter()
+        .any(|prefix| name.starts_with(prefix));
+    if has_reserved_prefix || RESERVED.contains(&name.as_str()) {
+        return Err(Error::invalid(
+            field,
+            "must not be a header that Posthorn or HTTP itself sets",
+        ));
+    }
+    Ok(name)
+}
+
+/// The contract's form; secrets have no value in it.
+pub(super) fn proto(header: &EndpointHeader) -> v1::EndpointHeader {
+    v1::EndpointHeader {
+        name: header.name.clone(),
+        value: header.value.clone().unwrap_or_default(),
+        secret: header.value.is_none(),
+    }
+}
+
+fn has_secret(headers: &[EndpointHeader], name: &str) -> bool {
+    headers
+        .iter()
+        .any(|header| header.name == name && header.value.is_none())
+}
+
+fn is_value(value: &str) -> bool {
+    value.len() <= VALUE_CHARS_MAX
+        && value
+            .bytes()
+            .all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
+}
+
+/// A character of a token, RFC 9110 section 5.6.2.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    fn header(name: &str, value: &str, secret: bool) -> v1::EndpointHeader {
+        v1::EndpointHeader {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            secret,
+        }
+    }
+
+    fn fields_at_fault(new: &[v1::EndpointHeader]) -> Vec<String> {
+        match read(new, &[]) {
+            Err(Error::Invalid(violations)) => violations
+                .into_iter()
+                .map(|violation| violation.field)
+                .collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_name_is_a_token_that_nobody_else_sets() {
+        for text in [
+            "X-Team",
+            "authorization",
+            "a",
+            "x_y",
+            "cookie",
+            "webhooks",
+            &"x".repeat(64),
+        ] {
+            assert_eq!(name("f", text).unwrap(), text.to_ascii_lowercase());
+        }
+        let long = "x".repeat(65);
+        for text in [
+            "",
+            "Host",
+            "content-length",
+            "Content-Type",
+            "TE",
+            "webhook-id",
+            "Webhook-Anything",
+            "proxy-authorization",
+            "user-agent",
+            "traceparent",
+            "x y",
+            "x:",
+            "x\r\n",
+            "x\0",
+            "ä",
+            "(x)",
+            &long,
+        ] {
+            assert!(name("f", text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_has_nothing_that_ends_a_line() {
+        for value in ["", "plain", "a b\tc", &"x".repeat(4_096)] {
+            assert!(read(&[header("x", value, false)], &[]).is_ok());
+        }
+        for value in ["a\r\nb", "a\n", "a\0", "ä", &"x".repeat(8_192)] {
+            assert_eq!(
+                fields_at_fault(&[header("x", value, false)]),
+                ["settings.headers[0].value"]
+            );
+        }
+    }
+
+    #[test]
+    fn a_header_at_fault_is_named_by_its_place() {
+        let new = [
+            header("ok", "1", false),
+            header("x y", "1", false),
+            header("OK", "1", false),
+        ];
+        assert_eq!(
+            fields_at_fault(&new),
+            ["settings.headers[1].name", "settings.headers[2].name"]
+        );
+        let many = (0..33)
+            .map(|n| header(&format!("x{n}"), "", false))
+            .collect::<Vec<_>>();
+        assert_eq!(fields_at_fault(&many), ["settings.headers"]);
+    }
+
+    #[test]
+    fn secrets_are_kept_apart_and_can_be_kept() {
+        let new = [
+            header("Authorization", "s3cret", true),
+            header("x", "1", false),
+        ];
+        let headers = read(&new, &[]).unwrap();
+        assert_eq!(headers.settings[0].value, None);
+        assert_eq!(headers.new_secrets[0].0, "authorization");
+        assert_eq!(headers.new_secrets[0].1.expose_secret(), "s3cret");
+
+        let kept = [header("authorization", "", true)];
+        assert_eq!(fields_at_fault(&kept), ["settings.headers[0].value"]);
+        assert!(
+            read(&kept, &headers.settings)
+                .unwrap()
+                .new_secrets
+                .is_empty()
+        );
+        let was_plain = [header("x", "", true)];
+        assert!(read(&was_plain, &headers.settings).is_err());
+    }
+}

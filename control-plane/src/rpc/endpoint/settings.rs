@@ -1,0 +1,352 @@
+//! What the owner of an endpoint decides, read and written.
+
+use posthorn::v1;
+use posthorn_guard::{Policy, TARGET_NOT_ALLOWED, Target};
+use prost_types::Duration;
+use secrecy::SecretString;
+
+use super::header;
+use crate::{
+    error::Error,
+    model::{
+        endpoint::{
+            CONCURRENCY_DEFAULT, CONCURRENCY_MAX, EndpointSettings, TIMEOUT_DEFAULT, TIMEOUT_MAX,
+            TIMEOUT_MIN,
+        },
+        subscription::{PATTERNS_MAX, Subscription},
+    },
+    rpc::convert::{
+        Violations, duration_ms, duration_proto, printable, retry_policy, retry_policy_proto,
+    },
+};
+
+/// The fields that an update can name.
+pub(super) const FIELDS: &[&str] = &[
+    "name",
+    "url",
+    "subscriptions",
+    "headers",
+    "timeout",
+    "retry_policy",
+    "body_signature_header",
+    "concurrency",
+];
+
+const NAME_CHARS_MAX: usize = 100;
+
+/// Settings as they were read, and what does not belong into them.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) settings: EndpointSettings,
+    /// The URL, if it was among the fields: its addresses are still to be judged.
+    pub(super) target: Option<Target>,
+    /// Values of secret headers that were given, by name.
+    pub(super) new_secrets: Vec<(String, SecretString)>,
+}
+
+/// Reads the settings of a new endpoint.
+pub(super) fn read(new: &v1::EndpointSettings, policy: &Policy) -> Result<Draft, Error> {
+    let blank = EndpointSettings {
+        name: None,
+        url: String::new(),
+        subscriptions: Vec::new(),
+        headers: Vec::new(),
+        timeout_ms: millis(TIMEOUT_DEFAULT),
+        retry_policy: None,
+        body_signature_header: None,
+        concurrency: CONCURRENCY_DEFAULT,
+    };
+    change(blank, new, FIELDS, policy)
+}
+
+/// Reads the named fields over the settings that are there.
+pub(super) fn change(
+    settings: EndpointSettings,
+    new: &v1::EndpointSettings,
+    fields: &[&str],
+    policy: &Policy,
+) -> Result<Draft, Error> {
+    let mut draft = Draft {
+        settings,
+        target: None,
+        new_secrets: Vec::new(),
+    };
+    let mut violations = Violations::default();
+    for field in fields {
+        let read = draft.change_field(new, field, policy);
+        violations.take(read)?;
+    }
+    if draft.has_header_twice() {
+        let field = "settings.body_signature_header";
+        violations.add(field, "must not be one of `headers`");
+    }
+    violations.finish()?;
+    Ok(draft)
+}
+
+/// The contract's form, without secrets.
+pub(super) fn proto(settings: &EndpointSettings) -> v1::EndpointSettings {
+    v1::EndpointSettings {
+        name: settings.name.clone().unwrap_or_default(),
+        url: settings.url.clone(),
+        subscriptions: settings
+            .subscriptions
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        headers: settings.headers.iter().map(header::proto).collect(),
+        timeout: Some(duration_proto(settings.timeout_ms.into())),
+        retry_policy: settings.retry_policy.as_ref().map(retry_policy_proto),
+        body_signature_header: settings.body_signature_header.clone().unwrap_or_default(),
+        concurrency: settings.concurrency,
+    }
+}
+
+impl Draft {
+    fn change_field(
+        &mut self,
+        new: &v1::EndpointSettings,
+        field: &str,
+        policy: &Policy,
+    ) -> Result<(), Error> {
+        let settings = &mut self.settings;
+        match field {
+            "name" => {
+                let name = printable("settings.name", &new.name, NAME_CHARS_MAX)?;
+                settings.name = Some(name).filter(|name| !name.is_empty());
+            }
+            "url" => {
+                let target = target(&new.url, policy)?;
+                target.as_str().clone_into(&mut settings.url);
+                self.target = Some(target);
+            }
+            "subscriptions" => settings.subscriptions = subscriptions(&new.subscriptions)?,
+            "headers" => {
+                let headers = header::read(&new.headers, &settings.headers)?;
+                settings.headers = headers.settings;
+                self.new_secrets = headers.new_secrets;
+            }
+            "timeout" => settings.timeout_ms = timeout_ms(new.timeout.as_ref())?,
+            "retry_policy" => {
+                let policy = new.retry_policy.as_ref();
+                let policy = policy.map(|policy| retry_policy("settings.retry_policy", policy));
+                settings.retry_policy = policy.transpose()?;
+            }
+            "body_signature_header" => {
+                let name = Some(new.body_signature_header.as_str()).filter(|name| !name.is_empty());
+                let name = name.map(|name| header::name("settings.body_signature_header", name));
+                settings.body_signature_header = name.transpose()?;
+            }
+            _ => settings.concurrency = concurrency(new.concurrency)?,
+        }
+        Ok(())
+    }
+
+    fn has_header_twice(&self) -> bool {
+        let signature = self.settings.body_signature_header.as_deref();
+        let mut headers = self.settings.headers.iter();
+        headers.any(|header| signature == Some(header.name.as_str()))
+    }
+}
+
+fn target(url: &str, policy: &Policy) -> Result<Target, Error> {
+    Target::parse(url, policy).map_err(|error| {
+        let text = error.to_string();
+        let reason = if text == TARGET_NOT_ALLOWED {
+            text
+        } else {
+            format!("{TARGET_NOT_ALLOWED}: {text}")
+        };
+        Error::invalid("settings.url", reason)
+    })
+}
+
+fn subscriptions(patterns: &[String]) -> Result<Vec<Subscription>, Error> {
+    if !(1..=PATTERNS_MAX).contains(&patterns.len()) {
+        return Err(Error::invalid(
+            "settings.subscriptions",
+            "must be 1 to 100 patterns",
+        ));
+    }
+    let mut violations = Violations::default();
+    let mut subscriptions = Vec::with_capacity(patterns.len());
+    for (index, pattern) in patterns.iter().enumerate() {
+        match Subscription::parse(pattern) {
+            Ok(subscription) => subscriptions.push(subscription),
+            Err(error) => violations.add(
+                format!("settings.subscriptions[{index}]"),
+                error.to_string(),
+            ),
+        }
+    }
+    violations.finish()?;
+    Ok(subscriptions)
+}
+
+fn timeout_ms(timeout: Option<&Duration>) -> Result<u32, Error> {
+    let Some(timeout) = timeout else {
+        return Ok(millis(TIMEOUT_DEFAULT));
+    };
+    let refused = || Error::invalid("settings.timeout", "must be from 1 s to 60 s");
+    let ms = duration_ms("settings.timeout", timeout).map_err(|_| refused())?;
+    let ms = u32::try_from(ms).map_err(|_| refused())?;
+    let is_allowed = (millis(TIMEOUT_MIN)..=millis(TIMEOUT_MAX)).contains(&ms);
+    is_allowed.then_some(ms).ok_or_else(refused)
+}
+
+fn concurrency(number: u32) -> Result<u32, Error> {
+    match number {
+        0 => Ok(CONCURRENCY_DEFAULT),
+        1..=CONCURRENCY_MAX => Ok(number),
+        _ => Err(Error::invalid(
+            "settings.concurrency",
+            "must be from 1 to 1024, or 0 for 64",
+        )),
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::retry::RetryPolicy;
+
+    fn new() -> v1::EndpointSettings {
+        v1::EndpointSettings {
+            name: "billing".to_owned(),
+            url: "https://example.com/hooks".to_owned(),
+            subscriptions: vec!["order.*".to_owned()],
+            headers: vec![v1::EndpointHeader {
+                name: "x-team".to_owned(),
+                value: "blue".to_owned(),
+                secret: false,
+            }],
+            timeout: Some(duration_proto(1_500)),
+            retry_policy: Some(retry_policy_proto(&RetryPolicy::Long)),
+            body_signature_header: "x-signature".to_owned(),
+            concurrency: 3,
+        }
+    }
+
+    fn field_at_fault(edit: impl FnOnce(&mut v1::EndpointSettings)) -> String {
+        let mut new = new();
+        edit(&mut new);
+        match read(&new, &Policy::default()) {
+            Err(Error::Invalid(violations)) if violations.len() == 1 => violations[0].field.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn settings_survive_the_way_there_and_back() {
+        let draft = read(&new(), &Policy::default()).unwrap();
+        assert_eq!(proto(&draft.settings), new());
+    }
+
+    #[test]
+    fn what_is_unset_has_its_default() {
+        let least = v1::EndpointSettings {
+            url: new().url,
+            subscriptions: new().subscriptions,
+            ..v1::EndpointSettings::default()
+        };
+        let settings = read(&least, &Policy::default()).unwrap().settings;
+        assert_eq!((settings.timeout_ms, settings.concurrency), (15_000, 64));
+        assert_eq!(
+            (
+                settings.name,
+                settings.retry_policy,
+                settings.body_signature_header
+            ),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn only_named_fields_change() {
+        let draft = read(&new(), &Policy::default()).unwrap();
+        let other = v1::EndpointSettings {
+            concurrency: 9,
+            ..v1::EndpointSettings::default()
+        };
+        let draft = change(draft.settings, &other, &["concurrency"], &Policy::default()).unwrap();
+        assert_eq!(
+            proto(&draft.settings),
+            v1::EndpointSettings {
+                concurrency: 9,
+                ..new()
+            }
+        );
+        assert!(draft.target.is_none());
+    }
+
+    #[test]
+    fn each_field_out_of_its_limits_is_named() {
+        let seconds = |seconds| Some(Duration { seconds, nanos: 0 });
+        assert_eq!(
+            field_at_fault(|s| s.name = "a\0".to_owned()),
+            "settings.name"
+        );
+        assert_eq!(
+            field_at_fault(|s| s.name = "  ".to_owned()),
+            "settings.name"
+        );
+        for url in [
+            "",
+            "http://example.com/",
+            "https://127.0.0.1/",
+            "https://localhost/",
+            "https://u@example.com/",
+        ] {
+            assert_eq!(
+                field_at_fault(|s| s.url = url.to_owned()),
+                "settings.url",
+                "{url}"
+            );
+        }
+        assert_eq!(
+            field_at_fault(|s| s.subscriptions.clear()),
+            "settings.subscriptions"
+        );
+        assert_eq!(
+            field_at_fault(|s| s.subscriptions = vec!["a".to_owned(); 1_000]),
+            "settings.subscriptions"
+        );
+        assert_eq!(
+            field_at_fault(|s| s.subscriptions.push("a.*.b".to_owned())),
+            "settings.subscriptions[1]"
+        );
+        for timeout in [
+            seconds(0),
+            seconds(61),
+            seconds(600),
+            seconds(-1),
+            seconds(i64::MAX),
+            Some(duration_proto(999)),
+        ] {
+            assert_eq!(
+                field_at_fault(|s| s.timeout = timeout),
+                "settings.timeout",
+                "{timeout:?}"
+            );
+        }
+        let empty = v1::RetryPolicy::default();
+        assert_eq!(
+            field_at_fault(|s| s.retry_policy = Some(empty)),
+            "settings.retry_policy"
+        );
+        for name in ["host", "x y", "webhook-signature", "x-team"] {
+            let field = field_at_fault(|s| s.body_signature_header = name.to_owned());
+            assert_eq!(field, "settings.body_signature_header", "{name}");
+        }
+        for number in [1_025, u32::MAX] {
+            assert_eq!(
+                field_at_fault(|s| s.concurrency = number),
+                "settings.concurrency"
+            );
+        }
+    }
+}

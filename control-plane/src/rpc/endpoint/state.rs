@@ -1,0 +1,123 @@
+//! Pausing, resuming and trying endpoints.
+
+use posthorn::v1;
+
+use super::{
+    Endpoints, Named,
+    change::{check, described},
+};
+use crate::{
+    clock,
+    error::Error,
+    model::endpoint::EndpointState,
+    rpc::{Begun, Caller, Mutation, convert::printable},
+    store::Tx,
+};
+
+const REASON_CHARS_MAX: usize = 500;
+
+impl Endpoints {
+    pub(super) async fn pause(
+        &self,
+        caller: Caller,
+        request: v1::PauseEndpointRequest,
+    ) -> Result<v1::PauseEndpointResponse, Error> {
+        let now = clock::now_ms();
+        let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
+        let reason = printable("reason", &request.reason, REASON_CHARS_MAX)?;
+        let begun = Mutation::begin(
+            &self.store,
+            &caller,
+            "PauseEndpoint",
+            &request,
+            &request.request_id,
+            now,
+        );
+        let mut mutation = match begun.await? {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        let endpoint =
+            set_state(mutation.tx(), &named, EndpointState::Paused, &reason, now).await?;
+        let response = v1::PauseEndpointResponse {
+            endpoint: Some(endpoint),
+        };
+        mutation.commit(&response).await?;
+        self.publish(named.id).await?;
+        Ok(response)
+    }
+
+    pub(super) async fn resume(
+        &self,
+        caller: Caller,
+        request: v1::ResumeEndpointRequest,
+    ) -> Result<v1::ResumeEndpointResponse, Error> {
+        let now = clock::now_ms();
+        let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
+        let begun = Mutation::begin(
+            &self.store,
+            &caller,
+            "ResumeEndpoint",
+            &request,
+            &request.request_id,
+            now,
+        );
+        let mut mutation = match begun.await? {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        let endpoint = set_state(mutation.tx(), &named, EndpointState::Enabled, "", now).await?;
+        let response = v1::ResumeEndpointResponse {
+            endpoint: Some(endpoint),
+        };
+        mutation.commit(&response).await?;
+        self.publish(named.id).await?;
+        Ok(response)
+    }
+
+    pub(super) async fn test(
+        &self,
+        caller: Caller,
+        request: v1::TestEndpointRequest,
+    ) -> Result<v1::TestEndpointResponse, Error> {
+        let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
+        let endpoint = named.own(self.store.endpoint_get(named.id).await?)?;
+        if endpoint.state != EndpointState::Enabled {
+            return Err(Error::FailedPrecondition(
+                "the endpoint is not enabled: resume it first".to_owned(),
+            ));
+        }
+        let registry = self.registry.snapshot();
+        let live = registry.endpoint(named.id).ok_or_else(|| {
+            let text = "the endpoint's secrets cannot be opened: its master key is not configured";
+            Error::FailedPrecondition(text.to_owned())
+        })?;
+        let (event_id, delivery_id) = self.dispatch.emit_test(live, clock::now_ms()).await?;
+        Ok(v1::TestEndpointResponse {
+            event_id: event_id.to_string(),
+            delivery_id: delivery_id.to_string(),
+        })
+    }
+}
+
+/// Moves an endpoint to a state; what is disabled can only be enabled again.
+async fn set_state(
+    tx: &mut Tx,
+    named: &Named,
+    state: EndpointState,
+    reason: &str,
+    now: i64,
+) -> Result<v1::Endpoint, Error> {
+    // The touch keeps other writers away, so what is read after it stays true.
+    check(tx.endpoint_touch(named.id, now).await?)?;
+    let mut endpoint = named.own(tx.endpoint_get(named.id).await?)?;
+    if state == EndpointState::Paused && endpoint.state == EndpointState::Disabled {
+        let text = "the endpoint is disabled: resume it first";
+        return Err(Error::FailedPrecondition(text.to_owned()));
+    }
+    endpoint.state = state;
+    reason.clone_into(&mut endpoint.state_reason);
+    endpoint.version += 1;
+    check(tx.endpoint_update(&endpoint).await?)?;
+    described(tx, &endpoint, now).await
+}

@@ -1,0 +1,185 @@
+//! What a repeat gets.
+
+use posthorn::v1::{CreateTenantRequest, CreateTenantResponse, Tenant};
+use rand::{SeedableRng as _, rngs::StdRng};
+
+use super::*;
+use crate::{
+    model::{
+        api_key::{ApiKey, KeyHash, Role, Roles},
+        id::KeyId,
+    },
+    registry::fixture,
+};
+
+const NOW: i64 = 1_764_000_000_000;
+
+fn caller(seed: u64) -> Caller {
+    Caller::from(&ApiKey {
+        id: KeyId::new(NOW, &mut StdRng::seed_from_u64(seed)),
+        tenant_id: None,
+        name: "test".to_owned(),
+        roles: Roles::of(&[Role::Admin]),
+        created_at: NOW,
+        expires_at: None,
+        revoked_at: None,
+        hash: KeyHash::of("test"),
+    })
+}
+
+fn request(request_id: &str) -> CreateTenantRequest {
+    CreateTenantRequest {
+        request_id: request_id.to_owned(),
+        ..CreateTenantRequest::default()
+    }
+}
+
+fn response() -> CreateTenantResponse {
+    let tenant = Tenant {
+        tenant_id: "tnt_1".to_owned(),
+        ..Tenant::default()
+    };
+    CreateTenantResponse {
+        tenant: Some(tenant),
+    }
+}
+
+fn call(caller: &Caller, request_id: &str, now: i64) -> Call {
+    Call::new(
+        caller,
+        "CreateTenant",
+        &request(request_id),
+        request_id,
+        now,
+    )
+    .unwrap()
+}
+
+/// Makes a call; whether it was new.
+async fn is_fresh(store: &Store, call: Call) -> Result<bool, Error> {
+    match call.begin(store).await? {
+        Begun::Repeat(repeat) => {
+            assert_eq!(repeat, response());
+            Ok(false)
+        }
+        Begun::Fresh(mutation) => {
+            mutation.commit(&response()).await?;
+            Ok(true)
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_gets_the_first_answer_for_a_day() {
+    let (store, _directory) = fixture::store().await;
+    let caller = caller(1);
+    assert!(is_fresh(&store, call(&caller, "one", NOW)).await.unwrap());
+    assert!(
+        !is_fresh(&store, call(&caller, "one", NOW + REMEMBERED_MS))
+            .await
+            .unwrap()
+    );
+    let earlier = call(&caller, "one", NOW).earlier(&store).await.unwrap();
+    assert_eq!(earlier, Some(response()));
+    assert!(
+        is_fresh(&store, call(&caller, "one", NOW + REMEMBERED_MS + 1))
+            .await
+            .unwrap()
+    );
+}
+
+#[tokio::test]
+async fn another_id_or_caller_or_none_is_another_call() {
+    let (store, _directory) = fixture::store().await;
+    assert!(
+        is_fresh(&store, call(&caller(1), "one", NOW))
+            .await
+            .unwrap()
+    );
+    assert!(
+        is_fresh(&store, call(&caller(1), "two", NOW))
+            .await
+            .unwrap()
+    );
+    assert!(
+        is_fresh(&store, call(&caller(2), "one", NOW))
+            .await
+            .unwrap()
+    );
+    for _ in 0..2 {
+        assert!(is_fresh(&store, call(&caller(1), "", NOW)).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_request_id_with_other_content_is_refused() {
+    let (store, _directory) = fixture::store().await;
+    let caller = caller(1);
+    assert!(is_fresh(&store, call(&caller, "one", NOW)).await.unwrap());
+    let other = Call::new(&caller, "CreateTenant", &request("other"), "one", NOW).unwrap();
+    let earlier = other.earlier::<CreateTenantResponse>(&store).await;
+    assert!(matches!(earlier, Err(Error::AlreadyExists(_))));
+    assert!(matches!(
+        is_fresh(&store, other).await,
+        Err(Error::AlreadyExists(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_call_that_failed_can_be_made_again() {
+    let (store, _directory) = fixture::store().await;
+    let caller = caller(1);
+    let begun = call(&caller, "one", NOW)
+        .begin::<CreateTenantResponse>(&store)
+        .await
+        .unwrap();
+    assert!(matches!(begun, Begun::Fresh(_)));
+    drop(begun);
+    assert!(is_fresh(&store, call(&caller, "one", NOW)).await.unwrap());
+}
+
+#[tokio::test]
+async fn of_many_equal_calls_at_once_one_is_made() {
+    let (store, _directory) = fixture::store().await;
+    let caller = caller(1);
+    let calls = (0..8).map(|_| {
+        let (store, call) = (store.clone(), call(&caller, "one", NOW));
+        tokio::spawn(async move { is_fresh(&store, call).await.unwrap() })
+    });
+    let mut fresh = 0;
+    for call in calls.collect::<Vec<_>>() {
+        fresh += u32::from(call.await.unwrap());
+    }
+    assert_eq!(fresh, 1);
+}
+
+#[tokio::test]
+async fn old_request_ids_are_forgotten() {
+    let (store, _directory) = fixture::store().await;
+    let caller = caller(1);
+    for (request_id, now) in [("old", NOW), ("new", NOW + 2)] {
+        assert!(
+            is_fresh(&store, call(&caller, request_id, now))
+                .await
+                .unwrap()
+        );
+    }
+    assert_eq!(store.request_prune(NOW + 1).await.unwrap(), 1);
+    assert!(
+        !is_fresh(&store, call(&caller, "new", NOW + 2))
+            .await
+            .unwrap()
+    );
+}
+
+#[test]
+fn a_request_id_is_printable_and_short() {
+    let long = "x".repeat(129);
+    for text in ["\0", "a\n", "ä", &long] {
+        let call = Call::new(&caller(1), "CreateTenant", &request(""), text, NOW);
+        assert!(matches!(call, Err(Error::Invalid(_))), "{text:?}");
+    }
+    for text in ["", "a b", &long[1..]] {
+        assert!(Call::new(&caller(1), "CreateTenant", &request(""), text, NOW).is_ok());
+    }
+}

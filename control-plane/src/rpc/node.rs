@@ -1,0 +1,53 @@
+//! `NodeService`: the stream of a node, handed to the engine.
+
+use posthorn::v1::{SessionRequest, SessionResponse, node_service_server::NodeService};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::Caller;
+use crate::dispatch::{Dispatch, SessionParts, converse};
+
+/// How many messages to a node may wait for its stream.
+const TO_NODE_MAX: usize = 8;
+
+/// The service.
+#[derive(Debug, Clone)]
+pub struct Nodes {
+    dispatch: Dispatch,
+    shutdown: CancellationToken,
+}
+
+impl Nodes {
+    /// Serves sessions until `shutdown`.
+    pub fn new(dispatch: Dispatch, shutdown: CancellationToken) -> Self {
+        Self { dispatch, shutdown }
+    }
+}
+
+#[tonic::async_trait]
+impl NodeService for Nodes {
+    type SessionStream = ReceiverStream<Result<SessionResponse, Status>>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<SessionRequest>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let caller = Caller::of(&request)?;
+        let (to_node, stream) = mpsc::channel(TO_NODE_MAX);
+        let parts = SessionParts {
+            from_node: request.into_inner(),
+            to_node: to_node.clone(),
+            caller,
+        };
+        let session = converse(self.dispatch.clone(), parts, self.shutdown.clone());
+        tokio::spawn(async move {
+            if let Err(status) = session.await {
+                // The node may be gone already.
+                let _ = to_node.send(Err(status)).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}

@@ -1,0 +1,250 @@
+//! `TenantService`.
+
+mod settings;
+
+use posthorn::v1::{self, tenant_service_server::TenantService};
+use tonic::{Request, Response, Status};
+
+use super::{
+    Begun, Caller, Mutation, Page, QueryFingerprint,
+    convert::{check_etag, check_mask, etag, id, timestamp},
+};
+use crate::{
+    clock,
+    error::Error,
+    model::{id::TenantId, tenant::Tenant},
+    registry::SharedRegistry,
+    store::{Change, Store, TenantDeletion},
+};
+
+/// Serves `TenantService`.
+#[derive(Debug, Clone)]
+pub struct Tenants {
+    store: Store,
+    registry: SharedRegistry,
+}
+
+impl Tenants {
+    /// A service over the store; the registry hears of every change.
+    pub fn new(store: Store, registry: SharedRegistry) -> Self {
+        Self { store, registry }
+    }
+
+    async fn create(
+        &self,
+        caller: Caller,
+        request: v1::CreateTenantRequest,
+    ) -> Result<v1::CreateTenantResponse, Error> {
+        caller.require_installation()?;
+        let now = clock::now_ms();
+        let settings = settings::read(&request.settings.clone().unwrap_or_default())?;
+        let begun = Mutation::begin(
+            &self.store,
+            &caller,
+            "CreateTenant",
+            &request,
+            &request.request_id,
+            now,
+        )
+        .await?;
+        let mut mutation = match begun {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        let tenant = Tenant {
+            id: TenantId::new(now, &mut clock::rng()),
+            settings,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        check(mutation.tx().tenant_insert(&tenant).await?)?;
+        let response = v1::CreateTenantResponse {
+            tenant: Some(proto(&tenant)),
+        };
+        mutation.commit(&response).await?;
+        self.registry.refresh_tenant(tenant.id).await?;
+        Ok(response)
+    }
+
+    async fn get(
+        &self,
+        caller: Caller,
+        request: v1::GetTenantRequest,
+    ) -> Result<v1::GetTenantResponse, Error> {
+        let entry = caller.tenant(&self.registry.snapshot(), &request.tenant_id)?;
+        let tenant = self.store.tenant_get(entry.tenant.id).await?;
+        let tenant = tenant.ok_or(Error::NotFound("tenant"))?;
+        Ok(v1::GetTenantResponse {
+            tenant: Some(proto(&tenant)),
+        })
+    }
+
+    async fn list(
+        &self,
+        caller: Caller,
+        request: v1::ListTenantsRequest,
+    ) -> Result<v1::ListTenantsResponse, Error> {
+        let own = caller.tenant_id();
+        let scope = own.map_or([0; 16], |id| id.uuid().into_bytes());
+        let query = QueryFingerprint::new("ListTenants", &[&scope]);
+        let page = Page::parse(request.page_size, &request.page_token, query)?;
+        let after = page.after_uuid()?.map(TenantId::from_uuid);
+        let tenants = match own {
+            Some(id) => self.store.tenant_get(id).await?.into_iter().collect(),
+            None => self.store.tenant_list(after, page.rows_to_read()).await?,
+        };
+        let (tenants, next_page_token) = page.cut(tenants, |tenant| tenant.id.uuid().into_bytes());
+        Ok(v1::ListTenantsResponse {
+            tenants: tenants.iter().map(proto).collect(),
+            next_page_token,
+        })
+    }
+
+    async fn update(
+        &self,
+        caller: Caller,
+        request: v1::UpdateTenantRequest,
+    ) -> Result<v1::UpdateTenantResponse, Error> {
+        let now = clock::now_ms();
+        let tenant_id = caller
+            .tenant(&self.registry.snapshot(), &request.tenant_id)?
+            .tenant
+            .id;
+        let fields = check_mask(request.update_mask.as_ref(), settings::FIELDS)?;
+        let begun = Mutation::begin(
+            &self.store,
+            &caller,
+            "UpdateTenant",
+            &request,
+            &request.request_id,
+            now,
+        )
+        .await?;
+        let mut mutation = match begun {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        let current = mutation.tx().tenant_get(tenant_id).await?;
+        let mut tenant = current.ok_or(Error::NotFound("tenant"))?;
+        check_etag(&request.etag, tenant.version)?;
+        let new = request.settings.clone().unwrap_or_default();
+        settings::change(&mut tenant.settings, &new, &fields)?;
+        tenant.version += 1;
+        tenant.updated_at = now;
+        match mutation.tx().tenant_update(&tenant).await? {
+            Change::Missing => return Err(Error::StaleEtag),
+            change => check(change)?,
+        }
+        let response = v1::UpdateTenantResponse {
+            tenant: Some(proto(&tenant)),
+        };
+        mutation.commit(&response).await?;
+        self.registry.refresh_tenant(tenant_id).await?;
+        Ok(response)
+    }
+
+    async fn delete(
+        &self,
+        caller: Caller,
+        request: v1::DeleteTenantRequest,
+    ) -> Result<v1::DeleteTenantResponse, Error> {
+        caller.require_installation()?;
+        let tenant_id = id("tenant_id", &request.tenant_id)?;
+        let begun = Mutation::begin(
+            &self.store,
+            &caller,
+            "DeleteTenant",
+            &request,
+            &request.request_id,
+            clock::now_ms(),
+        );
+        let mut mutation = match begun.await? {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        match mutation.tx().tenant_delete(tenant_id).await? {
+            TenantDeletion::Done => (),
+            TenantDeletion::Missing => return Err(Error::NotFound("tenant")),
+            TenantDeletion::HasEndpoints => {
+                let text = "the tenant still has endpoints: delete them first";
+                return Err(Error::FailedPrecondition(text.to_owned()));
+            }
+        }
+        let response = v1::DeleteTenantResponse {};
+        mutation.commit(&response).await?;
+        self.registry.refresh_tenant(tenant_id).await?;
+        Ok(response)
+    }
+}
+
+#[tonic::async_trait]
+impl TenantService for Tenants {
+    async fn create_tenant(
+        &self,
+        request: Request<v1::CreateTenantRequest>,
+    ) -> Result<Response<v1::CreateTenantResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            self.create(caller, request.into_inner()).await?,
+        ))
+    }
+
+    async fn get_tenant(
+        &self,
+        request: Request<v1::GetTenantRequest>,
+    ) -> Result<Response<v1::GetTenantResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.get(caller, request.into_inner()).await?))
+    }
+
+    async fn list_tenants(
+        &self,
+        request: Request<v1::ListTenantsRequest>,
+    ) -> Result<Response<v1::ListTenantsResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            self.list(caller, request.into_inner()).await?,
+        ))
+    }
+
+    async fn update_tenant(
+        &self,
+        request: Request<v1::UpdateTenantRequest>,
+    ) -> Result<Response<v1::UpdateTenantResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            self.update(caller, request.into_inner()).await?,
+        ))
+    }
+
+    async fn delete_tenant(
+        &self,
+        request: Request<v1::DeleteTenantRequest>,
+    ) -> Result<Response<v1::DeleteTenantResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            self.delete(caller, request.into_inner()).await?,
+        ))
+    }
+}
+
+fn check(change: Change) -> Result<(), Error> {
+    match change {
+        Change::Done => Ok(()),
+        Change::NameTaken => Err(Error::AlreadyExists(
+            "a tenant has this name already".to_owned(),
+        )),
+        Change::Missing => Err(Error::NotFound("tenant")),
+    }
+}
+
+fn proto(tenant: &Tenant) -> v1::Tenant {
+    v1::Tenant {
+        tenant_id: tenant.id.to_string(),
+        settings: Some(settings::proto(&tenant.settings)),
+        etag: etag(tenant.version),
+        created_at: Some(timestamp(tenant.created_at)),
+        updated_at: Some(timestamp(tenant.updated_at)),
+    }
+}

@@ -1,0 +1,211 @@
+//! What every plain call of the contract passes through: a deadline, and answers that blame the right side.
+//!
+//! * The deadline is the caller's `grpc-timeout`, at most 60 s, or 10 s when it gave none. A call that misses it is
+//!   answered DEADLINE_EXCEEDED; what it began goes on to its end, so that a committed change is also published.
+//!   `EmitEvent` alone is dropped with its caller: its commit belongs to a batch that nobody can leave half done.
+//! * A body that is no message of the call is the caller's fault. tonic answers INTERNAL, which is ours alone to say.
+//!
+//! Streams pass through untouched; they use [`decode_status`] themselves.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{HeaderMap, Request, Response};
+use tokio::time::Sleep;
+use tonic::{Code, Status, body::Body};
+use tower::{Layer, Service};
+
+use super::access::is_unary;
+use crate::error::{Error, INTERNAL_MESSAGE};
+
+/// How long a call may take whose caller gave no timeout.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// How long a call may take whatever its caller says.
+const TIMEOUT_MAX: Duration = Duration::from_secs(60);
+const GRPC_TIMEOUT: &str = "grpc-timeout";
+const EMIT_EVENT: &str = "/posthorn.v1.EventService/EmitEvent";
+
+/// Gives plain calls a deadline and mends their errors.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct UnaryLayer;
+
+/// The service that [`UnaryLayer`] makes.
+#[derive(Debug, Clone)]
+pub struct Unary<S> {
+    inner: S,
+}
+
+impl<S> Layer<S> for UnaryLayer {
+    type Service = Unary<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Unary { inner }
+    }
+}
+
+impl<S> Service<Request<Body>> for Unary<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let path = request.uri().path();
+        if !is_unary(path) {
+            return Box::pin(self.inner.call(request));
+        }
+        // Made here and not in the future: tonic's own timer, which answers CANCELLED, must never be the earlier one.
+        let deadline = tokio::time::sleep(timeout(request.headers()));
+        let is_emit = path == EMIT_EVENT;
+        let call = self.inner.call(request);
+        if is_emit {
+            Box::pin(answer(call, deadline))
+        } else {
+            Box::pin(answer(detached(call), deadline))
+        }
+    }
+}
+
+/// Puts a status that tonic made of undecodable bytes right; leaves every other as it is.
+pub fn decode_status(status: Status) -> Status {
+    if status.code() != Code::Internal || status.message().starts_with(INTERNAL_MESSAGE) {
+        return status;
+    }
+    Error::invalid("", "the request is no message of this call, or is cut off").into()
+}
+
+async fn answer<E>(
+    call: impl Future<Output = Result<Response<Body>, E>>,
+    deadline: Sleep,
+) -> Result<Response<Body>, E> {
+    tokio::select! {
+        biased;
+        response = call => response.map(mended),
+        () = deadline => {
+            let status = Status::deadline_exceeded("the call took longer than its timeout; what it did is unknown");
+            Ok(status.into_http())
+        }
+    }
+}
+
+/// Runs a call to its end, even when nobody waits for it any more.
+async fn detached<E: Send + 'static>(
+    call: impl Future<Output = Result<Response<Body>, E>> + Send + 'static,
+) -> Result<Response<Body>, E> {
+    match tokio::spawn(call).await {
+        Ok(response) => response,
+        Err(panic) => Ok(Status::from(Error::Internal(Box::new(panic))).into_http()),
+    }
+}
+
+/// An error without a body carries its status in the headers; only those come from a request that was not decoded.
+fn mended(response: Response<Body>) -> Response<Body> {
+    match Status::from_header_map(response.headers()) {
+        Some(status) if status.code() == Code::Internal => decode_status(status).into_http(),
+        _ => response,
+    }
+}
+
+/// How long the call may take. A timeout that is malformed is none.
+fn timeout(headers: &HeaderMap) -> Duration {
+    let asked = headers
+        .get(GRPC_TIMEOUT)
+        .and_then(|value| value.to_str().ok());
+    asked
+        .and_then(parse_timeout)
+        .map_or(TIMEOUT_DEFAULT, |asked| asked.min(TIMEOUT_MAX))
+}
+
+/// Reads a `grpc-timeout`: 1 to 8 digits and a unit.
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if !(1..=8).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let count = digits.parse::<u64>().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(count * 3_600)),
+        "M" => Some(Duration::from_secs(count * 60)),
+        "S" => Some(Duration::from_secs(count)),
+        "m" => Some(Duration::from_millis(count)),
+        "u" => Some(Duration::from_micros(count)),
+        "n" => Some(Duration::from_nanos(count)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn timeout_of(text: &'static str) -> Duration {
+        timeout(&HeaderMap::from_iter([(
+            http::HeaderName::from_static(GRPC_TIMEOUT),
+            HeaderValue::from_static(text),
+        )]))
+    }
+
+    #[test]
+    fn a_timeout_is_read_and_capped() {
+        assert_eq!(timeout(&HeaderMap::new()), TIMEOUT_DEFAULT);
+        for (text, expected) in [
+            ("0n", Duration::ZERO),
+            ("1n", Duration::from_nanos(1)),
+            ("250m", Duration::from_millis(250)),
+            ("7u", Duration::from_micros(7)),
+            ("20S", Duration::from_secs(20)),
+            ("1M", TIMEOUT_MAX),
+            ("99999999H", TIMEOUT_MAX),
+            ("", TIMEOUT_DEFAULT),
+            ("S", TIMEOUT_DEFAULT),
+            ("5", TIMEOUT_DEFAULT),
+            ("-5S", TIMEOUT_DEFAULT),
+            ("+5S", TIMEOUT_DEFAULT),
+            ("123456789S", TIMEOUT_DEFAULT),
+            ("soon", TIMEOUT_DEFAULT),
+        ] {
+            assert_eq!(timeout_of(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn only_our_own_internal_error_stays_one() {
+        let ours = Status::internal(format!("{INTERNAL_MESSAGE} 0123456789abcdef"));
+        assert_eq!(decode_status(ours).code(), Code::Internal);
+        let theirs = Status::internal("failed to decode Protobuf message: invalid wire type");
+        assert_eq!(decode_status(theirs).code(), Code::InvalidArgument);
+        assert_eq!(decode_status(Status::not_found("x")).code(), Code::NotFound);
+        let response = mended(Status::internal("Missing request message.").into_http());
+        let status = Status::from_header_map(response.headers()).unwrap();
+        assert_eq!(status.code(), Code::InvalidArgument);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_misses_its_deadline_is_told_so_and_goes_on() {
+        let (done, is_done) = tokio::sync::oneshot::channel();
+        let call = detached(async move {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            done.send(()).ok();
+            Ok::<_, ()>(Response::new(Body::empty()))
+        });
+        let response = answer(call, tokio::time::sleep(Duration::from_secs(1)))
+            .await
+            .unwrap();
+        let status = Status::from_header_map(response.headers()).unwrap();
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        is_done.await.unwrap();
+    }
+}

@@ -1,0 +1,152 @@
+//! API keys in the database: hashes, never texts.
+
+use uuid::Uuid;
+
+use super::{Change, Error, Result, Store, Tx};
+use crate::model::{
+    api_key::{ApiKey, KeyHash, Roles},
+    id::{KeyId, TenantId},
+};
+
+/// Which keys a list has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyScope {
+    /// Every key.
+    All,
+    /// The keys of one tenant.
+    Tenant(TenantId),
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    key_id: Uuid,
+    tenant_id: Option<Uuid>,
+    name: String,
+    roles: i16,
+    hash: Vec<u8>,
+    created_at: i64,
+    expires_at: Option<i64>,
+    revoked_at: Option<i64>,
+}
+
+impl TryFrom<Row> for ApiKey {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        Ok(Self {
+            id: KeyId::from_uuid(row.key_id),
+            tenant_id: row.tenant_id.map(TenantId::from_uuid),
+            name: row.name,
+            roles: Roles::from_column(row.roles)
+                .ok_or_else(|| Error::bug(format!("roles {}", row.roles)))?,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            revoked_at: row.revoked_at,
+            hash: KeyHash::from_bytes(&row.hash)
+                .ok_or_else(|| Error::bug("length of a key's hash"))?,
+        })
+    }
+}
+
+const GET: &str = "
+    select key_id, tenant_id, name, roles, hash, created_at, expires_at, revoked_at
+    from api_key
+    where key_id = $1";
+
+impl Store {
+    /// One key.
+    pub async fn api_key_get(&self, id: KeyId) -> Result<Option<ApiKey>> {
+        let row: Option<Row> = on!(&self.reader, pool => {
+            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(pool).await
+        })?;
+        row.map(ApiKey::try_from).transpose()
+    }
+
+    /// Up to `limit` keys by id, those after `after`; revoked and expired ones too.
+    pub async fn api_key_list(
+        &self,
+        scope: KeyScope,
+        after: Option<KeyId>,
+        limit: i64,
+    ) -> Result<Vec<ApiKey>> {
+        const ALL: &str = "
+            select key_id, tenant_id, name, roles, hash, created_at, expires_at, revoked_at
+            from api_key
+            where key_id > $1
+            order by key_id
+            limit $2";
+        const OF_TENANT: &str = "
+            select key_id, tenant_id, name, roles, hash, created_at, expires_at, revoked_at
+            from api_key
+            where key_id > $1 and tenant_id = $3
+            order by key_id
+            limit $2";
+        let after = after.map_or(Uuid::nil(), KeyId::uuid);
+        let rows: Vec<Row> = match scope {
+            KeyScope::All => on!(&self.reader, pool => {
+                sqlx::query_as(ALL).bind(after).bind(limit).fetch_all(pool).await
+            }),
+            KeyScope::Tenant(tenant) => on!(&self.reader, pool => {
+                let query = sqlx::query_as(OF_TENANT).bind(after).bind(limit);
+                query.bind(tenant.uuid()).fetch_all(pool).await
+            }),
+        }?;
+        rows.into_iter().map(ApiKey::try_from).collect()
+    }
+}
+
+impl Tx {
+    /// Whether there is any key: without one, nobody has started this database before.
+    pub async fn api_key_exists(&mut self) -> Result<bool> {
+        const SQL: &str = "select count(*) from (select 1 from api_key limit 1) as one";
+        let count: i64 = on!(self, tx => sqlx::query_scalar(SQL).fetch_one(&mut **tx).await)?;
+        Ok(count > 0)
+    }
+
+    /// One key.
+    pub async fn api_key_get(&mut self, id: KeyId) -> Result<Option<ApiKey>> {
+        let row: Option<Row> = on!(self, tx => {
+            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(&mut **tx).await
+        })?;
+        row.map(ApiKey::try_from).transpose()
+    }
+
+    /// Adds a key. `Missing` means that its tenant is.
+    pub async fn api_key_insert(&mut self, key: &ApiKey) -> Result<Change> {
+        const SQL: &str = "
+            insert into api_key (key_id, tenant_id, name, roles, hash, created_at, expires_at, revoked_at)
+            values ($1, $2, $3, $4, $5, $6, $7, $8)";
+        let rows = on!(self, tx => {
+            sqlx::query(SQL)
+                .bind(key.id.uuid())
+                .bind(key.tenant_id.map(TenantId::uuid))
+                .bind(&key.name)
+                .bind(key.roles.column())
+                .bind(key.hash.as_bytes())
+                .bind(key.created_at)
+                .bind(key.expires_at)
+                .bind(key.revoked_at)
+                .execute(&mut **tx)
+                .await
+                .map(|done| done.rows_affected())
+        });
+        Change::from_rows(rows)
+    }
+
+    /// Revokes a key. One that is revoked keeps the time of the first revocation.
+    pub async fn api_key_revoke(&mut self, id: KeyId, now: i64) -> Result<Change> {
+        const SQL: &str = "
+            update api_key
+            set revoked_at = coalesce(revoked_at, $2)
+            where key_id = $1";
+        let rows = on!(self, tx => {
+            sqlx::query(SQL)
+                .bind(id.uuid())
+                .bind(now)
+                .execute(&mut **tx)
+                .await
+                .map(|done| done.rows_affected())
+        });
+        Change::from_rows(rows)
+    }
+}

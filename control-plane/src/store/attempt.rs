@@ -1,0 +1,75 @@
+//! Attempts: reading the log.
+
+use bytes::Bytes;
+use posthorn::v1::ErrorKind;
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::{Error, Result, Store};
+use crate::model::{
+    delivery::{Attempt, AttemptOutcome},
+    id::{DeliveryId, EndpointId, NodeId, TenantId},
+};
+
+#[derive(FromRow)]
+struct AttemptRow {
+    delivery_id: Uuid,
+    number: i32,
+    lease_id: i64,
+    endpoint_id: Uuid,
+    tenant_id: Uuid,
+    status_code: Option<i16>,
+    error_kind: Option<i16>,
+    started_at: i64,
+    duration_ms: i32,
+    node_id: Uuid,
+    excerpt: Option<Vec<u8>>,
+    late: bool,
+}
+
+impl Store {
+    /// A delivery's attempts after the one of this number and lease, by number.
+    pub async fn attempt_list(&self, id: DeliveryId, after: (i32, i64), limit: i64) -> Result<Vec<Attempt>> {
+        let rows = on!(self.reader(), pool => {
+            sqlx::query_as::<_, AttemptRow>(
+                "select delivery_id, number, lease_id, endpoint_id, tenant_id, status_code, error_kind, started_at,
+                        duration_ms, node_id, excerpt, late
+                 from attempt
+                 where shard = $1 and delivery_id = $2 and (number, lease_id) > ($3, $4)
+                 order by number, lease_id
+                 limit $5",
+            )
+            .bind(id.shard().column())
+            .bind(id.uuid())
+            .bind(after.0)
+            .bind(after.1)
+            .bind(limit)
+            .fetch_all(pool)
+            .await
+        })?;
+        rows.into_iter().map(AttemptRow::into_attempt).collect()
+    }
+}
+
+impl AttemptRow {
+    fn into_attempt(self) -> Result<Attempt> {
+        let code = self.status_code.map(u16::try_from).transpose().map_err(Error::bug)?;
+        let error = self.error_kind.map(|kind| ErrorKind::try_from(i32::from(kind)));
+        Ok(Attempt {
+            delivery_id: DeliveryId::from_uuid(self.delivery_id),
+            number: u32::try_from(self.number).map_err(Error::bug)?,
+            lease_id: self.lease_id.cast_unsigned(),
+            endpoint_id: EndpointId::from_uuid(self.endpoint_id),
+            tenant_id: TenantId::from_uuid(self.tenant_id),
+            outcome: AttemptOutcome {
+                status_code: code,
+                error: error.transpose().map_err(Error::bug)?,
+            },
+            started_at: self.started_at,
+            duration_ms: u32::try_from(self.duration_ms).map_err(Error::bug)?,
+            node_id: NodeId::from_uuid(self.node_id),
+            excerpt: Bytes::from(self.excerpt.unwrap_or_default()),
+            late: self.late,
+        })
+    }
+}

@@ -1,0 +1,71 @@
+//! What a database can answer besides rows.
+
+use std::io;
+
+/// The result of a database call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a database call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database is away, full or overloaded. Whether the statement took effect is unknown.
+    #[error("the database is unavailable")]
+    Unavailable(#[source] sqlx::Error),
+    /// A statement that should have worked did not.
+    #[error("a statement failed")]
+    Bug(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// A row that no statement of ours can have written, or a value that cannot be written.
+    pub fn bug(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Bug(cause.into())
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if is_passing(&error) {
+            Self::Unavailable(error)
+        } else {
+            Self::Bug(Box::new(error))
+        }
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for Error {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        Self::Bug(Box::new(error))
+    }
+}
+
+/// The name of the unique constraint that a statement violated. SQLite names the columns instead: `table.column, ...`.
+pub fn constraint(error: &sqlx::Error) -> Option<&str> {
+    let error = error.as_database_error()?;
+    error
+        .is_unique_violation()
+        .then(|| error.constraint().unwrap_or_else(|| error.message()))
+}
+
+fn is_passing(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() != io::ErrorKind::InvalidInput,
+        sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| is_passing_code(&code)),
+        _ => false,
+    }
+}
+
+/// SQLSTATE classes 08 (connection), 40 (rollback), 53 (resources, disk full), 57 (intervention), 58 (system), 55P03
+/// (lock timeout), 25006 (read only); SQLite BUSY 5, LOCKED 6, IOERR 10, FULL 13, CANTOPEN 14 in their low byte.
+fn is_passing_code(code: &str) -> bool {
+    if code.len() == 5 {
+        let class = &code[..2];
+        return matches!(class, "08" | "40" | "53" | "57" | "58") || matches!(code, "55P03" | "25006");
+    }
+    code.parse::<u32>()
+        .is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14))
+}

@@ -1,0 +1,163 @@
+//! Events: reading what was emitted.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::{OneOf, Result, Store};
+use crate::model::{
+    event::Event,
+    event_type::EventTypeName,
+    id::{EventId, Shard, TenantId},
+};
+
+/// An event without its payload.
+#[derive(Debug, Clone)]
+pub struct EventSummary {
+    /// The event; its payload is empty.
+    pub event: Event,
+    /// How long the payload is, in bytes.
+    pub payload_bytes: u32,
+}
+
+/// Which events to list, newest first.
+#[derive(Debug, Clone)]
+pub struct EventFilter<'a> {
+    /// The tenant's shard.
+    pub shard: Shard,
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// Only this type.
+    pub event_type: Option<&'a str>,
+    /// The first id that may be listed.
+    pub from: Uuid,
+    /// The first id that may not be listed any more.
+    pub below: Uuid,
+    /// How many.
+    pub limit: i64,
+}
+
+#[derive(FromRow)]
+struct EventRow {
+    event_id: Uuid,
+    tenant_id: Uuid,
+    event_type: String,
+    payload: Vec<u8>,
+    content_type: String,
+    occurred_at: i64,
+    delivery_count: i32,
+    traceparent: Option<String>,
+}
+
+#[derive(FromRow)]
+struct SummaryRow {
+    #[sqlx(flatten)]
+    event: EventRow,
+    payload_bytes: i32,
+}
+
+impl Store {
+    /// One event of a tenant.
+    pub async fn event_get(&self, tenant_id: TenantId, id: EventId) -> Result<Option<Event>> {
+        let row = on!(self.reader(), pool => {
+            sqlx::query_as::<_, EventRow>(
+                "select event_id, tenant_id, event_type, payload, content_type, occurred_at, delivery_count, traceparent
+                 from event
+                 where shard = $1 and event_id = $2 and tenant_id = $3",
+            )
+            .bind(id.shard().column())
+            .bind(id.uuid())
+            .bind(tenant_id.uuid())
+            .fetch_optional(pool)
+            .await
+        })?;
+        row.map(EventRow::into_event).transpose()
+    }
+
+    /// A tenant's events, newest first, without payloads.
+    pub async fn event_list(&self, filter: &EventFilter<'_>) -> Result<Vec<EventSummary>> {
+        let rows = on!(self.reader(), pool => {
+            sqlx::query_as::<_, SummaryRow>(
+                "select event_id, tenant_id, event_type, substr(payload, 1, 0) as payload, content_type, occurred_at,
+                        delivery_count, traceparent, length(payload) as payload_bytes
+                 from event
+                 where shard = $1 and tenant_id = $2 and event_id >= $3 and event_id < $4
+                   and ($5 is null or event_type = $5)
+                 order by event_id desc
+                 limit $6",
+            )
+            .bind(filter.shard.column())
+            .bind(filter.tenant_id.uuid())
+            .bind(filter.from)
+            .bind(filter.below)
+            .bind(filter.event_type)
+            .bind(filter.limit)
+            .fetch_all(pool)
+            .await
+        })?;
+        rows.into_iter().map(SummaryRow::into_summary).collect()
+    }
+
+    /// The events of these ids, as far as they exist, in any order: what leases need and memory does not hold.
+    pub async fn event_load(&self, ids: &[EventId]) -> Result<Vec<Arc<Event>>> {
+        let rows = match self.reader() {
+            OneOf::Postgres(pool) => {
+                sqlx::query_as::<_, EventRow>(
+                    "select e.event_id, e.tenant_id, e.event_type, e.payload, e.content_type, e.occurred_at,
+                            e.delivery_count, e.traceparent
+                     from unnest($1::smallint[], $2::uuid[]) as i (shard, event_id)
+                     join event e using (shard, event_id)",
+                )
+                .bind(ids.iter().map(|id| id.shard().column()).collect::<Vec<_>>())
+                .bind(ids.iter().map(|id| id.uuid()).collect::<Vec<_>>())
+                .fetch_all(pool)
+                .await?
+            }
+            OneOf::Sqlite(pool) => {
+                let mut conn = pool.acquire().await?;
+                let mut rows = Vec::with_capacity(ids.len());
+                for id in ids {
+                    let row = sqlx::query_as::<_, EventRow>(
+                        "select event_id, tenant_id, event_type, payload, content_type, occurred_at, delivery_count,
+                                traceparent
+                         from event
+                         where shard = $1 and event_id = $2",
+                    )
+                    .bind(id.shard().column())
+                    .bind(id.uuid())
+                    .fetch_optional(&mut *conn)
+                    .await?;
+                    rows.extend(row);
+                }
+                rows
+            }
+        };
+        rows.into_iter().map(|row| row.into_event().map(Arc::new)).collect()
+    }
+}
+
+impl EventRow {
+    fn into_event(self) -> Result<Event> {
+        Ok(Event {
+            id: EventId::from_uuid(self.event_id),
+            tenant_id: TenantId::from_uuid(self.tenant_id),
+            event_type: EventTypeName::parse(&self.event_type).map_err(super::Error::bug)?,
+            payload: Bytes::from(self.payload),
+            content_type: self.content_type,
+            occurred_at: self.occurred_at,
+            delivery_count: u16::try_from(self.delivery_count).map_err(super::Error::bug)?,
+            traceparent: self.traceparent,
+        })
+    }
+}
+
+impl SummaryRow {
+    fn into_summary(self) -> Result<EventSummary> {
+        Ok(EventSummary {
+            event: self.event.into_event()?,
+            payload_bytes: u32::try_from(self.payload_bytes).map_err(super::Error::bug)?,
+        })
+    }
+}

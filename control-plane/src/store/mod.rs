@@ -1,0 +1,202 @@
+//! All SQL of Posthorn, one file per noun.
+//!
+//! One code path serves both databases: a pool or a transaction is an enum of the two typed ones, and [`on!`] gives a
+//! statement to whichever it is. Placeholders are `$1` on both, instants are milliseconds, ids are UUIDs. Only the two
+//! hot statements (`emit`, `outcome`) are written per database. There is no storage trait and no mock.
+
+use std::{path::Path, str::FromStr as _, time::Duration};
+
+use sqlx::{
+    PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+/// Runs one expression on whichever database a [`Pool`] or a [`Tx`] is.
+macro_rules! on {
+    ($db:expr, $conn:ident => $body:expr) => {
+        match $db {
+            $crate::store::OneOf::Postgres($conn) => $body,
+            $crate::store::OneOf::Sqlite($conn) => $body,
+        }
+    };
+}
+
+mod action;
+mod api_key;
+mod attempt;
+mod change;
+mod dead_letter;
+mod delivery;
+mod delivery_view;
+mod durability;
+mod emit;
+mod endpoint;
+mod error;
+mod event;
+mod event_type;
+mod outcome;
+mod owner;
+mod partition;
+mod request;
+mod secret;
+mod tenant;
+
+pub use api_key::KeyScope;
+pub use change::Change;
+pub use dead_letter::OpenFilter;
+pub use delivery::{DueDelivery, OpenCounts};
+pub use delivery_view::DeliveryFilter;
+pub use emit::{EmitKey, EmitRow, Emitted};
+pub use error::{Error, Result, constraint};
+pub use event::{EventFilter, EventSummary};
+pub use outcome::{Consequence, OutcomeRow};
+pub use owner::Ownership;
+pub use request::{RequestKey, RequestRow};
+pub use tenant::TenantDeletion;
+
+/// How many connections one control plane keeps to PostgreSQL.
+const POSTGRES_CONNECTIONS_MAX: u32 = 12;
+/// How many of them carry the hot statements.
+const LEDGER_CONNECTIONS_MAX: u32 = 4;
+/// The hot statements look every row up by its primary key. Told so, the planner neither plans them anew for each batch
+/// nor falls for a sequential scan while the tables are small.
+const LEDGER_PLANNER: [(&str, &str); 4] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+];
+/// How many readers SQLite has beside its one writer.
+const SQLITE_READERS_MAX: u32 = 4;
+/// How long a statement waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A thing of PostgreSQL or the same thing of SQLite.
+#[derive(Debug, Clone)]
+pub enum OneOf<P, S> {
+    /// PostgreSQL's.
+    Postgres(P),
+    /// SQLite's.
+    Sqlite(S),
+}
+
+/// A pool of connections.
+pub type Pool = OneOf<PgPool, SqlitePool>;
+/// A transaction. Dropped without [`Tx::commit`], it is rolled back.
+pub type Tx = OneOf<Transaction<'static, Postgres>, Transaction<'static, Sqlite>>;
+
+/// The database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    writer: Pool,
+    reader: Pool,
+    ledger: Pool,
+}
+
+impl Store {
+    /// Opens the database that `url` names, `sqlite:PATH` or `postgres://...`, and brings its schema up to date.
+    pub async fn open(url: &str) -> Result<Self> {
+        let store = if let Some(path) = url.strip_prefix("sqlite:") {
+            Self::open_sqlite(Path::new(path.trim_start_matches("//"))).await?
+        } else {
+            Self::open_postgres(url).await?
+        };
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    async fn open_sqlite(path: &Path) -> Result<Self> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(ACQUIRE_TIMEOUT);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options.clone())
+            .await?;
+        let reader = SqlitePoolOptions::new()
+            .max_connections(SQLITE_READERS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(options);
+        Ok(Self {
+            ledger: OneOf::Sqlite(writer.clone()),
+            writer: OneOf::Sqlite(writer),
+            reader: OneOf::Sqlite(reader),
+        })
+    }
+
+    async fn open_postgres(url: &str) -> Result<Self> {
+        // Set per connection, because a role's or a database's default may say otherwise.
+        let options = PgConnectOptions::from_str(url)?
+            .application_name("posthorn-control-plane")
+            .options([("synchronous_commit", "on")]);
+        let pool = PgPoolOptions::new()
+            .max_connections(POSTGRES_CONNECTIONS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options.clone())
+            .await?;
+        let ledger = PgPoolOptions::new()
+            .max_connections(LEDGER_CONNECTIONS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(options.options(LEDGER_PLANNER));
+        Ok(Self {
+            writer: OneOf::Postgres(pool.clone()),
+            reader: OneOf::Postgres(pool),
+            ledger: OneOf::Postgres(ledger),
+        })
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        match &self.writer {
+            OneOf::Postgres(pool) => sqlx::migrate!("../migrations/postgres").run(pool).await?,
+            OneOf::Sqlite(pool) => sqlx::migrate!("../migrations/sqlite").run(pool).await?,
+        }
+        Ok(())
+    }
+
+    /// Begins a transaction that may write. On SQLite it holds the write lock from the start.
+    pub async fn begin(&self) -> Result<Tx> {
+        Ok(match &self.writer {
+            OneOf::Postgres(pool) => OneOf::Postgres(pool.begin().await?),
+            OneOf::Sqlite(pool) => OneOf::Sqlite(pool.begin_with("begin immediate").await?),
+        })
+    }
+
+    fn writer(&self) -> &Pool {
+        &self.writer
+    }
+
+    fn reader(&self) -> &Pool {
+        &self.reader
+    }
+
+    /// The connections of the two hot statements.
+    fn ledger(&self) -> &Pool {
+        &self.ledger
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        on!(&self.reader, pool => sqlx::query("select 1").execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Closes every connection, waiting for those in use.
+    pub async fn close(&self) {
+        on!(&self.reader, pool => pool.close().await);
+        on!(&self.ledger, pool => pool.close().await);
+        on!(&self.writer, pool => pool.close().await);
+    }
+}
+
+impl Tx {
+    /// Makes everything that was done durable.
+    pub async fn commit(self) -> Result<()> {
+        Ok(on!(self, tx => tx.commit().await)?)
+    }
+}

@@ -1,0 +1,255 @@
+//! The outcome statement: attempts and what follows from them, a batch at a time.
+//!
+//! The other hot statement, written per database like `emit`. In one transaction an attempt is logged and its delivery
+//! removed (success), moved (failure) or left alone (a report under a lost lease). A move is conditional on the attempt
+//! count that the lease was granted at; a success is always accepted. The batch may be repeated when its commit is
+//! uncertain.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use sqlx::{PgPool, QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool};
+use uuid::Uuid;
+
+use super::{OneOf, Result, Store};
+use crate::model::{
+    delivery::{Attempt, DeadReason},
+    id::DeliveryId,
+};
+
+/// How many rows one SQLite statement carries.
+const SQLITE_CHUNK: usize = 64;
+
+/// An attempt to log, and what follows from it.
+#[derive(Debug, Clone)]
+pub struct OutcomeRow {
+    /// The attempt.
+    pub attempt: Attempt,
+    /// What follows.
+    pub consequence: Consequence,
+}
+
+/// What follows from an attempt for its delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consequence {
+    /// Nothing: the lease had been lost.
+    None,
+    /// It is delivered.
+    Deliver,
+    /// Another attempt is due at this instant.
+    RetryAt(i64),
+    /// It is dead.
+    Die {
+        /// Why.
+        reason: DeadReason,
+        /// When.
+        at: i64,
+    },
+}
+
+impl Consequence {
+    fn column(self) -> i16 {
+        match self {
+            Self::None => 0,
+            Self::Deliver => 1,
+            Self::RetryAt(_) => 2,
+            Self::Die { .. } => 3,
+        }
+    }
+
+    fn retry_at(self) -> Option<i64> {
+        match self {
+            Self::RetryAt(at) => Some(at),
+            _ => None,
+        }
+    }
+
+    fn death(self) -> Option<(DeadReason, i64)> {
+        match self {
+            Self::Die { reason, at } => Some((reason, at)),
+            _ => None,
+        }
+    }
+
+    fn is_move(self) -> bool {
+        matches!(self, Self::RetryAt(_) | Self::Die { .. })
+    }
+}
+
+impl Store {
+    /// Writes a batch and makes it durable. Returns the deliveries that a retry or a death really moved: the others were
+    /// ended or moved by somebody else in the meantime.
+    pub async fn outcome_batch(&self, rows: &[OutcomeRow]) -> Result<HashSet<DeliveryId>> {
+        match self.ledger() {
+            OneOf::Postgres(pool) => postgres(pool, rows).await,
+            OneOf::Sqlite(pool) => sqlite(pool, rows).await,
+        }
+    }
+}
+
+async fn postgres(pool: &PgPool, rows: &[OutcomeRow]) -> Result<HashSet<DeliveryId>> {
+    let attempts = || rows.iter().map(|row| &row.attempt);
+    let changes = || rows.iter().map(|row| row.consequence);
+    let moved = sqlx::query(
+        "with input as materialized (
+             select *
+             from unnest($1::smallint[], $2::uuid[], $3::integer[], $4::bigint[], $5::uuid[], $6::uuid[], $7::boolean[],
+                         $8::smallint[], $9::smallint[], $10::bigint[], $11::integer[], $12::uuid[], $13::bytea[],
+                         $14::boolean[], $15::smallint[], $16::bigint[], $17::bigint[], $18::smallint[])
+                  as i (shard, delivery_id, number, lease_id, endpoint_id, tenant_id, succeeded, status_code,
+                        error_kind, started_at, duration_ms, node_id, excerpt, late, change, retry_at, dead_at,
+                        dead_reason)
+         ), logged as (
+             insert into attempt (shard, delivery_id, number, lease_id, endpoint_id, tenant_id, succeeded, status_code,
+                                  error_kind, started_at, duration_ms, node_id, excerpt, late)
+             select shard, delivery_id, number, lease_id, endpoint_id, tenant_id, succeeded, status_code,
+                    error_kind, started_at, duration_ms, node_id, excerpt, late
+             from input
+             on conflict do nothing
+         ), removed as (
+             delete from delivery d
+             using input i
+             where i.change = 1 and d.shard = i.shard and d.delivery_id = i.delivery_id
+         )
+         update delivery d
+         set attempt_count = i.number,
+             next_attempt_at = coalesce(i.retry_at, d.next_attempt_at),
+             state = case when i.dead_at is null then 1 else 2 end,
+             dead_at = i.dead_at,
+             dead_reason = i.dead_reason,
+             retry_open = false
+         from input i
+         where i.change in (2, 3)
+           and d.shard = i.shard
+           and d.delivery_id = i.delivery_id
+           and d.state = 1
+           and d.attempt_count = i.number - 1
+         returning d.delivery_id",
+    )
+    .bind(attempts().map(|a| a.delivery_id.shard().column()).collect::<Vec<_>>())
+    .bind(attempts().map(|a| a.delivery_id.uuid()).collect::<Vec<_>>())
+    .bind(attempts().map(|a| signed(a.number)).collect::<Vec<_>>())
+    .bind(attempts().map(|a| a.lease_id.cast_signed()).collect::<Vec<_>>())
+    .bind(attempts().map(|a| a.endpoint_id.uuid()).collect::<Vec<_>>())
+    .bind(attempts().map(|a| a.tenant_id.uuid()).collect::<Vec<_>>())
+    .bind(attempts().map(|a| a.outcome.succeeded()).collect::<Vec<_>>())
+    .bind(attempts().map(status_code).collect::<Vec<_>>())
+    .bind(attempts().map(error_kind).collect::<Vec<_>>())
+    .bind(attempts().map(|a| a.started_at).collect::<Vec<_>>())
+    .bind(attempts().map(|a| signed(a.duration_ms)).collect::<Vec<_>>())
+    .bind(attempts().map(|a| a.node_id.uuid()).collect::<Vec<_>>())
+    .bind(attempts().map(|a| excerpt(&a.excerpt)).collect::<Vec<_>>())
+    .bind(attempts().map(|a| a.late).collect::<Vec<_>>())
+    .bind(changes().map(Consequence::column).collect::<Vec<_>>())
+    .bind(changes().map(Consequence::retry_at).collect::<Vec<_>>())
+    .bind(changes().map(|c| c.death().map(|(_, at)| at)).collect::<Vec<_>>())
+    .bind(changes().map(|c| c.death().map(|(reason, _)| reason.column())).collect::<Vec<_>>())
+    .fetch_all(pool)
+    .await?;
+    moved
+        .iter()
+        .map(|row| Ok(DeliveryId::from_uuid(row.try_get::<Uuid, _>(0)?)))
+        .collect()
+}
+
+async fn sqlite(pool: &SqlitePool, rows: &[OutcomeRow]) -> Result<HashSet<DeliveryId>> {
+    let mut tx = pool.begin_with("begin immediate").await?;
+    for chunk in rows.chunks(SQLITE_CHUNK) {
+        sqlite_log(&mut tx, chunk).await?;
+    }
+    let delivered = rows
+        .iter()
+        .filter(|row| row.consequence == Consequence::Deliver)
+        .map(|row| row.attempt.delivery_id)
+        .collect::<Vec<_>>();
+    for chunk in delivered.chunks(SQLITE_CHUNK) {
+        sqlite_remove(&mut tx, chunk).await?;
+    }
+    let mut moved = HashSet::new();
+    for row in rows.iter().filter(|row| row.consequence.is_move()) {
+        if sqlite_move(&mut tx, row).await? {
+            moved.insert(row.attempt.delivery_id);
+        }
+    }
+    tx.commit().await?;
+    Ok(moved)
+}
+
+async fn sqlite_log(conn: &mut SqliteConnection, rows: &[OutcomeRow]) -> Result<()> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "insert into attempt (shard, delivery_id, number, lease_id, endpoint_id, tenant_id, succeeded, status_code, \
+         error_kind, started_at, duration_ms, node_id, excerpt, late) ",
+    );
+    query.push_values(rows, |mut values, row| {
+        let attempt = &row.attempt;
+        values
+            .push_bind(attempt.delivery_id.shard().column())
+            .push_bind(attempt.delivery_id.uuid())
+            .push_bind(signed(attempt.number))
+            .push_bind(attempt.lease_id.cast_signed())
+            .push_bind(attempt.endpoint_id.uuid())
+            .push_bind(attempt.tenant_id.uuid())
+            .push_bind(attempt.outcome.succeeded())
+            .push_bind(status_code(attempt))
+            .push_bind(error_kind(attempt))
+            .push_bind(attempt.started_at)
+            .push_bind(signed(attempt.duration_ms))
+            .push_bind(attempt.node_id.uuid())
+            .push_bind(excerpt(&attempt.excerpt))
+            .push_bind(attempt.late);
+    });
+    query.push(" on conflict do nothing");
+    query.build().execute(conn).await?;
+    Ok(())
+}
+
+async fn sqlite_remove(conn: &mut SqliteConnection, deliveries: &[DeliveryId]) -> Result<()> {
+    let mut query = QueryBuilder::<Sqlite>::new("delete from delivery where (shard, delivery_id) in (");
+    query.push_values(deliveries, |mut values, delivery_id| {
+        values
+            .push_bind(delivery_id.shard().column())
+            .push_bind(delivery_id.uuid());
+    });
+    query.push(")");
+    query.build().execute(conn).await?;
+    Ok(())
+}
+
+async fn sqlite_move(conn: &mut SqliteConnection, row: &OutcomeRow) -> Result<bool> {
+    let death = row.consequence.death();
+    let moved = sqlx::query(
+        "update delivery
+         set attempt_count = $1,
+             next_attempt_at = coalesce($2, next_attempt_at),
+             state = case when $3 is null then 1 else 2 end,
+             dead_at = $3,
+             dead_reason = $4,
+             retry_open = false
+         where shard = $5 and delivery_id = $6 and state = 1 and attempt_count = $1 - 1",
+    )
+    .bind(signed(row.attempt.number))
+    .bind(row.consequence.retry_at())
+    .bind(death.map(|(_, at)| at))
+    .bind(death.map(|(reason, _)| reason.column()))
+    .bind(row.attempt.delivery_id.shard().column())
+    .bind(row.attempt.delivery_id.uuid())
+    .execute(conn)
+    .await?;
+    Ok(moved.rows_affected() == 1)
+}
+
+fn signed(value: u32) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+fn status_code(attempt: &Attempt) -> Option<i16> {
+    attempt.outcome.status_code.and_then(|code| i16::try_from(code).ok())
+}
+
+fn error_kind(attempt: &Attempt) -> Option<i16> {
+    attempt.outcome.error.and_then(|kind| i16::try_from(kind as i32).ok())
+}
+
+fn excerpt(bytes: &Bytes) -> Option<&[u8]> {
+    (!bytes.is_empty()).then_some(bytes.as_ref())
+}

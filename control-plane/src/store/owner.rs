@@ -1,0 +1,71 @@
+//! Ownership: one control plane at a time schedules the deliveries of a database.
+//!
+//! On PostgreSQL a session-level advisory lock on a connection of its own, which the server gives back as soon as the
+//! holder dies; on SQLite a lock on a file beside the database. Neither guards any row: if two owners ever overlapped
+//! for a moment, conditional writes would keep the data right and receivers would see a repeat.
+
+use std::{fs::File, path::Path, time::Duration};
+
+use sqlx::{Connection as _, PgConnection, PgPool};
+
+use super::{Error, OneOf, Result, Store};
+
+/// The number of the advisory lock: "posthorn" in ASCII.
+const LOCK: i64 = 0x706f_7374_686f_726e;
+/// How often the owner looks whether it still holds the lock.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Proof that this process may schedule. Given back on drop.
+#[derive(Debug)]
+pub struct Ownership(OneOf<Box<PgConnection>, File>);
+
+impl Store {
+    /// Takes ownership. None: another process has it.
+    pub async fn owner_acquire(&self) -> Result<Option<Ownership>> {
+        match self.writer() {
+            OneOf::Postgres(pool) => Ok(lock_postgres(pool).await?.map(|conn| Ownership(OneOf::Postgres(conn)))),
+            OneOf::Sqlite(pool) => {
+                let path = pool.connect_options().get_filename().with_extension("lock");
+                Ok(lock_file(&path)?.map(|file| Ownership(OneOf::Sqlite(file))))
+            }
+        }
+    }
+
+    /// Watches over ownership and takes it again when the connection that held it breaks. Returns when another process
+    /// got it first: then this one must stop.
+    pub async fn owner_hold(&self, mut ownership: Ownership) {
+        loop {
+            tokio::time::sleep(CHECK_INTERVAL).await;
+            let OneOf::Postgres(conn) = &mut ownership.0 else {
+                continue;
+            };
+            if conn.ping().await.is_ok() {
+                continue;
+            }
+            tracing::warn!("the connection that holds ownership broke; taking it again");
+            match self.owner_acquire().await {
+                Ok(Some(again)) => ownership = again,
+                Ok(None) => return,
+                Err(error) => tracing::warn!(error = %error, "could not take ownership again yet"),
+            }
+        }
+    }
+}
+
+async fn lock_postgres(pool: &PgPool) -> Result<Option<Box<PgConnection>>> {
+    let mut conn = PgConnection::connect_with(&pool.connect_options()).await?;
+    let (locked,) = sqlx::query_as::<_, (bool,)>("select pg_try_advisory_lock($1)")
+        .bind(LOCK)
+        .fetch_one(&mut conn)
+        .await?;
+    Ok(locked.then(|| Box::new(conn)))
+}
+
+fn lock_file(path: &Path) -> Result<Option<File>> {
+    let file = File::create(path).map_err(Error::bug)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+        Err(std::fs::TryLockError::Error(error)) => Err(Error::bug(error)),
+    }
+}

@@ -1,0 +1,190 @@
+//! Retention of events and attempts: daily partitions on PostgreSQL, bounded deletes on SQLite.
+//!
+//! A day is kept as long as any delivery of it is open, whatever its age: nothing that was acknowledged loses its payload
+//! before it is delivered or ended.
+
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, SqlitePool};
+use uuid::Uuid;
+
+use super::{OneOf, Result, Store};
+use crate::model::id::{DeliveryId, uuid_floor};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+/// Partitions are made for so many days around today.
+const DAYS_BEHIND: i64 = 1;
+const DAYS_AHEAD: i64 = 3;
+/// The partitioned tables and the column that each is partitioned by.
+const PARTITIONED: [(&str, &str); 2] = [("event", "event_id"), ("attempt", "delivery_id")];
+/// How many rows one delete on SQLite takes.
+const SQLITE_DELETE_MAX: i64 = 5_000;
+
+impl Store {
+    /// Makes the partitions of the days around `now_ms`. Nothing to do on SQLite.
+    pub async fn partition_ensure(&self, now_ms: i64) -> Result<()> {
+        let OneOf::Postgres(pool) = self.writer() else {
+            return Ok(());
+        };
+        let today = now_ms.div_euclid(DAY_MS);
+        let existing = partitions(pool).await?;
+        for day in today - DAYS_BEHIND..=today + DAYS_AHEAD {
+            for (table, _) in PARTITIONED {
+                if !existing.contains(&partition_name(table, day)) {
+                    create(pool, table, day).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops whole days, or deletes rows, of events emitted before an instant that have no open delivery left. Returns
+    /// how many partitions or rows went.
+    pub async fn partition_retire(&self, emitted_before: i64) -> Result<u64> {
+        match self.writer() {
+            OneOf::Postgres(pool) => postgres_retire(pool, emitted_before).await,
+            OneOf::Sqlite(pool) => sqlite_retire(pool, emitted_before).await,
+        }
+    }
+
+    /// Forgets the idempotency keys and actions of events emitted before an instant, one shard at a time.
+    pub async fn event_key_retire(&self, emitted_before: i64) -> Result<u64> {
+        let mut retired = 0;
+        for shard in 0..=i16::from(u8::MAX) {
+            for statement in [
+                "delete from event_key where shard = $1 and event_id < $2",
+                "delete from delivery_action where shard = $1 and delivery_id < $2",
+            ] {
+                retired += on!(self.writer(), pool => {
+                    sqlx::query(statement)
+                        .bind(shard)
+                        .bind(uuid_floor(emitted_before))
+                        .execute(pool)
+                        .await
+                        .map(|done| done.rows_affected())
+                })?;
+            }
+        }
+        Ok(retired)
+    }
+}
+
+async fn partitions(pool: &PgPool) -> Result<Vec<String>> {
+    let rows = sqlx::query_as::<_, (String,)>(
+        "select c.relname::text
+         from pg_inherits i
+         join pg_class c on c.oid = i.inhrelid
+         join pg_class p on p.oid = i.inhparent
+         where p.relname in ('event', 'attempt') and p.relnamespace = current_schema()::regnamespace",
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|(name,)| name).collect())
+}
+
+/// The name of a partition: the table and the number of the day since 1970.
+fn partition_name(table: &str, day: i64) -> String {
+    format!("{table}_d{day}")
+}
+
+/// The day of a partition, from its name.
+fn partition_day(name: &str) -> Option<i64> {
+    name.rsplit_once("_d")?.1.parse().ok()
+}
+
+/// Makes a table and attaches it, which unlike `create ... partition of` does not stop writers of the parent.
+async fn create(pool: &PgPool, table: &str, day: i64) -> Result<()> {
+    let name = partition_name(table, day);
+    let (from, to) = (uuid_floor(day * DAY_MS), uuid_floor((day + 1) * DAY_MS));
+    let mut tx = pool.begin().await?;
+    execute(&mut tx, "set local lock_timeout = '1s'".to_owned()).await?;
+    execute(&mut tx, format!("create table if not exists {name} (like {table} including all)")).await?;
+    execute(
+        &mut tx,
+        format!("alter table {table} attach partition {name} for values from ('{from}') to ('{to}')"),
+    )
+    .await?;
+    tx.commit().await?;
+    tracing::info!(partition = name, "made partition {name}");
+    Ok(())
+}
+
+/// Runs a statement whose text is made of our own names and numbers.
+async fn execute(conn: &mut PgConnection, statement: String) -> Result<()> {
+    sqlx::query(AssertSqlSafe(statement)).execute(conn).await?;
+    Ok(())
+}
+
+async fn postgres_retire(pool: &PgPool, emitted_before: i64) -> Result<u64> {
+    let oldest_open = sqlx::query_as::<_, (Uuid,)>(
+        "select first
+         from (
+             select (select delivery_id from delivery d where d.shard = s.shard order by delivery_id limit 1) as first
+             from generate_series(0, 255) as s (shard)
+         ) as oldest
+         where first is not null
+         order by first
+         limit 1",
+    )
+    .fetch_optional(pool)
+    .await?;
+    let mut dropped = 0;
+    for name in partitions(pool).await? {
+        let Some(end) = partition_day(&name).map(|day| (day + 1) * DAY_MS) else {
+            continue;
+        };
+        if end > emitted_before {
+            continue;
+        }
+        if oldest_open.is_some_and(|(oldest,)| oldest < uuid_floor(end)) {
+            tracing::warn!(partition = name, "kept partition {name}: deliveries of its time are still open");
+            continue;
+        }
+        let mut tx = pool.begin().await?;
+        execute(&mut tx, "set local lock_timeout = '1s'".to_owned()).await?;
+        execute(&mut tx, format!("drop table {name}")).await?;
+        tx.commit().await?;
+        tracing::info!(partition = name, "dropped partition {name}");
+        dropped += 1;
+    }
+    Ok(dropped)
+}
+
+async fn sqlite_retire(pool: &SqlitePool, emitted_before: i64) -> Result<u64> {
+    let mut deleted = 0;
+    for shard in 0..=i16::from(u8::MAX) {
+        let oldest_open = sqlx::query_as::<_, (Uuid,)>(
+            "select delivery_id from delivery where shard = $1 order by delivery_id limit 1",
+        )
+        .bind(shard)
+        .fetch_optional(pool)
+        .await?;
+        let floor = uuid_floor(emitted_before);
+        // The event of the oldest open delivery has the delivery's id with a lower ordinal.
+        let below = oldest_open.map_or(floor, |(id,)| floor.min(DeliveryId::from_uuid(id).event().uuid()));
+        for (table, id) in PARTITIONED {
+            deleted += sqlite_delete_below(pool, table, id, shard, below).await?;
+        }
+    }
+    Ok(deleted)
+}
+
+async fn sqlite_delete_below(pool: &SqlitePool, table: &str, id: &str, shard: i16, below: Uuid) -> Result<u64> {
+    let mut deleted = 0;
+    loop {
+        let statement = format!(
+            "delete from {table} where shard = $1 and {id} in (
+                 select {id} from {table} where shard = $1 and {id} < $2 order by {id} limit $3
+             )"
+        );
+        let done = sqlx::query(AssertSqlSafe(statement))
+            .bind(shard)
+            .bind(below)
+            .bind(SQLITE_DELETE_MAX)
+            .execute(pool)
+            .await?
+            .rows_affected();
+        if done == 0 {
+            return Ok(deleted);
+        }
+        deleted += done;
+    }
+}

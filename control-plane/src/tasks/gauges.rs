@@ -1,0 +1,66 @@
+//! Fills the gauges that nothing else updates: what is open in the database and in memory, and whether the database
+//! answers.
+
+use std::time::Duration;
+
+use posthorn_telemetry::Readiness;
+
+use crate::{
+    clock,
+    dispatch::Dispatch,
+    metrics::{Metrics, State},
+    store::{OpenCounts, Store},
+};
+
+/// How often memory is looked at, and the database asked whether it answers.
+const TICK: Duration = Duration::from_secs(1);
+/// How often the database is asked to count, in ticks.
+const COUNT_EVERY: u32 = 15;
+/// How long the database may take to answer before the control plane is not ready.
+const PING_WITHIN: Duration = Duration::from_secs(1);
+
+/// The condition of readiness that this loop keeps.
+pub const DATABASE: &str = "database";
+
+/// Fills the gauges for ever.
+pub async fn keep_gauges(store: Store, dispatch: Dispatch, metrics: Metrics, readiness: Readiness) {
+    for tick in 0_u32.. {
+        let answers = tokio::time::timeout(PING_WITHIN, store.ping()).await;
+        readiness.set(DATABASE, matches!(answers, Ok(Ok(()))));
+        show_memory(&dispatch, &metrics);
+        if tick % COUNT_EVERY == 0 {
+            match store.delivery_counts().await {
+                Ok(counts) => show_counts(&counts, &metrics, clock::now_ms()),
+                Err(error) => tracing::warn!(error = ?error, "could not count what is open"),
+            }
+        }
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+fn show_memory(dispatch: &Dispatch, metrics: &Metrics) {
+    let (loaded, payload_bytes) = dispatch.loaded();
+    let states = [("waiting", loaded.waiting), ("leased", loaded.leased), ("ready_endpoints", loaded.ready_lanes)];
+    for (state, count) in states {
+        metrics.scheduled.get_or_create(&State { state }).set(gauge(count));
+    }
+    metrics.payload_bytes.set(gauge(payload_bytes));
+}
+
+fn show_counts(counts: &OpenCounts, metrics: &Metrics, now_ms: i64) {
+    metrics.open.get_or_create(&State { state: "pending" }).set(counts.pending);
+    metrics.open.get_or_create(&State { state: "dead" }).set(counts.dead);
+    metrics.oldest_due_seconds.set(age_seconds(counts.oldest_due_at, now_ms));
+    metrics.oldest_dead_seconds.set(age_seconds(counts.oldest_dead_at, now_ms));
+}
+
+fn age_seconds(since: Option<i64>, now_ms: i64) -> f64 {
+    let age_ms = since.map_or(0, |since| now_ms.saturating_sub(since).max(0));
+    #[expect(clippy::cast_precision_loss, reason = "an age in milliseconds is far below 2^52")]
+    let seconds = age_ms as f64 / 1_000.0;
+    seconds
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,77 @@
+//! Retention: forgets what is old enough, and makes room for what comes.
+
+use std::time::Duration;
+
+use posthorn::v1::DeliveryActionKind;
+
+use crate::{
+    clock,
+    model::{delivery::Action, id::Shard},
+    rpc::REMEMBERED_MS,
+    store::{OpenFilter, Result, Store},
+};
+
+/// How often.
+const INTERVAL: Duration = Duration::from_secs(3_600);
+/// How many dead letters of a shard expire in one transaction.
+const EXPIRE_BATCH: i64 = 1_000;
+
+/// For how long things are kept, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Events, attempts and idempotency keys, from the emit.
+    pub events_ms: i64,
+    /// Dead letters, from their death.
+    pub dead_letters_ms: i64,
+}
+
+/// Keeps to the retention for ever. A round that fails is made up for by the next.
+pub async fn keep_retention(store: Store, retention: Retention) {
+    loop {
+        if let Err(error) = round(&store, retention, clock::now_ms()).await {
+            tracing::warn!(error = ?error, "a round of retention failed; the next one repeats it");
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+async fn round(store: &Store, retention: Retention, now_ms: i64) -> Result<()> {
+    store.partition_ensure(now_ms).await?;
+    let expired = expire(store, now_ms, retention.dead_letters_ms).await?;
+    let events_before = now_ms.saturating_sub(retention.events_ms);
+    let retired = store.partition_retire(events_before).await?;
+    let keys = store.event_key_retire(events_before).await?;
+    let requests = store.request_prune(now_ms.saturating_sub(REMEMBERED_MS)).await?;
+    tracing::info!(expired, retired, keys, requests, "a round of retention: {expired} dead letters expired");
+    Ok(())
+}
+
+/// Ends dead letters that nobody retried in time; each is recorded as expired.
+async fn expire(store: &Store, now_ms: i64, keep_ms: i64) -> Result<u64> {
+    let action = Action {
+        kind: DeliveryActionKind::Expire,
+        reason: "the retention of dead letters is over".to_owned(),
+        key_id: None,
+        acted_at: now_ms,
+    };
+    let mut expired = 0;
+    for shard in 0..=u8::MAX {
+        let filter = OpenFilter {
+            shard: Shard(shard),
+            tenant_id: None,
+            endpoint_id: None,
+            died: Some((i64::MIN, now_ms.saturating_sub(keep_ms))),
+            limit: EXPIRE_BATCH,
+        };
+        loop {
+            let mut tx = store.begin().await?;
+            let ended = tx.delivery_end_matching(&filter, &action).await?;
+            tx.commit().await?;
+            expired += ended;
+            if ended == 0 {
+                break;
+            }
+        }
+    }
+    Ok(expired)
+}

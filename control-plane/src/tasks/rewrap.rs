@@ -1,0 +1,219 @@
+//! Keeps secrets under the current master key.
+//!
+//! The master key file is read again and again. A new first key becomes the current one, and every secret that is sealed
+//! under another is re-wrapped while everything goes on. A key that secrets still need must stay in the file until then;
+//! what cannot be opened is left as it is, and said. Former signing keys whose time is over are deleted here too.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    clock,
+    dispatch::Dispatch,
+    model::{
+        id::{EndpointId, SecretId},
+        secret::SealedSecret,
+    },
+    registry::SharedRegistry,
+    store::{Result, Store},
+    vault::{KeySource, Rewrap, Vault},
+};
+
+/// How often.
+const INTERVAL: Duration = Duration::from_secs(30);
+/// How many secrets are re-wrapped in one transaction.
+const BATCH: i64 = 500;
+
+/// What the loop works with.
+struct Rewrapping {
+    store: Store,
+    registry: SharedRegistry,
+    vault: Arc<Vault>,
+    dispatch: Dispatch,
+    keys: KeySource,
+}
+
+/// What became of the secrets under other master keys.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Round {
+    rewrapped: usize,
+    unopened: usize,
+}
+
+/// Keeps secrets under the current master key for ever; `keys` is where the vault's keys come from. The registry and the
+/// dispatcher hear of endpoints that can be signed for again. A round that fails is made up for by the next.
+pub async fn keep_rewrapped(
+    store: Store,
+    registry: SharedRegistry,
+    vault: Arc<Vault>,
+    dispatch: Dispatch,
+    keys: KeySource,
+) {
+    let work = Rewrapping { store, registry, vault, dispatch, keys };
+    loop {
+        if let Err(error) = round(&work).await {
+            tracing::warn!(error = ?error, "a round of re-wrapping failed; the next one repeats it");
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+async fn round(work: &Rewrapping) -> Result<()> {
+    if reread(work).await {
+        serve_unsealed(work).await?;
+    }
+    let Round {
+        rewrapped,
+        unopened,
+    } = rewrap(&work.store, &work.vault).await?;
+    if rewrapped > 0 {
+        let kek_id = work.vault.current_id();
+        tracing::info!(rewrapped, %kek_id, "re-wrapped {rewrapped} secrets under the master key {kek_id}");
+    }
+    if unopened > 0 {
+        tracing::error!(
+            unopened,
+            "{unopened} secrets cannot be opened: their master key is not configured, or they are damaged"
+        );
+    }
+    retire(work, clock::now_ms()).await
+}
+
+/// Reads the master keys again; whether they are others.
+async fn reread(work: &Rewrapping) -> bool {
+    if work.keys.file().is_none() {
+        return false;
+    }
+    let keys = work.keys.clone();
+    let read = tokio::task::spawn_blocking(move || keys.read()).await;
+    match read {
+        Ok(Ok(keyring)) => work.vault.replace(keyring),
+        Ok(Err(error)) => {
+            tracing::error!(error = ?error, "the master keys cannot be read again; those in use stay");
+            false
+        }
+        Err(error) => {
+            tracing::error!(error = %error, "reading the master keys broke off; those in use stay");
+            false
+        }
+    }
+}
+
+/// Serves the endpoints whose secrets the new master keys open.
+async fn serve_unsealed(work: &Rewrapping) -> Result<()> {
+    let sealed = work.registry.snapshot().sealed().collect::<Vec<_>>();
+    for id in sealed {
+        refresh(work, id).await?;
+    }
+    Ok(())
+}
+
+async fn refresh(work: &Rewrapping, id: EndpointId) -> Result<()> {
+    work.registry.refresh_endpoint(id).await?;
+    if let Some(endpoint) = work.registry.snapshot().endpoint(id) {
+        work.dispatch.endpoint_changed(endpoint);
+    }
+    Ok(())
+}
+
+/// Re-wraps every secret that is under another master key than the current one.
+async fn rewrap(store: &Store, vault: &Vault) -> Result<Round> {
+    let kek_id = vault.current_id().to_string();
+    let mut round = Round::default();
+    let mut after = (SecretId::from_uuid(uuid::Uuid::nil()), 0);
+    loop {
+        let secrets = store.secret_list_other_kek(&kek_id, after, BATCH).await?;
+        let Some(last) = secrets.last() else {
+            return Ok(round);
+        };
+        after = (last.id, last.version);
+        let mut tx = store.begin().await?;
+        for secret in &secrets {
+            match rewrapped(vault, secret) {
+                Some(rewrapped) => {
+                    tx.secret_rewrap(secret, &rewrapped).await?;
+                    round.rewrapped += 1;
+                }
+                None => round.unopened += 1,
+            }
+        }
+        tx.commit().await?;
+    }
+}
+
+/// The secret under the current master key. None: it does not open.
+fn rewrapped(vault: &Vault, secret: &SealedSecret) -> Option<SealedSecret> {
+    let kek_id = vault.current_id().to_string();
+    match vault.rewrap(&secret.sealed, secret.into(), &mut clock::rng()) {
+        Ok(Rewrap::Rewrapped(sealed)) => Some(SealedSecret {
+            sealed,
+            kek_id,
+            ..secret.clone()
+        }),
+        Ok(Rewrap::Current) => Some(SealedSecret {
+            kek_id,
+            ..secret.clone()
+        }),
+        Err(error) => {
+            let id = secret.endpoint_id;
+            tracing::warn!(endpoint_id = %id, error = %error, "a secret of endpoint {id} cannot be re-wrapped");
+            None
+        }
+    }
+}
+
+/// Deletes former signing keys whose time is over.
+async fn retire(work: &Rewrapping, now: i64) -> Result<()> {
+    for id in work.store.secret_retired(now).await? {
+        let mut tx = work.store.begin().await?;
+        tx.secret_prune(id, now).await?;
+        tx.commit().await?;
+        refresh(work, id).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::fixture;
+
+    #[tokio::test]
+    async fn secrets_move_to_the_current_master_key_batch_by_batch() {
+        let (store, _directory) = fixture::store().await;
+        let tenant = fixture::tenant(1);
+        fixture::insert_tenant(&store, &tenant).await;
+        let (old, new) = (fixture::vault(1), fixture::vault(2));
+        let count = usize::try_from(BATCH).unwrap() + 2;
+        let mut tx = store.begin().await.unwrap();
+        for n in 1..=count {
+            let endpoint = fixture::endpoint(n as u128, &tenant, &["*"]);
+            fixture::insert_endpoint_in(&mut tx, &old, &endpoint).await;
+        }
+        tx.commit().await.unwrap();
+
+        assert_eq!(
+            rewrap(&store, &new).await.unwrap(),
+            Round {
+                rewrapped: 0,
+                unopened: count
+            }
+        );
+        let both = fixture::vault_of(&[2, 1]);
+        assert_eq!(
+            rewrap(&store, &both).await.unwrap(),
+            Round {
+                rewrapped: count,
+                unopened: 0
+            }
+        );
+        assert_eq!(rewrap(&store, &both).await.unwrap(), Round::default());
+        let id = fixture::endpoint(1, &tenant, &[]).id;
+        let secret = store.secret_list(id).await.unwrap().remove(0);
+        assert_eq!(
+            new.open(&secret.sealed, (&secret).into())
+                .unwrap()
+                .as_slice(),
+            [7; 32]
+        );
+    }
+}

@@ -1,0 +1,187 @@
+//! The vault: seals secrets before they are stored, and opens them again.
+//!
+//! Every version of a secret has a random data key; a master key wraps only that. Both levels are XChaCha20-Poly1305,
+//! bound to the tenant, the secret's id, its version and its purpose, so a record that is moved to another row does not
+//! open. A new master key means wrapping data keys anew; the secrets themselves are not touched.
+//!
+//! ```text
+//! format 1 | master key's id 4 | nonce 24 | wrapped data key 48 | nonce 24 | ciphertext, at least 16
+//! ```
+//!
+//! The vault does not hide how long a secret is, and it cannot tell which of two valid records of one version is newer.
+
+mod keyring;
+mod record;
+mod source;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use rand::CryptoRng;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use crate::model::{
+    id::{SecretId, TenantId},
+    secret::{Purpose, SealedSecret},
+};
+
+pub use keyring::{KekId, Keyring, KeyringError};
+use record::Record;
+pub use source::{KeySource, KeySourceError};
+
+/// What a record is bound to.
+#[derive(Debug, Clone, Copy)]
+pub struct Binding {
+    /// The tenant that the secret belongs to.
+    pub tenant_id: TenantId,
+    /// The secret.
+    pub id: SecretId,
+    /// Its version.
+    pub version: i32,
+    /// What it is for.
+    pub purpose: Purpose,
+}
+
+/// Why a record does not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// It is sealed under a master key that is not configured.
+    #[error("it is sealed under the master key {0}, which is not configured")]
+    UnknownKey(KekId),
+    /// It is damaged, or it belongs to another row.
+    #[error("it is damaged or belongs elsewhere")]
+    Damaged,
+}
+
+/// A record that could not be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the secret is too long to be sealed")]
+pub struct SealError;
+
+/// What became of a record that should be sealed under the current master key.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Rewrap {
+    /// It is already.
+    Current,
+    /// The record to keep instead.
+    Rewrapped(Vec<u8>),
+}
+
+/// Seals and opens under the configured master keys, which can be replaced while it is in use.
+#[derive(Debug)]
+pub struct Vault {
+    keyring: ArcSwap<Keyring>,
+}
+
+impl From<&SealedSecret> for Binding {
+    fn from(secret: &SealedSecret) -> Self {
+        Self {
+            tenant_id: secret.tenant_id,
+            id: secret.id,
+            version: secret.version,
+            purpose: secret.purpose,
+        }
+    }
+}
+
+impl Vault {
+    /// A vault that uses the given master keys.
+    pub fn new(keyring: Keyring) -> Self {
+        Self {
+            keyring: ArcSwap::new(Arc::new(keyring)),
+        }
+    }
+
+    /// Uses other master keys from now on. False: they are the ones that it has.
+    pub fn replace(&self, keyring: Keyring) -> bool {
+        let is_other = !self.keyring.load().is_same(&keyring);
+        if is_other {
+            self.keyring.store(Arc::new(keyring));
+        }
+        is_other
+    }
+
+    /// The id of the master key that new records are sealed under.
+    pub fn current_id(&self) -> KekId {
+        self.keyring.load().current().id()
+    }
+
+    /// Seals a secret.
+    pub fn seal(
+        &self,
+        secret: &[u8],
+        binding: Binding,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(KekId, Vec<u8>), SealError> {
+        let keyring = self.keyring.load();
+        let kek = keyring.current();
+        let record = Record::seal(secret, &binding.associated_data(), kek, rng).ok_or(SealError)?;
+        Ok((kek.id(), record.into_bytes()))
+    }
+
+    /// Opens a record, whatever bytes it consists of.
+    pub fn open(&self, sealed: &[u8], binding: Binding) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let record = Record::parse(sealed).ok_or(OpenError::Damaged)?;
+        let keyring = self.keyring.load();
+        let kek = keyring
+            .find(record.kek_id())
+            .ok_or(OpenError::UnknownKey(record.kek_id()))?;
+        record
+            .open(&binding.associated_data(), kek)
+            .ok_or(OpenError::Damaged)
+    }
+
+    /// Wraps a record's data key under the current master key.
+    pub fn rewrap(
+        &self,
+        sealed: &[u8],
+        binding: Binding,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Rewrap, OpenError> {
+        let record = Record::parse(sealed).ok_or(OpenError::Damaged)?;
+        let keyring = self.keyring.load();
+        let (from, to) = (keyring.find(record.kek_id()), keyring.current());
+        if record.kek_id() == to.id() {
+            return Ok(Rewrap::Current);
+        }
+        let from = from.ok_or(OpenError::UnknownKey(record.kek_id()))?;
+        let rewrapped = record.rewrap(&binding.associated_data(), from, to, rng);
+        let rewrapped = rewrapped.ok_or(OpenError::Damaged)?;
+        Ok(Rewrap::Rewrapped(rewrapped.into_bytes()))
+    }
+
+    /// Eight hexadecimal digits that tell two secrets apart, and nothing else about them.
+    pub fn fingerprint(&self, secret: &[u8]) -> String {
+        let [a, b, c, d, ..] = self.blind(secret);
+        format!("{a:02x}{b:02x}{c:02x}{d:02x}")
+    }
+
+    /// A keyed hash of a secret, to compare with where the secret itself must not be.
+    pub fn blind(&self, secret: &[u8]) -> [u8; 32] {
+        let mut mac = mac(self.keyring.load().current().fingerprint_key().as_slice());
+        mac.update(secret);
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl Binding {
+    fn associated_data(self) -> Vec<u8> {
+        let mut data = b"posthorn.secret.v1".to_vec();
+        data.extend_from_slice(&self.purpose.column().to_be_bytes());
+        data.extend_from_slice(self.tenant_id.uuid().as_bytes());
+        data.extend_from_slice(self.id.uuid().as_bytes());
+        data.extend_from_slice(&self.version.to_be_bytes());
+        data
+    }
+}
+
+fn mac(key: &[u8]) -> Hmac<Sha256> {
+    // HMAC takes keys of every length, so this cannot fail.
+    Hmac::new_from_slice(key)
+        .unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<Sha256>>::default()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Where master keys come from: a file, or a text that was given.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use rand::CryptoRng;
+use secrecy::{ExposeSecret as _, SecretString};
+use zeroize::Zeroizing;
+
+use super::{Keyring, KeyringError};
+
+/// How much of a file is taken for keys, in bytes.
+const FILE_BYTES_MAX: u64 = 64 * 1_024;
+
+/// Where master keys come from.
+#[derive(Debug, Clone)]
+pub enum KeySource {
+    /// A file, which can change while it is in use.
+    File(PathBuf),
+    /// A text, which cannot.
+    Text(SecretString),
+}
+
+/// Why there are no master keys. It never holds a part of one.
+#[derive(Debug, thiserror::Error)]
+pub enum KeySourceError {
+    /// The file cannot be read or written.
+    #[error("the master key file {} cannot be used", .0.display())]
+    File(PathBuf, #[source] io::Error),
+    /// The content is no list of master keys.
+    #[error("the master keys cannot be used")]
+    Content(#[from] KeyringError),
+    /// None are configured, and none may be made.
+    #[error(
+        "a shared database needs a master key that every control plane has: give --master-key-file"
+    )]
+    Missing,
+}
+
+impl KeySource {
+    /// The file, unless it is a text.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Text(_) => None,
+        }
+    }
+
+    /// Reads the keys.
+    pub fn read(&self) -> Result<Keyring, KeySourceError> {
+        match self {
+            Self::File(path) => {
+                let text = read(path).map_err(|error| KeySourceError::File(path.clone(), error))?;
+                Ok(Keyring::parse(&text)?)
+            }
+            Self::Text(text) => Ok(Keyring::parse(text)?),
+        }
+    }
+
+    /// Uses the file, and writes a new key into it first if it is not there. Only its owner can read it.
+    pub fn create(path: &Path, rng: &mut impl CryptoRng) -> Result<Self, KeySourceError> {
+        match write_new(path, &Keyring::generate(rng)) {
+            Ok(()) => tracing::info!(
+                "made a master key in {}: back it up, secrets are lost without it",
+                path.display()
+            ),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (),
+            Err(error) => return Err(KeySourceError::File(path.to_owned(), error)),
+        }
+        Ok(Self::File(path.to_owned()))
+    }
+}
+
+fn read(path: &Path) -> io::Result<SecretString> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is no file of at most 64 KiB",
+        ));
+    }
+    if metadata.permissions().mode() & 0o077 != 0 {
+        tracing::warn!(
+            "the master key file {} can be read by others than its owner",
+            path.display()
+        );
+    }
+    Ok(Zeroizing::new(fs::read_to_string(path)?).as_str().into())
+}
+
+fn write_new(path: &Path, key: &SecretString) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(key.expose_secret().as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{SeedableRng as _, rngs::StdRng};
+
+    use super::*;
+
+    #[test]
+    fn a_key_file_is_made_once_and_only_for_its_owner() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("master.key");
+        let mut rng = StdRng::seed_from_u64(1);
+        let made = KeySource::create(&path, &mut rng).unwrap().read().unwrap();
+        let found = KeySource::create(&path, &mut rng).unwrap().read().unwrap();
+        assert_eq!(made.current().id(), found.current().id());
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_that_is_none_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let empty = directory.path().join("empty");
+        fs::write(&empty, "").unwrap();
+        for path in [
+            directory.path(),
+            &directory.path().join("missing"),
+            Path::new("/dev/zero"),
+        ] {
+            let read = KeySource::File(path.to_owned()).read();
+            assert!(
+                matches!(read, Err(KeySourceError::File(..))),
+                "{}",
+                path.display()
+            );
+        }
+        let read = KeySource::File(empty).read();
+        assert!(matches!(
+            read,
+            Err(KeySourceError::Content(KeyringError::Empty))
+        ));
+    }
+}

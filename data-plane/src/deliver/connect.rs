@@ -1,0 +1,168 @@
+//! Opens connections to endpoints: resolve, vet, dial the vetted address, look who answered, speak TLS.
+//!
+//! [`open_socket`] is the only function of the crate that opens a connection to an endpoint. No proxy variable of the
+//! environment is read, by construction: there is no code here that could.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use posthorn::v1::ErrorKind;
+use posthorn_guard::{ResolveError, Resolver, Scheme, Target};
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tracing::debug;
+
+use super::{
+    connection::{Connection, Http1, Http2},
+    outcome,
+    wire::{Informational, Wire},
+};
+use crate::clock;
+
+/// The longest head of an HTTP/1.1 answer, in bytes, and the size of the buffer that it is read into.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// The longest list of header fields of an HTTP/2 answer, in bytes.
+const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
+/// How much an HTTP/2 peer may send ahead, in bytes: as much as is read of a body.
+const WINDOW_BYTES: u32 = 64 * 1024;
+
+/// Opens connections behind the guard.
+pub(crate) struct Dialer {
+    resolver: Resolver,
+    tls: TlsConnector,
+}
+
+impl Dialer {
+    /// A dialer that judges addresses with the resolver and certificates with the configuration.
+    pub(crate) fn new(resolver: Resolver, tls: Arc<ClientConfig>) -> Self {
+        let tls = TlsConnector::from(tls);
+        Self { resolver, tls }
+    }
+
+    /// The guard's policy and the judge of names.
+    pub(crate) fn resolver(&self) -> &Resolver {
+        &self.resolver
+    }
+
+    /// Opens a connection to the target within `limit`.
+    pub(crate) async fn open(
+        &self,
+        target: &Target,
+        limit: Duration,
+    ) -> Result<Connection, ErrorKind> {
+        let deadline = clock::now() + limit;
+        let opened = timeout_at(deadline, self.open_until(target, deadline)).await;
+        opened.unwrap_or(Err(ErrorKind::Timeout))
+    }
+
+    async fn open_until(
+        &self,
+        target: &Target,
+        deadline: Instant,
+    ) -> Result<Connection, ErrorKind> {
+        let addresses = self.resolver.resolve(target).await.map_err(|error| {
+            debug!(
+                error = &error as &dyn std::error::Error,
+                "target has no address to dial"
+            );
+            match error {
+                ResolveError::NotAllowed => ErrorKind::TargetNotAllowed,
+                ResolveError::Lookup(_) => ErrorKind::DnsError,
+            }
+        })?;
+        let stream = dial_any(&addresses, deadline).await?;
+        let peer = stream
+            .peer_addr()
+            .map_err(|error| outcome::of_connect(&error))?;
+        if !self.resolver.admits(target, peer) {
+            return Err(ErrorKind::TargetNotAllowed);
+        }
+        match target.scheme() {
+            Scheme::Http => http1(stream).await,
+            Scheme::Https => self.secure(target, stream).await,
+        }
+    }
+
+    async fn secure(&self, target: &Target, stream: TcpStream) -> Result<Connection, ErrorKind> {
+        let name = ServerName::try_from(target.host()).map_err(|_| ErrorKind::TlsError)?;
+        let stream = self.tls.connect(name, stream).await.map_err(|error| {
+            debug!(%error, "no tls connection");
+            outcome::of_handshake(&error)
+        })?;
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+            http2(stream).await
+        } else {
+            http1(stream).await
+        }
+    }
+}
+
+/// The first of the addresses that answers. Each gets an equal share of what time is left.
+async fn dial_any(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, ErrorKind> {
+    let mut failure = ErrorKind::DnsError;
+    for (address, left) in addresses.iter().zip((1..=addresses.len()).rev()) {
+        let now = clock::now();
+        let left = u32::try_from(left).unwrap_or(u32::MAX);
+        let share = deadline.saturating_duration_since(now) / left;
+        failure = match timeout_at(now + share, open_socket(*address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => {
+                debug!(%error, %address, "no connection");
+                outcome::of_connect(&error)
+            }
+            Err(_) => ErrorKind::Timeout,
+        };
+    }
+    Err(failure)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that opens a socket to an endpoint; the address has been vetted"
+)]
+async fn open_socket(vetted: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(vetted).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn http1<S>(stream: S) -> Result<Connection, ErrorKind>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let informational = Arc::new(Informational::default());
+    let io = Wire::new(TokioIo::new(stream), informational.clone());
+    let (sender, driver) = hyper::client::conn::http1::Builder::new()
+        .max_buf_size(HEAD_BYTES_MAX)
+        .handshake(io)
+        .await
+        .map_err(|error| outcome::of_request(&error))?;
+    let task = tokio::spawn(async move {
+        if let Err(error) = driver.await {
+            debug!(%error, "connection ended");
+        }
+    });
+    let connection = Http1::new(sender, informational, task.abort_handle());
+    Ok(Connection::Http1(connection))
+}
+
+async fn http2(stream: TlsStream<TcpStream>) -> Result<Connection, ErrorKind> {
+    let (sender, driver) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .max_header_list_size(HEADER_LIST_BYTES_MAX)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES * 16)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| outcome::of_request(&error))?;
+    tokio::spawn(async move {
+        if let Err(error) = driver.await {
+            debug!(%error, "connection ended");
+        }
+    });
+    Ok(Connection::Http2(Http2::new(sender)))
+}

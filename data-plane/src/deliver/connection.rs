@@ -1,0 +1,171 @@
+//! One connection to an endpoint, and sending a request over it.
+//!
+//! A request that was never written comes back, so that it can go over another connection; one that may have been
+//! written does not, because the endpoint may have acted on it.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use h2::Reason;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1, http2},
+    ext::on_informational,
+};
+use posthorn::v1::ErrorKind;
+use tokio::{task::AbortHandle, time::timeout};
+
+use super::{outcome, wire::Informational};
+
+/// How long a connection may take to be ready for its next request, such as to finish writing the last.
+const READY_MAX: Duration = Duration::from_secs(1);
+/// How many requests share an HTTP/2 connection: as many as every endpoint is expected to take. Over its own limit an
+/// endpoint lets requests wait.
+const STREAMS_MAX: usize = 100;
+
+/// A request as it goes to an endpoint.
+pub(crate) type Outgoing = Request<Full<Bytes>>;
+
+/// A connection of either protocol.
+pub(crate) enum Connection {
+    Http1(Http1),
+    Http2(Http2),
+}
+
+/// An HTTP/1.1 connection: one request at a time. Closed at once when it is dropped.
+pub(crate) struct Http1 {
+    sender: http1::SendRequest<Full<Bytes>>,
+    informational: Arc<Informational>,
+    driver: AbortHandle,
+}
+
+/// An HTTP/2 connection, shared by its clones. Closed when the last is dropped and every answer has come.
+#[derive(Clone)]
+pub(crate) struct Http2 {
+    sender: http2::SendRequest<Full<Bytes>>,
+    /// Counted by its clones.
+    users: Arc<()>,
+}
+
+/// Why there is no answer.
+pub(crate) enum SendError {
+    /// The endpoint has not seen the request: here it is, with the failure for when there is no other connection.
+    Unsent(Box<Outgoing>, ErrorKind),
+    /// The endpoint may have seen it.
+    Failed(ErrorKind),
+}
+
+impl Http1 {
+    /// A connection that a task drives.
+    pub(crate) fn new(
+        sender: http1::SendRequest<Full<Bytes>>,
+        informational: Arc<Informational>,
+        driver: AbortHandle,
+    ) -> Self {
+        Self {
+            sender,
+            informational,
+            driver,
+        }
+    }
+
+    /// Sends a request in origin form.
+    pub(crate) async fn send(
+        &mut self,
+        mut request: Outgoing,
+    ) -> Result<Response<Incoming>, SendError> {
+        self.informational.reset();
+        let informational = self.informational.clone();
+        on_informational(&mut request, move |_| informational.count());
+        let response = self
+            .sender
+            .try_send_request(request)
+            .await
+            .map_err(failure)?;
+        if self.informational.is_too_many() {
+            return Err(SendError::Failed(ErrorKind::ProtocolError));
+        }
+        Ok(response)
+    }
+
+    /// Whether the endpoint has closed it.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Waits until the next request can be sent. False when that will never be.
+    pub(crate) async fn is_reusable(&mut self) -> bool {
+        self.sender.is_ready()
+            || matches!(timeout(READY_MAX, self.sender.ready()).await, Ok(Ok(())))
+    }
+}
+
+impl Drop for Http1 {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Http2 {
+    /// A connection that a task drives.
+    pub(crate) fn new(sender: http2::SendRequest<Full<Bytes>>) -> Self {
+        let users = Arc::new(());
+        Self { sender, users }
+    }
+
+    /// Sends a request in absolute form.
+    pub(crate) async fn send(
+        &mut self,
+        request: Outgoing,
+    ) -> Result<Response<Incoming>, SendError> {
+        let copy = request.clone();
+        self.sender
+            .try_send_request(request)
+            .await
+            .map_err(|error| {
+                if is_refused_unseen(error.error()) {
+                    SendError::Unsent(Box::new(copy), ErrorKind::ProtocolError)
+                } else {
+                    failure(error)
+                }
+            })
+    }
+
+    /// Whether the endpoint has closed it.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Whether another request should go over it. The pool's clone is one of those that are counted.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.sender.is_closed() && Arc::strong_count(&self.users) <= STREAMS_MAX
+    }
+
+    /// Whether both are one connection.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.users, &other.users)
+    }
+}
+
+fn failure(mut error: TrySendError<Outgoing>) -> SendError {
+    let request = error.take_message();
+    let kind = outcome::of_request(error.error());
+    match request {
+        Some(request) => SendError::Unsent(Box::new(request), kind),
+        None => SendError::Failed(kind),
+    }
+}
+
+/// HTTP/2 says of these two that the endpoint has not acted on the request: a refused stream, and one that is newer than
+/// the last of a connection that closes in order.
+fn is_refused_unseen(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error);
+    let Some(cause) = cause.and_then(|cause| cause.downcast_ref::<h2::Error>()) else {
+        return false;
+    };
+    cause.is_remote()
+        && (cause.is_reset() && cause.reason() == Some(Reason::REFUSED_STREAM)
+            || cause.is_go_away() && cause.reason() == Some(Reason::NO_ERROR))
+}

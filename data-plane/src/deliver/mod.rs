@@ -1,0 +1,29 @@
+//! Performs leased requests: from a lease to what became of it.
+//!
+//! * `send` makes one attempt, within its time, over a kept or a new connection;
+//! * `pool` keeps connections for the next lease of the same endpoint;
+//! * `connect` opens connections, behind the address guard, and `tls` says which certificates are trusted;
+//! * `connection` sends over one, and `wire` is the socket beneath it;
+//! * `answer` reads what an endpoint answers, within limits;
+//! * `outcome` names failures.
+//!
+//! Nothing here retries, follows a redirect, asks a proxy or decodes a body: an attempt is one request, and what follows
+//! from its outcome is the control plane's decision.
+
+mod answer;
+mod connect;
+mod connection;
+mod outcome;
+mod pool;
+mod send;
+mod tls;
+mod wire;
+
+pub(crate) use connect::Dialer;
+pub(crate) use pool::Pool;
+pub(crate) use send::Sender;
+pub use tls::TlsError;
+pub(crate) use tls::client_config;
+
+#[cfg(test)]
+mod tests;

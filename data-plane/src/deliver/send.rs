@@ -1,0 +1,224 @@
+//! One attempt: a leased request, sent at most once, within its time.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use posthorn::v1::{ErrorKind, HttpAnswer, Lease, outcome::Result as Fact};
+use tokio::time::{Instant, timeout_at};
+use tracing::{debug, error};
+
+use super::{
+    answer::{self, Excerpt},
+    connect::Dialer,
+    connection::{Connection, Http2, Outgoing, SendError},
+    pool::{Endpoint, EndpointError, Pool},
+};
+use crate::{clock, metrics::Metrics};
+
+/// Performs attempts, any number at one time.
+pub(crate) struct Sender {
+    pool: Pool,
+    dialer: Dialer,
+    metrics: Arc<Metrics>,
+}
+
+/// What an attempt came to, and the connection that it leaves behind.
+pub(crate) struct Performed {
+    /// An answer or an error, as it is reported.
+    pub(crate) fact: Fact,
+    /// The connection, if another request can go over it.
+    pub(crate) reusable: Option<Reusable>,
+}
+
+/// A connection whose answer was read to its end.
+pub(crate) struct Reusable {
+    endpoint: Arc<Endpoint>,
+    connection: Connection,
+}
+
+impl Sender {
+    /// A sender that opens connections with the dialer and keeps them in the pool.
+    pub(crate) fn new(pool: Pool, dialer: Dialer, metrics: Arc<Metrics>) -> Self {
+        Self {
+            pool,
+            dialer,
+            metrics,
+        }
+    }
+
+    /// Makes the attempt of a lease that began at `began`. Takes the lease's headers and body.
+    pub(crate) async fn perform(&self, lease: &mut Lease, began: Instant) -> Performed {
+        match self.attempt(lease, began).await {
+            Ok(performed) => performed,
+            Err(kind) => Performed {
+                fact: Fact::Error(kind.into()),
+                reusable: None,
+            },
+        }
+    }
+
+    /// Closes connections that nobody used for a while.
+    pub(crate) fn sweep(&self, now: Instant) {
+        self.pool.sweep(now);
+    }
+
+    async fn attempt(&self, lease: &mut Lease, began: Instant) -> Result<Performed, ErrorKind> {
+        let endpoint = self.endpoint(lease)?;
+        let request = request(lease)?;
+        let connect_limit = Duration::from_millis(lease.connect_timeout_ms.into());
+        let deadline = began + Duration::from_millis(lease.timeout_ms.into());
+        let exchange = self.exchange(&endpoint, request, connect_limit, began);
+        let exchanged = timeout_at(deadline, exchange).await;
+        let (response, connection) = exchanged.unwrap_or(Err(ErrorKind::Timeout))?;
+
+        let mut answer = answer::read_head(&response)?;
+        let mut body = response.into_body();
+        let complete = read_body(&mut answer, &mut body, deadline).await;
+        Ok(Performed {
+            fact: Fact::Answer(answer),
+            reusable: complete.then_some(Reusable {
+                endpoint,
+                connection,
+            }),
+        })
+    }
+
+    fn endpoint(&self, lease: &Lease) -> Result<Arc<Endpoint>, ErrorKind> {
+        let policy = self.dialer.resolver().policy();
+        let (id, version) = (&lease.endpoint_id, lease.endpoint_version);
+        let endpoint = self.pool.endpoint(id, version, &lease.url, policy);
+        endpoint.map_err(|error| {
+            debug!(endpoint_id = id, %error, "target refused");
+            match error {
+                EndpointError::Target(_) => ErrorKind::TargetNotAllowed,
+                EndpointError::Uri => ErrorKind::ProtocolError,
+            }
+        })
+    }
+
+    /// Sends the request over kept connections until one takes it, or else over a new one.
+    async fn exchange(
+        &self,
+        endpoint: &Endpoint,
+        mut request: Outgoing,
+        connect_limit: Duration,
+        now: Instant,
+    ) -> Result<(http::Response<Incoming>, Connection), ErrorKind> {
+        while let Some(mut kept) = endpoint.take(now) {
+            match send(&mut kept, endpoint, request).await {
+                Ok(response) => {
+                    self.metrics.pool_hits.inc();
+                    return Ok((response, kept));
+                }
+                Err(SendError::Unsent(unsent, _)) => request = *unsent,
+                Err(SendError::Failed(kind)) => return Err(kind),
+            }
+        }
+        let mut opened = self.dialer.open(endpoint.target(), connect_limit).await?;
+        self.metrics.connections_opened.inc();
+        if let Connection::Http2(shared) = &opened {
+            endpoint.share(shared, now);
+        }
+        match send(&mut opened, endpoint, request).await {
+            Ok(response) => Ok((response, opened)),
+            Err(SendError::Unsent(_, kind) | SendError::Failed(kind)) => Err(kind),
+        }
+    }
+}
+
+impl Reusable {
+    /// Keeps the connection for the next lease, once it is ready for one.
+    pub(crate) async fn keep(self) {
+        // A connection of HTTP/2 is in the pool while it is used.
+        if let Connection::Http1(mut connection) = self.connection
+            && connection.is_reusable().await
+        {
+            self.endpoint.keep(connection, clock::now());
+        }
+    }
+}
+
+/// Sends the request in the form of the connection's protocol.
+async fn send(
+    connection: &mut Connection,
+    endpoint: &Endpoint,
+    mut request: Outgoing,
+) -> Result<http::Response<Incoming>, SendError> {
+    match connection {
+        Connection::Http1(connection) => {
+            *request.uri_mut() = endpoint.origin_form();
+            request.headers_mut().insert(header::HOST, endpoint.host());
+            connection.send(request).await
+        }
+        Connection::Http2(connection) => {
+            *request.uri_mut() = endpoint.absolute_form();
+            request.headers_mut().remove(header::HOST);
+            let mut doubt = Doubt::new(endpoint, connection);
+            let sent = connection.send(request).await;
+            doubt.answered = sent.is_ok();
+            sent
+        }
+    }
+}
+
+/// Takes a shared connection out of the pool unless it answers: after a failure or a timeout it may be dead.
+struct Doubt<'a> {
+    endpoint: &'a Endpoint,
+    connection: Http2,
+    answered: bool,
+}
+
+impl<'a> Doubt<'a> {
+    fn new(endpoint: &'a Endpoint, connection: &Http2) -> Self {
+        Self {
+            endpoint,
+            connection: connection.clone(),
+            answered: false,
+        }
+    }
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.endpoint.discard(&self.connection);
+        }
+    }
+}
+
+/// The request without its target, which depends on the connection.
+fn request(lease: &mut Lease) -> Result<Outgoing, ErrorKind> {
+    let body = std::mem::take(&mut lease.body);
+    let length = HeaderValue::from(body.len());
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = Method::POST;
+    *request.headers_mut() = headers(lease).map_err(|error| {
+        error!(lease_id = lease.lease_id, %error, "the control plane leased a header that cannot be sent");
+        ErrorKind::ProtocolError
+    })?;
+    request.headers_mut().insert(header::CONTENT_LENGTH, length);
+    Ok(request)
+}
+
+fn headers(lease: &mut Lease) -> Result<HeaderMap, http::Error> {
+    let leased = std::mem::take(&mut lease.headers);
+    // Besides the leased ones there are `host` and `content-length`.
+    let mut headers = HeaderMap::with_capacity(leased.len() + 2);
+    for header in leased {
+        let name = HeaderName::try_from(header.name)?;
+        headers.append(name, HeaderValue::try_from(header.value)?);
+    }
+    Ok(headers)
+}
+
+/// Adds what can be read of the body. Whether it was all, so that the connection can be used again.
+async fn read_body(answer: &mut HttpAnswer, body: &mut Incoming, deadline: Instant) -> bool {
+    let mut excerpt = Excerpt::default();
+    // Whether the body ended, broke or was too slow: the head has decided.
+    let _late = timeout_at(deadline, excerpt.read(body)).await;
+    let complete = excerpt.complete;
+    answer.excerpt = excerpt.into_bytes();
+    complete
+}

@@ -1,0 +1,161 @@
+//! Endpoints that answer: what is sent to them, and what is reported of their answers.
+
+use tokio::io::AsyncWriteExt as _;
+
+use super::{Node, hasty_lease, header, lease, zoo::Zoo};
+
+#[tokio::test]
+async fn the_request_goes_out_as_leased_with_host_and_content_length_added() {
+    let zoo = Zoo::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    Node::new().answer(lease(&zoo.url())).await;
+    let expected = format!(
+        "POST /hook?a=b HTTP/1.1\r\ncontent-type: application/json\r\nwebhook-id: evt_1\r\n\
+         content-length: 7\r\nhost: {}\r\n\r\n{{\"a\":1}}",
+        zoo.address()
+    );
+    assert_eq!(zoo.requests(), [expected]);
+}
+
+#[tokio::test]
+async fn an_empty_body_has_a_length_too_and_a_leased_host_does_not_count() {
+    let zoo = Zoo::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let mut empty = lease(&zoo.url());
+    empty.body.clear();
+    empty.headers = vec![header("host", "elsewhere"), header("content-length", "9")];
+    Node::new().answer(empty).await;
+    let request = zoo.requests().remove(0);
+    assert!(request.contains("content-length: 0\r\n"), "{request}");
+    assert!(
+        request.contains(&format!("host: {}\r\n", zoo.address())),
+        "{request}"
+    );
+    assert!(!request.contains("elsewhere"), "{request}");
+}
+
+#[tokio::test]
+async fn every_status_is_reported_as_it_is_and_redirects_are_not_followed() {
+    for status in [
+        200, 201, 202, 204, 206, 299, 301, 302, 307, 308, 400, 401, 404, 408, 410, 422, 429, 500,
+        503, 599,
+    ] {
+        let body = if status == 204 {
+            ""
+        } else {
+            "content-length: 0\r\n"
+        };
+        let head = format!("HTTP/1.1 {status} x\r\nlocation: /elsewhere\r\n{body}\r\n");
+        let zoo = Zoo::answering(head).await;
+        let answer = Node::new().answer(lease(&zoo.url())).await;
+        assert_eq!(answer.status_code, status);
+        assert_eq!(
+            (zoo.connections(), zoo.requests().len()),
+            (1, 1),
+            "{status}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_first_4_kib_of_a_body_are_reported() {
+    for (length, expected) in [
+        (0, 0),
+        (5, 5),
+        (4_096, 4_096),
+        (4_097, 4_096),
+        (60_000, 4_096),
+    ] {
+        let head = format!("HTTP/1.1 500 x\r\ncontent-length: {length}\r\n\r\n");
+        let zoo = Zoo::answering([head.into_bytes(), vec![b'x'; length]].concat()).await;
+        let answer = Node::new().answer(lease(&zoo.url())).await;
+        assert_eq!(answer.excerpt, vec![b'x'; expected]);
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_reported_as_it_came() {
+    let answer =
+        "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\n\x1f\x0b\x08\x00";
+    let zoo = Zoo::answering(answer).await;
+    assert_eq!(
+        Node::new().answer(lease(&zoo.url())).await.excerpt,
+        "\x1f\x0b\x08\x00"
+    );
+}
+
+#[tokio::test]
+async fn retry_after_is_reported_as_it_came_when_it_is_short_text() {
+    let long = "1".repeat(65);
+    for (sent, reported) in [
+        ("120", "120"),
+        (
+            "Wed, 21 Oct 2026 07:28:00 GMT",
+            "Wed, 21 Oct 2026 07:28:00 GMT",
+        ),
+        ("-1", "-1"),
+        ("soon", "soon"),
+        (long.as_str(), ""),
+        ("\u{e4}", ""),
+    ] {
+        let head = format!("HTTP/1.1 503 x\r\nretry-after: {sent}\r\ncontent-length: 0\r\n\r\n");
+        let zoo = Zoo::answering(head).await;
+        let answer = Node::new().answer(lease(&zoo.url())).await;
+        assert_eq!(answer.retry_after, reported, "{sent}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_decides_whatever_becomes_of_the_body() {
+    for rest in [
+        "content-length: 10\r\n\r\nabc",
+        "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\nwrong\r\n",
+    ] {
+        let zoo = Zoo::answering_once(format!("HTTP/1.1 200 OK\r\n{rest}")).await;
+        let answer = Node::new().answer(lease(&zoo.url())).await;
+        assert_eq!(
+            (answer.status_code, &answer.excerpt[..]),
+            (200, &b"abc"[..]),
+            "{rest}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_never_ends_is_read_to_its_limit_and_closed() {
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunk = format!("400\r\n{}\r\n", "x".repeat(0x400));
+    let zoo = Zoo::endless(head, chunk).await;
+    let answer = Node::new().answer(lease(&zoo.url())).await;
+    assert_eq!((answer.status_code, answer.excerpt.len()), (200, 4_096));
+    zoo.until_closed(1).await;
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_is_left_when_the_attempt_is_over() {
+    let zoo = Zoo::start(|mut stream, log| async move {
+        log.read_request(&mut stream).await;
+        let _closed = stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nab")
+            .await;
+        super::zoo::read_to_end(&mut stream).await;
+        log.close();
+    })
+    .await;
+    let answer = Node::new().answer(hasty_lease(&zoo.url())).await;
+    assert_eq!((answer.status_code, &answer.excerpt[..]), (200, &b"ab"[..]));
+    zoo.until_closed(1).await;
+}
+
+#[tokio::test]
+async fn a_few_informational_answers_are_skipped() {
+    let answer = format!(
+        "{}HTTP/1.1 204 x\r\n\r\n",
+        "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(8)
+    );
+    let zoo = Zoo::answering(answer).await;
+    let node = Node::new();
+    for _ in 0..3 {
+        assert_eq!(node.answer(lease(&zoo.url())).await.status_code, 204);
+    }
+    assert_eq!(zoo.connections(), 1, "they are counted for each request");
+}

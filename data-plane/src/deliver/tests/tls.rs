@@ -1,0 +1,210 @@
+//! TLS towards endpoints: who is trusted and who is not.
+
+use std::{io::Write as _, sync::Arc};
+
+use posthorn::v1::ErrorKind;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rustls::{
+    ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer},
+    version::TLS12,
+};
+use tempfile::NamedTempFile;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use super::{
+    Node, hasty_lease, lease,
+    zoo::{Log, Zoo, read_to_end},
+};
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+
+/// A certificate authority of the test, and the file that makes a node trust it.
+pub(super) struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    pub(super) file: NamedTempFile,
+}
+
+impl Authority {
+    pub(super) fn new() -> Self {
+        let mut params = CertificateParams::new([]).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let issuer = CertifiedIssuer::self_signed(params, key).expect("a root");
+        let mut file = NamedTempFile::new().expect("a file");
+        file.write_all(issuer.pem().as_bytes())
+            .expect("a certificate in it");
+        Self { issuer, file }
+    }
+
+    /// Parameters of a certificate for the zoo's address.
+    pub(super) fn params() -> CertificateParams {
+        CertificateParams::new(["127.0.0.1".to_owned()]).expect("parameters")
+    }
+
+    /// A server's side of TLS with a certificate of this authority.
+    pub(super) fn acceptor(&self, params: &CertificateParams, alpn: &[&str]) -> TlsAcceptor {
+        let (chain, key) = self.certificate(params);
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .expect("a certificate");
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    fn certificate(
+        &self,
+        params: &CertificateParams,
+    ) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+        (vec![certificate.der().clone()], key)
+    }
+}
+
+/// A server that speaks TLS and then behaves.
+pub(super) async fn tls_zoo<F>(
+    acceptor: TlsAcceptor,
+    behave: impl Fn(TlsStream<TcpStream>, Arc<Log>) -> F + Clone + Send + Sync + 'static,
+) -> Zoo
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    Zoo::start(move |stream, log| {
+        let (acceptor, behave) = (acceptor.clone(), behave.clone());
+        async move {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                behave(stream, log).await;
+            }
+        }
+    })
+    .await
+}
+
+async fn answering(acceptor: TlsAcceptor) -> Zoo {
+    tls_zoo(acceptor, |mut stream, log| async move {
+        while log.read_request(&mut stream).await.is_some() {
+            if stream.write_all(OK).await.is_err() {
+                break;
+            }
+        }
+    })
+    .await
+}
+
+pub(super) fn url(zoo: &Zoo) -> String {
+    format!("https://{}/hook", zoo.address())
+}
+
+#[tokio::test]
+async fn an_endpoint_of_a_trusted_root_is_delivered_to_over_one_connection() {
+    for alpn in [&["http/1.1"][..], &[]] {
+        let authority = Authority::new();
+        let zoo = answering(authority.acceptor(&Authority::params(), alpn)).await;
+        let node = Node::trusting(authority.file.path());
+        for _ in 0..3 {
+            assert_eq!(node.answer(lease(&url(&zoo))).await.status_code, 200);
+        }
+        assert_eq!((zoo.connections(), zoo.requests().len()), (1, 3));
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_does_not_prove_the_endpoint_is_a_tls_error() {
+    let (trusted, unknown) = (Authority::new(), Authority::new());
+    let mut expired = Authority::params();
+    expired.not_before = date_time_ymd(2020, 1, 1);
+    expired.not_after = date_time_ymd(2021, 1, 1);
+    let mut early = Authority::params();
+    early.not_before = date_time_ymd(2090, 1, 1);
+    early.not_after = date_time_ymd(2091, 1, 1);
+    let other_name = CertificateParams::new(["127.0.0.2".to_owned()]).expect("parameters");
+    for (what, authority, params) in [
+        ("unknown root", &unknown, Authority::params()),
+        ("expired", &trusted, expired),
+        ("not yet valid", &trusted, early),
+        ("wrong name", &trusted, other_name),
+    ] {
+        let zoo = answering(authority.acceptor(&params, &[])).await;
+        let error = Node::trusting(trusted.file.path())
+            .error(lease(&url(&zoo)))
+            .await;
+        assert_eq!(error, ErrorKind::TlsError, "{what}");
+        assert!(zoo.requests().is_empty(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_wants_a_client_certificate_is_a_tls_error() {
+    let authority = Authority::new();
+    for versions in [rustls::ALL_VERSIONS, &[&TLS12]] {
+        let provider = Arc::new(ring::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(authority.issuer.der().clone()).expect("a root");
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+            Arc::new(roots),
+            provider.clone(),
+        );
+        let (chain, key) = authority.certificate(&Authority::params());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .expect("versions")
+            .with_client_cert_verifier(verifier.build().expect("a verifier"))
+            .with_single_cert(chain, key)
+            .expect("a certificate");
+        let zoo = answering(TlsAcceptor::from(Arc::new(config))).await;
+        let error = Node::trusting(authority.file.path())
+            .error(lease(&url(&zoo)))
+            .await;
+        assert_eq!(error, ErrorKind::TlsError);
+    }
+}
+
+#[tokio::test]
+async fn plain_http_at_a_tls_url_is_a_tls_error_and_is_not_tried_in_plain() {
+    let zoo = Zoo::start(|mut stream, _| async move {
+        let _closed = stream.write_all(OK).await;
+        read_to_end(&mut stream).await;
+    })
+    .await;
+    assert_eq!(
+        Node::new().error(lease(&url(&zoo))).await,
+        ErrorKind::TlsError
+    );
+    assert_eq!(zoo.connections(), 1);
+}
+
+#[tokio::test]
+async fn tls_at_a_plain_url_is_no_http() {
+    let authority = Authority::new();
+    let zoo = answering(authority.acceptor(&Authority::params(), &[])).await;
+    let plain = url(&zoo).replace("https", "http");
+    let error = Node::trusting(authority.file.path())
+        .error(lease(&plain))
+        .await;
+    assert_eq!(error, ErrorKind::ProtocolError);
+}
+
+#[tokio::test]
+async fn a_handshake_that_stalls_times_out_at_the_limit_for_connecting() {
+    let zoo = Zoo::start(|mut stream, log| async move {
+        read_to_end(&mut stream).await;
+        log.close();
+    })
+    .await;
+    let mut slow_connect = lease(&url(&zoo));
+    slow_connect.connect_timeout_ms = super::SHORT_MS;
+    let node = Node::new();
+    assert_eq!(node.error(slow_connect).await, ErrorKind::Timeout);
+    assert_eq!(
+        node.error(hasty_lease(&url(&zoo))).await,
+        ErrorKind::Timeout
+    );
+    zoo.until_closed(2).await;
+}

@@ -1,0 +1,191 @@
+//! The data plane: a node that performs leased HTTP requests and reports what became of them.
+//!
+//! A node has no database, no disk and no key but its own: the control plane sends complete, signed requests and owns
+//! every decision. Kill a node at any instruction and no accepted event is lost; at worst an endpoint sees one again.
+//!
+//! The node promises to begin a lease at most once, never to connect to an address that the guard denies, and to keep
+//! every outcome until the control plane has committed it, as long as its process lives.
+
+mod clock;
+mod config;
+mod deliver;
+mod error;
+mod link;
+mod metrics;
+mod node_id;
+
+use std::{
+    fs,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use posthorn_guard::{AllowList, Policy, Resolver};
+use posthorn_telemetry::{Operations, Readiness, Registry};
+use rand::rngs::SmallRng;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::{task::JoinHandle, time::interval};
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::{Ascii, MetadataValue};
+use tracing::info;
+
+use self::{
+    deliver::{Dialer, Pool, Sender},
+    link::{Link, LinkParts},
+    metrics::Metrics,
+};
+
+pub use config::Config;
+pub use deliver::TlsError;
+pub use error::Error;
+
+/// How often connections are looked at that nobody used for a while.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A node that is bound and does not run yet.
+pub struct DataPlane {
+    operations: Operations,
+    registry: Registry,
+    readiness: Readiness,
+    sender: Arc<Sender>,
+    link: Link,
+    drain_timeout: Duration,
+}
+
+impl DataPlane {
+    /// Reads what the settings name and binds the listener for metrics and health. Does not connect yet.
+    pub async fn bind(config: Config) -> Result<Self, Error> {
+        let authorization = authorization(&config)?;
+        let ca_pem = config.control_plane_ca.as_deref().map(read).transpose()?;
+        let endpoint = link::endpoint(&config.control_plane, ca_pem)?;
+        let listen = config.metrics_listen;
+        let operations = Operations::bind(listen).await;
+        let operations = operations.map_err(|error| Error::Listen(listen, error))?;
+
+        let mut registry = Registry::default();
+        let metrics = Arc::new(Metrics::new(&mut registry));
+        let readiness = Readiness::new();
+        let own = own_sockets(operations.addr(), endpoint.uri());
+        let sender = Arc::new(sender(&config, own, metrics.clone())?);
+        let mut rng: SmallRng = rand::make_rng();
+        let node_id = node_id::node_id(clock::unix_ms(), &mut rng);
+        info!(node_id, "this is node {node_id}");
+        let link = Link::new(LinkParts {
+            endpoint,
+            authorization,
+            node_id,
+            name: config.name.unwrap_or_else(host_name),
+            capacity: config.capacity,
+            sender: sender.clone(),
+            metrics,
+            readiness: readiness.clone(),
+            rng,
+        });
+        Ok(Self {
+            operations,
+            registry,
+            readiness,
+            sender,
+            link,
+            drain_timeout: config.drain_timeout,
+        })
+    }
+
+    /// Where metrics and health are served, with the real port.
+    pub fn metrics_addr(&self) -> SocketAddr {
+        self.operations.addr()
+    }
+
+    /// Runs until `shutdown` is cancelled, then drains: takes no more leases, finishes what runs and waits until the
+    /// outcomes are committed, but no longer than the drain timeout.
+    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let stopped = CancellationToken::new();
+        let registry = Arc::new(self.registry);
+        let served = self
+            .operations
+            .serve(registry, self.readiness, stopped.clone());
+        let operations = tokio::spawn(served);
+        let sweeper = Sweeper::start(self.sender);
+        self.link.run(shutdown, self.drain_timeout).await;
+        drop(sweeper);
+        stopped.cancel();
+        // It can only have panicked, and there is nothing left to serve.
+        let _ended = operations.await;
+        Ok(())
+    }
+}
+
+/// Sweeps the pool until it is dropped.
+struct Sweeper(JoinHandle<()>);
+
+impl Sweeper {
+    fn start(sender: Arc<Sender>) -> Self {
+        Self(tokio::spawn(async move {
+            let mut ticks = interval(SWEEP_INTERVAL);
+            loop {
+                let now = ticks.tick().await;
+                sender.sweep(now);
+            }
+        }))
+    }
+}
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn sender(config: &Config, own: Vec<SocketAddr>, metrics: Arc<Metrics>) -> Result<Sender, Error> {
+    let allow: AllowList = config.allow_target.iter().cloned().collect();
+    let resolver = Resolver::from_system(Arc::new(Policy::new(allow, own)))?;
+    let tls = deliver::client_config(config.extra_ca.as_deref())?;
+    let idle_max = usize::try_from(config.capacity).unwrap_or(usize::MAX);
+    Ok(Sender::new(
+        Pool::new(idle_max),
+        Dialer::new(resolver, tls),
+        metrics,
+    ))
+}
+
+/// What must not be delivered to whatever the allow list says: the node itself, and the control plane where its URL has
+/// an address.
+fn own_sockets(operations: SocketAddr, control_plane: &http::Uri) -> Vec<SocketAddr> {
+    let host = control_plane.host().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    let port = control_plane.port_u16();
+    let port = port.unwrap_or(if control_plane.scheme_str() == Some("https") {
+        443
+    } else {
+        80
+    });
+    let control_plane = address.map(|address| SocketAddr::new(address, port));
+    [operations].into_iter().chain(control_plane).collect()
+}
+
+fn authorization(config: &Config) -> Result<MetadataValue<Ascii>, Error> {
+    let key = match (&config.node_key, &config.node_key_file) {
+        (Some(key), _) => key.clone(),
+        (None, Some(file)) => {
+            let text = fs::read_to_string(file);
+            SecretString::from(text.map_err(|error| Error::Read(file.clone(), error))?)
+        }
+        (None, None) => return Err(Error::NoKey),
+    };
+    let header = SecretString::from(format!("Bearer {}", key.expose_secret().trim()));
+    let mut value: MetadataValue<Ascii> = header.expose_secret().parse().map_err(|_| Error::Key)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(file).map_err(|error| Error::Read(file.to_owned(), error))
+}
+
+/// The host's name as the kernel knows it, or nothing.
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().chars().take(100).collect()
+}

@@ -1,0 +1,175 @@
+//! The node's link to the control plane: sessions, one after the other, until the node has drained.
+//!
+//! * `session` is one stream: it speaks, listens and starts work;
+//! * `books` is what the node holds and owes, across sessions; `ledger`, `credit` and `ticket` are parts of it;
+//! * `work` is the task of one lease;
+//! * `channel` and `backoff` are how and when to connect.
+//!
+//! A lost session stops nothing: attempts go on, and their outcomes are reported in the next one.
+
+mod backoff;
+mod books;
+mod channel;
+mod credit;
+mod ledger;
+mod session;
+mod ticket;
+mod work;
+
+use std::{sync::Arc, time::Duration};
+
+use posthorn_telemetry::Readiness;
+use rand::rngs::SmallRng;
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    metadata::{Ascii, MetadataValue},
+    transport::Endpoint,
+};
+use tracing::{info, warn};
+
+use self::{
+    backoff::Backoff,
+    books::{Books, Finished, Identity},
+    session::Ended,
+};
+use crate::{deliver::Sender, metrics::Metrics};
+
+pub(crate) use channel::endpoint;
+
+/// The conditions of readiness.
+const SESSION: &str = "session with the control plane";
+const NOT_DRAINING: &str = "not draining";
+
+/// The link, with everything that outlives a session.
+pub(crate) struct Link {
+    endpoint: Endpoint,
+    authorization: MetadataValue<Ascii>,
+    sender: Arc<Sender>,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+    rng: SmallRng,
+    books: Books,
+    /// Ends of leases, from their tasks. There are never more than leases.
+    ends: UnboundedSender<Finished>,
+    ended: UnboundedReceiver<Finished>,
+}
+
+/// What a link is made of.
+pub(crate) struct LinkParts {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) authorization: MetadataValue<Ascii>,
+    pub(crate) node_id: String,
+    pub(crate) name: String,
+    pub(crate) capacity: u32,
+    pub(crate) sender: Arc<Sender>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) readiness: Readiness,
+    pub(crate) rng: SmallRng,
+}
+
+impl Link {
+    /// A link that has not connected yet.
+    pub(crate) fn new(parts: LinkParts) -> Self {
+        let (ends, ended) = unbounded_channel();
+        let identity = Identity {
+            node_id: parts.node_id,
+            name: parts.name,
+            capacity: parts.capacity,
+        };
+        parts.readiness.set(SESSION, false);
+        parts.readiness.set(NOT_DRAINING, true);
+        Self {
+            endpoint: parts.endpoint,
+            authorization: parts.authorization,
+            sender: parts.sender,
+            metrics: parts.metrics,
+            readiness: parts.readiness,
+            rng: parts.rng,
+            books: Books::new(identity),
+            ends,
+            ended,
+        }
+    }
+
+    /// Holds sessions until `drain` is cancelled and everything is done and committed, or `drain_timeout` later.
+    pub(crate) async fn run(mut self, drain: CancellationToken, drain_timeout: Duration) {
+        let late = async {
+            drain.cancelled().await;
+            sleep(drain_timeout).await;
+        };
+        let settled = tokio::select! {
+            () = self.hold_sessions(&drain) => true,
+            () = late => false,
+        };
+        let (working, uncommitted) = (self.books.working(), self.books.uncommitted());
+        if settled {
+            info!("drained");
+        } else {
+            warn!(
+                working,
+                uncommitted, "drain timeout: the control plane leases the rest again"
+            );
+        }
+    }
+
+    async fn hold_sessions(&mut self, drain: &CancellationToken) {
+        let mut backoff = Backoff::default();
+        loop {
+            match session::run(self, drain).await {
+                Ended::Settled => return,
+                Ended::Lost { stood, reason } => {
+                    let wait = backoff.after(stood, &mut self.rng);
+                    let cause = std::error::Error::source(&reason).map(ToString::to_string);
+                    warn!(%reason, cause, wait_ms = wait.as_millis(), "no session with the control plane");
+                    self.pause(wait, drain).await;
+                }
+            }
+            if self.books.is_settled() {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the next session. What ends meanwhile is noted, so that the next `Hello` knows it.
+    async fn pause(&mut self, wait: Duration, drain: &CancellationToken) {
+        let drained = async {
+            if self.books.is_draining() {
+                std::future::pending::<()>().await;
+            }
+            drain.cancelled().await;
+        };
+        if timeout(wait, drained).await.is_ok() {
+            self.drain();
+        }
+        while let Ok(finished) = self.ended.try_recv() {
+            self.finish([finished]);
+        }
+    }
+
+    fn drain(&mut self) {
+        info!("draining");
+        self.readiness.set(NOT_DRAINING, false);
+        self.books.drain();
+    }
+
+    fn finish(&mut self, ended: impl IntoIterator<Item = Finished>) {
+        for finished in ended {
+            self.metrics.ended(&finished.fact, finished.took);
+            self.books.finish(finished);
+        }
+    }
+
+    /// Shows the books in the metrics.
+    fn show(&self) {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.in_flight.set(gauge(self.books.working()));
+        self.metrics
+            .uncommitted
+            .set(gauge(self.books.uncommitted()));
+        self.metrics.credit.set(self.books.credit().into());
+    }
+}

@@ -1,0 +1,228 @@
+//! The operator's allow list: the only way past the deny list, past https-only and past the rule of ports.
+//!
+//! One rule is `CIDR[:PORTS]`. The CIDR may be a single address; an IPv6 one stands in brackets where ports follow.
+//! PORTS is a list of numbers and ranges. Rules are separated by commas, as ports are: an item that is only a number or
+//! a range belongs to the rule before it. Examples: `127.0.0.0/8`, `10.1.2.3:8080`, `[::1]/128:80,8000-9000`,
+//! `10.0.0.0/8:443,127.0.0.1:1-65535`.
+//!
+//! The list belongs to a deployment, never to a tenant.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    str::FromStr,
+};
+
+use ipnet::IpNet;
+
+/// What an operator lets Posthorn reach besides the public internet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AllowList {
+    rules: Vec<Rule>,
+}
+
+/// Why text is no allow list.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum AllowListError {
+    /// An item has no CIDR, or one that cannot be read.
+    #[error(
+        "`{0}` is no address or CIDR; write for instance 127.0.0.0/8, 10.1.2.3:8080 or [::1]/128:80,8000-9000"
+    )]
+    Network(String),
+    /// Ports were given that are none.
+    #[error("`{0}` is no port from 1 to 65535 and no range of ports such as 8000-9000")]
+    Ports(String),
+    /// Bits are set behind the prefix, so that it is not clear which network is meant.
+    #[error("`{0}` has bits behind its prefix; the network is {1}")]
+    HostBits(String, IpNet),
+    /// IPv6 with ports must be in brackets: `[::1]/128:80`.
+    #[error("`{0}` is not clear; put the IPv6 address into brackets, such as [::1]/128:80")]
+    Brackets(String),
+}
+
+impl AllowList {
+    /// Whether a rule covers the address and the port.
+    pub fn covers(&self, address: SocketAddr) -> bool {
+        self.rules.iter().any(|rule| {
+            rule.network.contains(&address.ip().to_canonical()) && rule.has_port(address.port())
+        })
+    }
+
+    /// Whether some rule covers the port, at whatever address.
+    pub fn covers_port(&self, port: u16) -> bool {
+        self.rules.iter().any(|rule| rule.has_port(port))
+    }
+
+    /// Whether there is no rule at all.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+}
+
+impl FromStr for AllowList {
+    type Err = AllowListError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut rules: Vec<Rule> = Vec::new();
+        for item in text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+        {
+            match rules.last_mut() {
+                Some(rule) if is_ports(item) && !rule.ports.is_empty() => {
+                    rule.ports.push(parse_ports(item)?);
+                }
+                _ => rules.push(Rule::parse(item)?),
+            }
+        }
+        Ok(Self { rules })
+    }
+}
+
+/// Joins lists, such as those of a repeated flag.
+impl FromIterator<AllowList> for AllowList {
+    fn from_iter<I: IntoIterator<Item = AllowList>>(lists: I) -> Self {
+        let rules = lists.into_iter().flat_map(|list| list.rules).collect();
+        Self { rules }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Rule {
+    network: IpNet,
+    /// Empty: every port.
+    ports: Vec<RangeInclusive<u16>>,
+}
+
+impl Rule {
+    fn parse(item: &str) -> Result<Self, AllowListError> {
+        let (network, ports) = split_ports(item)?;
+        let ports = ports.map(parse_ports).transpose()?;
+        Ok(Self {
+            network: parse_network(network, item)?,
+            ports: Vec::from_iter(ports),
+        })
+    }
+
+    fn has_port(&self, port: u16) -> bool {
+        self.ports.is_empty() || self.ports.iter().any(|range| range.contains(&port))
+    }
+}
+
+/// Splits `CIDR[:PORTS]` into a CIDR without brackets and its ports.
+fn split_ports(item: &str) -> Result<(String, Option<&str>), AllowListError> {
+    if let Some(rest) = item.strip_prefix('[') {
+        let (address, rest) = rest
+            .split_once(']')
+            .ok_or_else(|| AllowListError::Network(item.to_owned()))?;
+        let (prefix, ports) = match rest.split_once(':') {
+            Some((prefix, ports)) => (prefix, Some(ports)),
+            None => (rest, None),
+        };
+        return Ok((format!("{address}{prefix}"), ports));
+    }
+    match item.split_once(':') {
+        Some((network, ports)) if !ports.contains(':') && network.contains('.') => {
+            Ok((network.to_owned(), Some(ports)))
+        }
+        // Several colons: an IPv6 network, unless the prefix has another colon behind it.
+        Some(_)
+            if item
+                .rsplit_once('/')
+                .is_some_and(|(_, prefix)| prefix.contains(':')) =>
+        {
+            Err(AllowListError::Brackets(item.to_owned()))
+        }
+        None | Some(_) => Ok((item.to_owned(), None)),
+    }
+}
+
+fn parse_network(text: String, item: &str) -> Result<IpNet, AllowListError> {
+    let single = text.parse::<IpAddr>().map(IpNet::from);
+    let network = single
+        .or_else(|_| text.parse::<IpNet>())
+        .map_err(|_| AllowListError::Network(item.to_owned()))?;
+    if network.trunc() == network {
+        Ok(network)
+    } else {
+        Err(AllowListError::HostBits(text, network.trunc()))
+    }
+}
+
+fn is_ports(item: &str) -> bool {
+    item.bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'-')
+}
+
+fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, AllowListError> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (first.parse::<u16>(), last.parse::<u16>()) {
+        (Ok(first), Ok(last)) if 0 < first && first <= last => Ok(first..=last),
+        _ => Err(AllowListError::Ports(text.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_covers_its_network_and_its_ports_and_nothing_else() {
+        for (list, covered, not_covered) in [
+            ("127.0.0.0/8", "127.1.2.3:1", "128.0.0.1:1"),
+            ("127.0.0.1", "127.0.0.1:80", "127.0.0.2:80"),
+            ("127.0.0.1/32:8080", "127.0.0.1:8080", "127.0.0.1:8081"),
+            ("10.1.2.3:80,8000-9000", "10.1.2.3:8500", "10.1.2.3:9001"),
+            ("[::1]/128:80,8000-9000", "[::1]:80", "[::1]:81"),
+            ("[::1]:80", "[::1]:80", "[::2]:80"),
+            ("::1", "[::1]:9", "127.0.0.1:9"),
+            ("fd00::/8", "[fd12::1]:443", "[fe80::1]:443"),
+            ("10.0.0.0/8:443,127.0.0.1", "127.0.0.1:5", "10.0.0.1:444"),
+            (
+                "10.0.0.0/8:443, [fd00::]/8:80-81,90",
+                "[fd00::1]:90",
+                "[fd00::1]:443",
+            ),
+        ] {
+            let list: AllowList = list.parse().expect(list);
+            assert!(
+                list.covers(covered.parse().expect(covered)),
+                "{list:?} {covered}"
+            );
+            let not_covered = not_covered.parse().expect(not_covered);
+            assert!(!list.covers(not_covered), "{list:?} {not_covered}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_rule_is_refused_with_a_hint() {
+        for (text, hint) in [
+            ("localhost", "no address or CIDR"),
+            ("8080", "no address or CIDR"),
+            ("127.0.0.1/33", "no address or CIDR"),
+            ("127.0.0.1,8080", "no address or CIDR"),
+            ("[::1/128", "no address or CIDR"),
+            ("127.0.0.1/8", "the network is 127.0.0.0/8"),
+            ("127.0.0.1:0", "no port"),
+            ("127.0.0.1:http", "no port"),
+            ("127.0.0.1:9000-8000", "no port"),
+            ("127.0.0.1:80,70000", "no port"),
+            ("::1/128:80", "brackets"),
+        ] {
+            let error = text.parse::<AllowList>().expect_err(text).to_string();
+            assert!(error.contains(hint), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_empty_list_covers_nothing_and_lists_can_be_joined() {
+        let empty: AllowList = "".parse().expect("an empty list");
+        assert!(empty.is_empty() && !empty.covers_port(80));
+        let joined: AllowList = ["10.0.0.1:80", "10.0.0.2:90"]
+            .map(|text| text.parse::<AllowList>().expect(text))
+            .into_iter()
+            .collect();
+        assert!(joined.covers_port(80) && joined.covers_port(90) && !joined.covers_port(81));
+    }
+}

@@ -1,0 +1,28 @@
+//! Which targets Posthorn may connect to, and at which addresses.
+//!
+//! A tenant chooses the URLs that Posthorn posts to, so each of them is an attempt to reach something inside the
+//! operator's network until it is shown to be none. The guard judges in two steps: [`Target::parse`] judges what is
+//! written, [`Resolver::resolve`] judges every address that a name leads to and returns the socket addresses that may
+//! be dialled. The control plane does both when an endpoint is registered, a node does both before each connection.
+//!
+//! Everything but [`Resolver`] is pure. The guard opens no connection itself, and it cannot recognise NAT64 prefixes of
+//! a site's own: an operator who runs one has to keep such a node from reaching private networks by other means.
+
+mod address;
+mod allow;
+mod name;
+mod policy;
+mod port;
+mod resolve;
+mod target;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+pub use address::{Verdict, verdict, verdict_from_dns};
+pub use allow::{AllowList, AllowListError};
+pub use policy::Policy;
+pub use resolve::{ResolveError, Resolver, ResolverError};
+pub use target::{Scheme, Target, TargetError};
+
+/// What somebody outside the installation is told of a refusal: never more, and never an address.
+pub const TARGET_NOT_ALLOWED: &str = "target_not_allowed";

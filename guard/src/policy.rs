@@ -1,0 +1,115 @@
+//! What one deployment permits: the deny list, the operator's allow list, and the installation's own sockets.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::{AllowList, Verdict, verdict, verdict_from_dns};
+
+/// What a deployment permits. Cheap to ask; made once, after the installation's own listeners are bound.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    allow: AllowList,
+    own: Vec<SocketAddr>,
+}
+
+impl Policy {
+    /// A policy with the operator's allow list and the installation's own sockets, which are denied whatever that list
+    /// says: listeners, the database, the control plane.
+    ///
+    /// An own socket at an unspecified address, such as `0.0.0.0:9464`, stands for its port on every loopback address.
+    pub fn new(allow: AllowList, own: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let own = own.into_iter().map(canonical).collect();
+        Self { allow, own }
+    }
+
+    /// Whether an address that somebody wrote may be connected to.
+    pub fn admits(&self, address: SocketAddr) -> bool {
+        self.admits_only_listed(address)
+            || !self.is_own(address) && verdict(address.ip()) == Verdict::Public
+    }
+
+    /// Whether an address that the DNS answered with may be connected to.
+    pub fn admits_from_dns(&self, address: SocketAddr) -> bool {
+        self.admits_only_listed(address)
+            || !self.is_own(address) && verdict_from_dns(address.ip()) == Verdict::Public
+    }
+
+    /// Whether the allow list permits the address: what plain http and unusual ports need.
+    pub fn admits_only_listed(&self, address: SocketAddr) -> bool {
+        self.allow.covers(address) && !self.is_own(address)
+    }
+
+    /// Whether the allow list names the port at any address: without that, plain http and unusual ports need no lookup
+    /// to be refused.
+    pub fn lists_port(&self, port: u16) -> bool {
+        self.allow.covers_port(port)
+    }
+
+    fn is_own(&self, address: SocketAddr) -> bool {
+        let address = canonical(address);
+        self.own.iter().any(|own| {
+            own.port() == address.port()
+                && (own.ip() == address.ip()
+                    || is_this_host(own.ip()) && is_this_host(address.ip()))
+        })
+    }
+}
+
+fn is_this_host(address: IpAddr) -> bool {
+    address.is_unspecified() || address.is_loopback()
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(allow: &str, own: &[&str]) -> Policy {
+        let own = own.iter().map(|text| text.parse().expect(text));
+        Policy::new(allow.parse().expect(allow), own)
+    }
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().expect(text)
+    }
+
+    #[test]
+    fn without_an_allow_list_only_public_addresses_are_admitted() {
+        let policy = policy("", &[]);
+        assert!(policy.admits(at("8.8.8.8:443")));
+        assert!(policy.admits(at("[2606:4700::1111]:443")));
+        assert!(!policy.admits(at("127.0.0.1:443")));
+        assert!(!policy.admits_only_listed(at("8.8.8.8:443")));
+    }
+
+    #[test]
+    fn the_allow_list_admits_a_private_address_at_its_ports() {
+        let policy = policy("10.0.0.0/8:8443", &[]);
+        assert!(policy.admits(at("10.1.2.3:8443")));
+        assert!(policy.admits_from_dns(at("10.1.2.3:8443")));
+        assert!(!policy.admits(at("10.1.2.3:8444")));
+    }
+
+    #[test]
+    fn own_sockets_are_denied_whatever_the_allow_list_says() {
+        let policy = policy(
+            "127.0.0.0/8,::1,5.6.7.8",
+            &["127.0.0.1:50051", "0.0.0.0:9464", "5.6.7.8:443"],
+        );
+        for own in [
+            "127.0.0.1:50051",
+            "[::ffff:127.0.0.1]:50051",
+            "127.0.0.2:9464",
+            "[::1]:9464",
+            "0.0.0.0:9464",
+            "5.6.7.8:443",
+        ] {
+            assert!(!policy.admits(at(own)), "{own}");
+            assert!(!policy.admits_from_dns(at(own)), "{own}");
+        }
+        assert!(policy.admits(at("127.0.0.1:8080")));
+        assert!(policy.admits(at("5.6.7.8:444")));
+    }
+}

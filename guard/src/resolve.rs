@@ -1,0 +1,155 @@
+//! From a target to the addresses that may be dialled.
+//!
+//! A name is looked up as an absolute name with the system's name servers. Every address of the answer must be admitted:
+//! one bad address refuses the name. What is returned is for one connection; an answer is kept for its time to live but
+//! at most 30 s, so an operator's change of the DNS is seen within that time.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use hickory_resolver::{
+    TokioResolver,
+    config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig, ResolverOpts},
+    net::{NetError, runtime::TokioRuntimeProvider},
+};
+
+use crate::{Policy, Target};
+
+/// How long a lookup may take in all.
+const LOOKUP_MAX: Duration = Duration::from_secs(2);
+/// How long an answer is kept at most.
+const ANSWER_KEPT_MAX: Duration = Duration::from_secs(30);
+/// How long it is remembered at most that a name does not exist.
+const ABSENCE_KEPT_MAX: Duration = Duration::from_secs(5);
+/// How many answers are kept.
+const ANSWERS_KEPT_MAX: u64 = 4_096;
+
+/// Looks names up and judges what they lead to.
+#[derive(Clone)]
+pub struct Resolver {
+    policy: Arc<Policy>,
+    lookup: TokioResolver,
+}
+
+/// Why a target has no address to dial.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    /// An address behind the target is denied. The text is fixed and names no address.
+    #[error("{}", crate::TARGET_NOT_ALLOWED)]
+    NotAllowed,
+    /// The name does not resolve, or the name servers did not answer within 2 s. Never a pass.
+    #[error("the name does not resolve")]
+    Lookup(#[source] Option<NetError>),
+}
+
+/// Why no resolver could be made.
+#[derive(Debug, thiserror::Error)]
+#[error("the resolver's configuration cannot be used")]
+pub struct ResolverError(#[source] NetError);
+
+impl Resolver {
+    /// A resolver with the system's configuration. Where the system has none, every lookup of a name fails; addresses
+    /// that are written need no lookup.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the configuration cannot be used.
+    pub fn from_system(policy: Arc<Policy>) -> Result<Self, ResolverError> {
+        match TokioResolver::builder_tokio() {
+            Ok(mut builder) => {
+                limit(builder.options_mut());
+                let lookup = builder.build().map_err(ResolverError)?;
+                Ok(Self { policy, lookup })
+            }
+            Err(_) => Self::with_config(policy, ResolverConfig::default()),
+        }
+    }
+
+    /// A resolver that asks one name server, over UDP.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the configuration cannot be used.
+    pub fn with_name_server(
+        policy: Arc<Policy>,
+        server: SocketAddr,
+    ) -> Result<Self, ResolverError> {
+        let mut connection = ConnectionConfig::udp();
+        connection.port = server.port();
+        let server = NameServerConfig::new(server.ip(), true, vec![connection]);
+        Self::with_config(policy, ResolverConfig::from_name_servers(vec![server]))
+    }
+
+    /// The policy that it judges by.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The addresses that may be dialled for the target: at least one, every one admitted.
+    pub async fn resolve(&self, target: &Target) -> Result<Vec<SocketAddr>, ResolveError> {
+        let addresses = match target.literal() {
+            Some(address) => vec![address],
+            None => self.look_up(target).await?,
+        };
+        if addresses
+            .iter()
+            .all(|address| self.admits(target, *address))
+        {
+            Ok(addresses)
+        } else {
+            Err(ResolveError::NotAllowed)
+        }
+    }
+
+    /// Whether the target may be reached at the address: asked again with the peer of a connection that was made.
+    pub fn admits(&self, target: &Target, address: SocketAddr) -> bool {
+        if target.needs_listing() {
+            self.policy.admits_only_listed(address)
+        } else if target.literal().is_some() {
+            self.policy.admits(address)
+        } else {
+            self.policy.admits_from_dns(address)
+        }
+    }
+
+    async fn look_up(&self, target: &Target) -> Result<Vec<SocketAddr>, ResolveError> {
+        let name = format!("{}.", target.name().unwrap_or_default());
+        let answer = tokio::time::timeout(LOOKUP_MAX, self.lookup.lookup_ip(name))
+            .await
+            .map_err(|_| ResolveError::Lookup(None))?
+            .map_err(|error| ResolveError::Lookup(Some(error)))?;
+        let addresses = answer
+            .iter()
+            .map(|ip: IpAddr| SocketAddr::new(ip, target.port()));
+        let addresses: Vec<_> = addresses.collect();
+        if addresses.is_empty() {
+            return Err(ResolveError::Lookup(None));
+        }
+        Ok(addresses)
+    }
+
+    fn with_config(policy: Arc<Policy>, config: ResolverConfig) -> Result<Self, ResolverError> {
+        let mut builder =
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        limit(builder.options_mut());
+        let lookup = builder.build().map_err(ResolverError)?;
+        Ok(Self { policy, lookup })
+    }
+}
+
+/// The limits that hold whatever the system's configuration says.
+fn limit(options: &mut ResolverOpts) {
+    options.timeout = LOOKUP_MAX / 2;
+    options.attempts = 2;
+    options.cache_size = ANSWERS_KEPT_MAX;
+    options.positive_max_ttl = Some(ANSWER_KEPT_MAX);
+    options.negative_max_ttl = Some(ABSENCE_KEPT_MAX);
+    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+}
+
+#[cfg(test)]
+#[path = "resolve_tests.rs"]
+mod tests;

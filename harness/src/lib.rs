@@ -1,0 +1,37 @@
+//! Starts the real programs, databases and receivers that the tests and the benchmark run against.
+//!
+//! Everything listens on a port of the system's choice on 127.0.0.1, lives in temporary folders, and ends when its
+//! value is dropped. Waiting is for a line, an answer or a condition, with a deadline and never for a fixed time.
+//! Whatever goes wrong here panics with the log of the program concerned: a test cannot go on without it. Linux only,
+//! for `/proc`.
+
+#![expect(clippy::panic, reason = "a test ends where its surroundings fail")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the harness is an edge: it stands for the callers and receivers of Posthorn on loopback"
+)]
+
+mod binaries;
+mod client;
+mod control_plane;
+mod deployment;
+mod node;
+mod operations;
+mod postgres;
+mod process;
+mod procfs;
+mod receiver;
+mod standalone;
+mod wait;
+
+pub use binaries::Binaries;
+pub use client::{Authorized, Bearer, Client};
+pub use control_plane::{ControlPlane, ControlPlaneOptions};
+pub use deployment::{Deployment, StoreKind};
+pub use node::{Node, NodeOptions};
+pub use operations::{Page, get};
+pub use postgres::Postgres;
+pub use procfs::{cpu_time, machine_cpu_time, peak_rss_bytes, rss_bytes, tree_cpu_time};
+pub use receiver::{Answer, Arrival, Received, Receiver, Refused, Request};
+pub use standalone::Standalone;
+pub use wait::eventually;

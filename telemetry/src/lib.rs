@@ -1,0 +1,16 @@
+//! What every Posthorn process shows its operators: logs on stderr, metrics and health over HTTP, an orderly end.
+//!
+//! Both planes depend on this crate and on nothing of each other. It promises no delivery of logs or metrics: they
+//! describe the process and are no part of any guarantee.
+
+mod logging;
+mod operations;
+mod readiness;
+mod shutdown;
+
+pub use logging::{LogArgs, LogError, LogFormat, init_logging};
+pub use operations::Operations;
+pub use prometheus_client;
+pub use prometheus_client::registry::Registry;
+pub use readiness::Readiness;
+pub use shutdown::shutdown_on_signal;

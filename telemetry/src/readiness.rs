@@ -1,0 +1,74 @@
+//! Whether a process can do its work: named conditions that are true or not.
+//!
+//! It stores what it is told and checks nothing itself.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// The conditions of being ready. Clones share them.
+///
+/// Ready means that at least one condition was named and that every condition ever named is true now.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness {
+    conditions: Arc<Mutex<BTreeMap<&'static str, bool>>>,
+}
+
+impl Readiness {
+    /// No condition is named yet, hence not ready.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Names a condition, or changes whether it is true.
+    pub fn set(&self, condition: &'static str, ready: bool) {
+        self.lock().insert(condition, ready);
+    }
+
+    /// Whether every condition is true and there is at least one.
+    pub fn is_ready(&self) -> bool {
+        let conditions = self.lock();
+        !conditions.is_empty() && conditions.values().all(|&ready| ready)
+    }
+
+    /// The conditions that are not true, by name.
+    pub fn missing(&self) -> Vec<&'static str> {
+        self.lock()
+            .iter()
+            .filter_map(|(&condition, &ready)| (!ready).then_some(condition))
+            .collect()
+    }
+
+    /// No holder of the lock can leave the map half changed, so poison means nothing here.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, bool>> {
+        self.conditions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(steps: &[(&'static str, bool)], ready: bool, missing: &[&str]) {
+        let readiness = Readiness::new();
+        for &(condition, value) in steps {
+            readiness.clone().set(condition, value);
+        }
+        assert_eq!(readiness.is_ready(), ready, "{steps:?}");
+        assert_eq!(readiness.missing(), missing, "{steps:?}");
+    }
+
+    #[test]
+    fn ready_means_every_named_condition_and_at_least_one() {
+        check(&[], false, &[]);
+        check(&[("store", false)], false, &["store"]);
+        check(&[("store", true)], true, &[]);
+        check(&[("store", true), ("session", false)], false, &["session"]);
+        check(&[("b", false), ("a", false)], false, &["a", "b"]);
+        check(&[("store", true), ("store", false)], false, &["store"]);
+        check(&[("store", false), ("store", true)], true, &[]);
+    }
+}

@@ -1,0 +1,149 @@
+//! Where in the source things may happen. The compiler and clippy cannot see these; reading the text can.
+//!
+//! Only the code of the programs counts: whatever follows `#[cfg(test)]` in a file, and files whose name says that they
+//! are for tests, may do as they like.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::support::source;
+
+/// One rule: these words may not occur in these folders, except in these files.
+struct Rule {
+    what: &'static str,
+    folders: &'static [&'static str],
+    words: &'static [&'static str],
+    except: &'static [&'static str],
+}
+
+const PROGRAMS: &[&str] = &[
+    "control-plane/src",
+    "data-plane/src",
+    "guard/src",
+    "standalone/src",
+    "telemetry/src",
+];
+
+const RULES: &[Rule] = &[
+    Rule {
+        what: "one place opens sockets to endpoints, behind the guard",
+        folders: PROGRAMS,
+        words: &[
+            "TcpStream::connect",
+            "TcpSocket::",
+            "UdpSocket",
+            "UnixStream",
+            "HttpConnector",
+            "reqwest",
+        ],
+        except: &["data-plane/src/deliver/connect.rs"],
+    },
+    Rule {
+        what: "only a node's link opens a channel to the control plane",
+        folders: PROGRAMS,
+        words: &["transport::Endpoint", "transport::Channel", "transport::{"],
+        except: &["data-plane/src/link.rs", "data-plane/src/link/"],
+    },
+    Rule {
+        what: "names are looked up by the guard alone",
+        folders: PROGRAMS,
+        words: &["lookup_host", "to_socket_addrs", "hickory_resolver"],
+        except: &["guard/src/"],
+    },
+    Rule {
+        what: "a node keeps nothing on disk and knows no database",
+        folders: &["data-plane/src"],
+        words: &["sqlx", "fs::write", "File::create", "OpenOptions"],
+        except: &[],
+    },
+    Rule {
+        what: "SQL is the store's",
+        folders: &["control-plane/src"],
+        words: &["sqlx"],
+        except: &["control-plane/src/store/"],
+    },
+    Rule {
+        what: "the store knows no gRPC",
+        folders: &["control-plane/src/store"],
+        words: &["tonic"],
+        except: &[],
+    },
+    Rule {
+        what: "what is pure waits for nothing",
+        folders: &[
+            "control-plane/src/model",
+            "control-plane/src/retry.rs",
+            "control-plane/src/sign.rs",
+        ],
+        words: &["async fn", ".await", "tokio", "sqlx", "tonic", "std::fs"],
+        except: &[],
+    },
+    Rule {
+        what: "the planes do not know each other",
+        folders: &["control-plane/src"],
+        words: &["posthorn_data_plane"],
+        except: &[],
+    },
+    Rule {
+        what: "the planes do not know each other",
+        folders: &["data-plane/src"],
+        words: &["posthorn_control_plane"],
+        except: &[],
+    },
+    Rule {
+        what: "tests wait for conditions and never sleep",
+        folders: &["tests"],
+        words: &["sleep("],
+        except: &["tests/boundaries.rs"],
+    },
+];
+
+#[test]
+fn the_source_keeps_to_its_boundaries() {
+    let mut breaches = Vec::new();
+    for rule in RULES {
+        for folder in rule.folders {
+            for path in rust_files(&source().join(folder)) {
+                breaches.extend(check(rule, &path));
+            }
+        }
+    }
+    assert!(breaches.is_empty(), "{}", breaches.join("\n"));
+}
+
+fn check(rule: &Rule, path: &Path) -> Vec<String> {
+    let name = path
+        .strip_prefix(source())
+        .expect("it was found in there")
+        .to_string_lossy()
+        .into_owned();
+    if rule.except.iter().any(|except| name.starts_with(except)) {
+        return Vec::new();
+    }
+    let text = fs::read_to_string(path).expect("source is readable UTF-8");
+    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let code = (1..).zip(text.lines());
+    let code = code.filter(|(_, line)| !line.trim_start().starts_with("//"));
+    code.flat_map(|(number, line)| {
+        let words = rule.words.iter().filter(move |word| line.contains(**word));
+        let name = name.clone();
+        words.map(move |word| format!("{name}:{number}: `{word}`, but {}", rule.what))
+    })
+    .collect()
+}
+
+/// All source files of a folder but those for tests, or the file itself.
+fn rust_files(path: &Path) -> Vec<PathBuf> {
+    if path.is_file() {
+        let name = path.to_string_lossy();
+        let for_tests = ["tests.rs", "testing.rs", "fixture.rs"];
+        let counts = name.ends_with(".rs") && !for_tests.iter().any(|end| name.ends_with(end));
+        return counts.then(|| path.to_owned()).into_iter().collect();
+    }
+    let entries = fs::read_dir(path);
+    let entries = entries.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let paths = entries.map(|entry| entry.expect("a folder can be read").path());
+    paths.flat_map(|path| rust_files(&path)).collect()
+}

@@ -1,0 +1,41 @@
+//! What Posthorn promises, checked against its real programs through its contract. This file is the table of contents.
+//!
+//! Each test starts what it needs: a control plane, a node, a receiver and a database of its own. Nothing sleeps and no
+//! time is asserted. What runs on both databases has a name with `sqlite::` or `postgres::` in it.
+//!
+//! `scripts/test` builds the programs and puts in place what else is needed.
+
+#![expect(
+    clippy::panic,
+    reason = "a test ends where its surroundings do not answer as they must"
+)]
+
+#[macro_use]
+mod support;
+
+/// Who may call what: every RPC with every kind of caller.
+mod access;
+/// Where in the source things may happen: sockets, SQL, clocks.
+mod boundaries;
+/// Processes and databases killed under load: nothing acknowledged is lost.
+mod crash;
+/// Emitting: limits, idempotency, streams, and that bytes go out as they came in.
+mod emit;
+/// gRPC itself: broken messages, odd headers, limits of the transport.
+mod grpc;
+/// The protocol between nodes and the control plane, spoken by hand.
+mod node;
+/// What an operator does with grpcurl.
+mod operators;
+/// Tenants, event types, endpoints and keys.
+mod registry;
+/// Orderly restarts keep everything.
+mod restart;
+/// Failed attempts: when they are tried again, and when they are given up.
+mod retries;
+/// Secrets stay inside.
+mod secrets;
+/// Signatures, checked by other people's code.
+mod signing;
+/// The single program with both planes.
+mod standalone;

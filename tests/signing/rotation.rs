@@ -1,0 +1,87 @@
+//! Rotating a signing secret.
+
+use posthorn::v1::{RotateSecretRequest, RotateSecretResponse};
+use posthorn_harness::{Deployment, StoreKind};
+use tonic::Code;
+
+use super::{is_signed, signatures, verify_in_python};
+use crate::support::{
+    DEADLINE,
+    refusal::{assert_invalid, assert_refused},
+    time::millis,
+};
+
+on_both! {
+    both_secrets_sign_while_a_rotation_lasts,
+    without_an_overlap_only_the_new_secret_signs,
+}
+
+async fn rotate(
+    deployment: &Deployment,
+    endpoint_id: &str,
+    overlap: Option<prost_types::Duration>,
+) -> Result<tonic::Response<RotateSecretResponse>, tonic::Status> {
+    let request = RotateSecretRequest {
+        tenant_id: deployment.tenant_id.clone(),
+        endpoint_id: endpoint_id.to_owned(),
+        overlap,
+        ..RotateSecretRequest::default()
+    };
+    deployment.admin.endpoints().rotate_secret(request).await
+}
+
+async fn both_secrets_sign_while_a_rotation_lasts(store: StoreKind) {
+    let deployment = Deployment::start(store).await;
+    let url = deployment.receiver.url("/");
+    let created = deployment.admin.create_endpoint(&url, &["*"]).await;
+    let before = created.endpoint.expect("the answer holds the endpoint");
+    let id = before.endpoint_id.as_str();
+    let rotated = rotate(&deployment, id, None).await;
+    let rotated = rotated.expect("it is rotated").into_inner();
+    let after = rotated.endpoint.expect("the answer holds the endpoint");
+    assert_ne!(rotated.secret, created.secret);
+    assert_ne!(after.secret_fingerprint, before.secret_fingerprint);
+    assert!(before.rotation_ends_at.is_none() && after.rotation_ends_at.is_some());
+
+    deployment.admin.emit("a.b", "{}").await;
+    let received = deployment.receiver.received("/");
+    let requests = received.await_count(1, DEADLINE).await;
+    assert_eq!(signatures(&requests[0]), 2);
+    for secret in [&created.secret, &rotated.secret] {
+        assert!(is_signed(&requests[0], secret));
+        verify_in_python(&requests, secret).await;
+    }
+    let result = rotate(&deployment, id, None).await;
+    assert_refused("a third secret", result, Code::FailedPrecondition);
+}
+
+async fn without_an_overlap_only_the_new_secret_signs(store: StoreKind) {
+    let deployment = Deployment::start(store).await;
+    let url = deployment.receiver.url("/");
+    let created = deployment.admin.create_endpoint(&url, &["*"]).await;
+    let id = created
+        .endpoint
+        .expect("the answer holds the endpoint")
+        .endpoint_id;
+    let mut secret = String::new();
+    for _ in 0..2 {
+        let rotated = rotate(&deployment, &id, Some(millis(0))).await;
+        secret = rotated.expect("it is rotated").into_inner().secret;
+    }
+    deployment.admin.emit("a.b", "{}").await;
+    let received = deployment.receiver.received("/");
+    let requests = received.await_count(1, DEADLINE).await;
+    assert_eq!(signatures(&requests[0]), 1);
+    assert!(is_signed(&requests[0], &secret));
+    assert!(!is_signed(&requests[0], &created.secret));
+    for overlap in [
+        millis(7 * 86_400_000 + 1),
+        prost_types::Duration {
+            seconds: -1,
+            nanos: 0,
+        },
+    ] {
+        let result = rotate(&deployment, &id, Some(overlap)).await;
+        assert_invalid("overlap", result, "overlap");
+    }
+}

@@ -1,0 +1,109 @@
+//! gRPC without a client library: any bytes, any headers, over HTTP/2.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, request::Builder};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{net::TcpStream, time::timeout};
+use tonic::Code;
+
+use super::DEADLINE;
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The HTTP status.
+    pub(crate) http_status: u16,
+    /// The gRPC code from the headers or trailers. None: there was none, or the stream was reset.
+    pub(crate) code: Option<Code>,
+    /// The gRPC message.
+    pub(crate) message: String,
+}
+
+/// A call to a path with a key and the usual headers, its body yet to come.
+pub(crate) fn call(addr: SocketAddr, path: &str, key: &str) -> Builder {
+    let builder = Request::post(format!("http://{addr}{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
+    if key.is_empty() {
+        return builder;
+    }
+    builder.header("authorization", format!("Bearer {key}"))
+}
+
+/// A gRPC message: the flag, the length and the bytes.
+pub(crate) fn frame(compressed: bool, message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).expect("a message is shorter than 4 GiB");
+    let mut frame = vec![u8::from(compressed)];
+    frame.extend(length.to_be_bytes());
+    frame.extend(message);
+    frame
+}
+
+/// A protobuf field of wire type 2: text, bytes or a message.
+pub(crate) fn field(number: u32, value: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    prost::encoding::encode_varint(u64::from(number << 3 | 2), &mut bytes);
+    prost::encoding::encode_varint(value.len() as u64, &mut bytes);
+    bytes.extend(value);
+    bytes
+}
+
+/// Sends the call with this body on a connection of its own, and ends the stream.
+pub(crate) async fn send(addr: SocketAddr, call: Builder, body: impl Into<Bytes>) -> Answer {
+    let request = call
+        .body(Full::new(body.into()))
+        .expect("the test's headers are well-formed");
+    let exchange = async {
+        let stream = connect(addr).await;
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .expect("the control plane speaks HTTP/2");
+        let connection = tokio::spawn(connection);
+        let answer = match sender.send_request(request).await {
+            Ok(response) => read(response).await,
+            // A stream that was reset has no answer.
+            Err(_) => Answer {
+                http_status: 0,
+                code: None,
+                message: String::new(),
+            },
+        };
+        connection.abort();
+        answer
+    };
+    timeout(DEADLINE, exchange)
+        .await
+        .expect("the control plane answers")
+}
+
+/// A bare connection.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests stand for callers of the control plane"
+)]
+pub(crate) async fn connect(addr: SocketAddr) -> TcpStream {
+    TcpStream::connect(addr)
+        .await
+        .expect("the control plane listens")
+}
+
+async fn read(response: Response<hyper::body::Incoming>) -> Answer {
+    let (head, body) = response.into_parts();
+    let trailers = match body.collect().await {
+        Ok(body) => body.trailers().cloned().unwrap_or_default(),
+        Err(_) => HeaderMap::new(),
+    };
+    let either = |name: &str| head.headers.get(name).or(trailers.get(name)).cloned();
+    let message = either("grpc-message");
+    Answer {
+        http_status: head.status.as_u16(),
+        code: either("grpc-status").map(|value| Code::from_bytes(value.as_bytes())),
+        message: message.map_or_else(String::new, |value| {
+            String::from_utf8_lossy(value.as_bytes()).into_owned()
+        }),
+    }
+}
