@@ -5,27 +5,13 @@
 
 mod value;
 
-use std::{
-    fs::{self, DirBuilder},
-    io,
-    net::SocketAddr,
-    os::unix::fs::DirBuilderExt as _,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
-use posthorn_guard::{AllowList, Policy};
+use posthorn_guard::AllowList;
 use secrecy::SecretString;
-use tonic::transport::Identity;
-use zeroize::Zeroizing;
 
-use crate::{
-    clock,
-    retry::RetryPolicy,
-    tasks::Retention,
-    vault::{KeySource, KeySourceError, Keyring},
-};
+use crate::retry::RetryPolicy;
 pub use value::DatabaseUrl;
 use value::{parse_days, parse_payload_bytes, parse_seconds};
 
@@ -36,7 +22,7 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 /// How a control plane runs.
 #[derive(Debug, Clone, Args)]
 pub struct Config {
-    /// The database: sqlite:PATH or postgres://USER@HOST/NAME; a file in the data directory if not given
+    /// The database: `sqlite:PATH` or `postgres://USER@HOST/NAME`; a file in the data directory if not given
     #[arg(
         long,
         value_name = "URL",
@@ -80,10 +66,6 @@ pub struct Config {
     /// The master keys themselves. Go before the file. Never a flag: process lists show those.
     #[arg(skip)]
     pub master_key: Option<SecretString>,
-
-    /// Make the tenant `default` and a key for it on the first start of a database: for a standalone installation.
-    #[arg(skip)]
-    pub default_tenant: bool,
 
     /// PEM file with the certificate that gRPC is served with, and those that it was signed with
     #[arg(
@@ -193,8 +175,8 @@ pub enum Transport {
     Insecure,
 }
 
-/// Settings that cannot be used.
-#[derive(Debug, thiserror::Error)]
+/// Settings that do not fit together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// Keys would travel in the clear.
     #[error(
@@ -205,15 +187,6 @@ pub enum ConfigError {
     /// Half of what TLS takes.
     #[error("--tls-cert and --tls-key must be given together")]
     HalfTls,
-    /// A file of the TLS settings cannot be read.
-    #[error("{} cannot be read", .0.display())]
-    TlsFile(PathBuf, #[source] io::Error),
-    /// The data directory cannot be made.
-    #[error("the data directory {} cannot be made", .0.display())]
-    DataDir(PathBuf, #[source] io::Error),
-    /// There are no master keys.
-    #[error(transparent)]
-    MasterKey(#[from] KeySourceError),
 }
 
 /// The defaults of the flags.
@@ -226,7 +199,6 @@ impl Default for Config {
             metrics_listen: SocketAddr::from(([127, 0, 0, 1], 9_464)),
             master_key_file: None,
             master_key: None,
-            default_tenant: false,
             tls_cert: None,
             tls_key: None,
             insecure_plaintext: false,
@@ -242,15 +214,21 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The database to open: the one that was given, or a file in the data directory, which is made.
-    pub fn database_url(&self) -> Result<Zeroizing<String>, ConfigError> {
-        let url = self.database();
-        if url.is_sqlite() {
-            let mut builder = DirBuilder::new();
-            let made = builder.recursive(true).mode(0o700).create(&self.data_dir);
-            made.map_err(|error| ConfigError::DataDir(self.data_dir.clone(), error))?;
+    /// Takes the master keys from the environment, where they are not a flag's business.
+    #[must_use]
+    pub fn with_environment(mut self) -> Self {
+        if self.master_key.is_none() {
+            let text = std::env::var(MASTER_KEY_VARIABLE).ok();
+            self.master_key = text.filter(|text| !text.is_empty()).map(SecretString::from);
         }
-        Ok(Zeroizing::new(url.expose().to_owned()))
+        self
+    }
+
+    /// The database to open: the one that was given, or a file in the data directory.
+    pub fn database_url(&self) -> DatabaseUrl {
+        self.database
+            .clone()
+            .unwrap_or_else(|| self.default_database())
     }
 
     /// The embedded database in the data directory.
@@ -272,80 +250,28 @@ impl Config {
         }
     }
 
-    /// The certificate and key that gRPC is served with. None: plaintext, with a warning where others can listen.
-    pub fn tls(&self) -> Result<Option<Identity>, ConfigError> {
-        match self.transport()? {
-            Transport::Tls { certificate, key } => {
-                let read = |path: PathBuf| {
-                    let content = fs::read(&path);
-                    content.map(Zeroizing::new).map_err(|error| ConfigError::TlsFile(path, error))
-                };
-                Ok(Some(Identity::from_pem(read(certificate)?.as_slice(), read(key)?.as_slice())))
-            }
-            Transport::Loopback => Ok(None),
-            Transport::Insecure => {
-                tracing::warn!("gRPC on {} is in plaintext: API keys can be read on the way", self.grpc_listen);
-                Ok(None)
-            }
-        }
-    }
-
-    /// Where the master keys come from: the variable, the file, or a file that is made for an embedded database.
-    pub(crate) fn key_source(&self) -> Result<KeySource, ConfigError> {
-        if let Some(text) = self.master_key.clone().or_else(master_key_of_environment) {
-            return Ok(KeySource::Text(text));
-        }
-        match &self.master_key_file {
-            Some(path) => Ok(KeySource::File(path.clone())),
-            None if self.database().is_sqlite() => {
-                let path = self.data_dir.join("master.key");
-                Ok(KeySource::create(&path, &mut clock::rng())?)
-            }
-            None => Err(KeySourceError::Missing.into()),
-        }
-    }
-
-    /// The master keys.
-    pub(crate) fn keyring(&self) -> Result<Keyring, ConfigError> {
-        Ok(self.key_source()?.read()?)
-    }
-
-    /// What may be delivered to: never the plane's own sockets, whatever the allow list says. `own` are those that are
-    /// bound already.
-    pub(crate) fn guard_policy(&self, own: impl IntoIterator<Item = SocketAddr>) -> Policy {
-        let database = self.database().socket_addr();
-        Policy::new(self.allow_list(), own.into_iter().chain(database))
-    }
-
     /// What endpoints may reach besides the public internet.
     pub fn allow_list(&self) -> AllowList {
         self.allow_target.iter().cloned().collect()
     }
 
-    /// For how long things are kept.
-    pub(crate) fn retention(&self) -> Retention {
-        Retention {
-            events_ms: i64::from(self.event_retention_days) * DAY_MS,
-            dead_letters_ms: i64::from(self.dead_letter_retention_days) * DAY_MS,
-        }
+    /// For how long events and attempts are kept, in milliseconds.
+    pub fn event_retention_ms(&self) -> i64 {
+        i64::from(self.event_retention_days) * DAY_MS
+    }
+
+    /// For how long dead letters are kept, in milliseconds.
+    pub fn dead_letter_retention_ms(&self) -> i64 {
+        i64::from(self.dead_letter_retention_days) * DAY_MS
     }
 
     /// The policy of endpoints that have none, of tenants that have none.
-    pub(crate) fn retry_policy(&self) -> RetryPolicy {
+    pub(crate) fn default_policy(&self) -> RetryPolicy {
         match self.retry_policy {
             RetryPreset::Default => RetryPolicy::Default,
             RetryPreset::Long => RetryPolicy::Long,
         }
     }
-
-    fn database(&self) -> DatabaseUrl {
-        self.database.clone().unwrap_or_else(|| self.default_database())
-    }
-}
-
-fn master_key_of_environment() -> Option<SecretString> {
-    let text = std::env::var(MASTER_KEY_VARIABLE).ok();
-    text.filter(|text| !text.is_empty()).map(SecretString::from)
 }
 
 #[cfg(test)]

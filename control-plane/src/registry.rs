@@ -19,11 +19,11 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use rand::Rng;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
-    clock,
     model::{
         api_key::{self, ApiKey, KeyHash, Roles},
         endpoint::LiveEndpoint,
@@ -50,11 +50,6 @@ impl Registry {
     /// One tenant.
     pub fn tenant(&self, id: TenantId) -> Option<&Arc<TenantEntry>> {
         self.tenants.get(&id)
-    }
-
-    /// Every tenant, by id.
-    pub fn tenants(&self) -> impl Iterator<Item = &Arc<TenantEntry>> {
-        self.tenants.values()
     }
 
     /// One endpoint, in whatever state. None: there is none, or it is sealed.
@@ -202,10 +197,14 @@ impl SharedRegistry {
     }
 
     /// Makes a key of the installation that exists in this process's memory only, for a node in the same process.
-    pub async fn add_ephemeral_key(&self, roles: Roles) -> SecretString {
-        let now = clock::now_ms();
-        let id = KeyId::new(now, &mut clock::rng());
-        let text = api_key::generate(id, &mut clock::rng());
+    pub async fn add_ephemeral_key(
+        &self,
+        roles: Roles,
+        now: i64,
+        rng: &mut (impl Rng + Send),
+    ) -> SecretString {
+        let id = KeyId::new(now, rng);
+        let text = api_key::generate(id, rng);
         let key = Arc::new(ApiKey {
             id,
             tenant_id: None,

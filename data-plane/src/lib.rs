@@ -13,6 +13,7 @@ mod error;
 mod link;
 mod metrics;
 mod node_id;
+mod open_files;
 
 use std::{
     fs,
@@ -57,6 +58,7 @@ pub struct DataPlane {
 impl DataPlane {
     /// Reads what the settings name and binds the listener for metrics and health. Does not connect yet.
     pub async fn bind(config: Config) -> Result<Self, Error> {
+        open_files::make_room(config.capacity);
         let authorization = authorization(&config)?;
         let ca_pem = config.control_plane_ca.as_deref().map(read).transpose()?;
         let endpoint = link::endpoint(&config.control_plane, ca_pem)?;

@@ -15,6 +15,7 @@ mod policy;
 mod port;
 mod resolve;
 mod target;
+mod target_error;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
@@ -22,7 +23,8 @@ pub use address::{Verdict, verdict, verdict_from_dns};
 pub use allow::{AllowList, AllowListError};
 pub use policy::Policy;
 pub use resolve::{ResolveError, Resolver, ResolverError};
-pub use target::{Scheme, Target, TargetError};
+pub use target::{Scheme, Target};
+pub use target_error::TargetError;
 
 /// What somebody outside the installation is told of a refusal: never more, and never an address.
 pub const TARGET_NOT_ALLOWED: &str = "target_not_allowed";

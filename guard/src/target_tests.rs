@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::{Scheme, Target, TargetError};
-use crate::Policy;
+use super::{Scheme, Target};
+use crate::{Policy, TargetError};
 
 fn strict() -> Policy {
     Policy::default()

@@ -1,1 +1,69 @@
-fn main() {}
+//! `posthorn`: both planes in one process, over loopback gRPC, with nothing to configure.
+//!
+//! What runs is what runs separately: the planes do not know that they share a process. Only the start differs: the node
+//! gets a key that lives in memory, addresses of this machine may be delivered to, and the first keys are written to
+//! files that the commands of the README use.
+
+mod demo;
+mod greeting;
+mod keys;
+mod planes;
+
+use std::{error::Error, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use posthorn_telemetry::{LogArgs, init_logging, shutdown_on_signal};
+
+use planes::{PlaneArgs, Planes};
+
+/// Carries events between your services and the outside world, and loses none: both planes in one process.
+#[derive(Debug, Parser)]
+#[command(name = "posthorn", version, args_conflicts_with_subcommands = false)]
+struct Args {
+    #[command(flatten)]
+    planes: PlaneArgs,
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show it at work: a receiver of its own, two endpoints, a dozen events, every attempt as it happens
+    Demo,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("posthorn: {}", chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<(), Box<dyn Error>> {
+    let shutdown = shutdown_on_signal()?;
+    if let Some(Command::Demo) = args.command {
+        return demo::run(args.planes, args.log, shutdown).await;
+    }
+    init_logging(&args.log)?;
+    let planes = Planes::bind(args.planes).await?;
+    greeting::print(&planes);
+    planes.serve(shutdown).await
+}
+
+/// An error with everything that caused it, in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

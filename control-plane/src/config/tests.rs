@@ -63,10 +63,16 @@ fn values_out_of_their_limits_are_refused() {
 #[test]
 fn plaintext_stays_on_loopback_unless_asked_for() {
     let public = ["--grpc-listen", "0.0.0.0:50051"];
-    let refused = parse(&public).unwrap().transport();
-    assert!(matches!(refused, Err(ConfigError::Plaintext(_))));
+    let address = "0.0.0.0:50051".parse().expect("an address");
+    assert_eq!(
+        parse(&public).unwrap().transport(),
+        Err(ConfigError::Plaintext(address))
+    );
     let insecure = [&public[..], &["--insecure-plaintext"]].concat();
-    assert!(matches!(parse(&insecure).unwrap().transport(), Ok(Transport::Insecure)));
+    assert_eq!(
+        parse(&insecure).unwrap().transport(),
+        Ok(Transport::Insecure)
+    );
     let tls = [&public[..], &["--tls-cert", "c.pem", "--tls-key", "k.pem"]].concat();
     assert!(matches!(
         parse(&tls).unwrap().transport(),
@@ -90,21 +96,19 @@ fn allowed_targets_can_be_given_again_and_again() {
 }
 
 #[test]
-fn a_database_on_this_machine_is_never_a_target() {
-    let arguments = ["--database", "postgres://me:pw@localhost/posthorn", "--allow-target", "127.0.0.0/8"];
-    let policy = parse(&arguments).unwrap().guard_policy([]);
-    assert!(!policy.admits("127.0.0.1:5432".parse().expect("an address")));
-    assert!(policy.admits("127.0.0.1:5433".parse().expect("an address")));
-}
-
-#[test]
-fn only_an_embedded_database_gets_a_directory_and_a_master_key() {
-    let directory = tempfile::tempdir().unwrap();
-    let data_dir = directory.path().join("new");
-    let mut config = Config { data_dir: data_dir.clone(), ..Config::default() };
-    assert!(config.database_url().unwrap().ends_with("new/posthorn.db"));
-    let source = config.key_source().unwrap();
-    assert_eq!(source.file(), Some(data_dir.join("master.key").as_path()));
-    config.database = "postgres://db/posthorn".parse().ok();
-    assert!(matches!(config.key_source(), Err(ConfigError::MasterKey(KeySourceError::Missing))));
+fn the_address_of_a_database_is_known_when_its_url_says_it() {
+    for (url, address) in [
+        (
+            "postgres://me:pw@127.0.0.1:5433/posthorn",
+            Some("127.0.0.1:5433"),
+        ),
+        ("postgres://me@localhost/posthorn", Some("127.0.0.1:5432")),
+        ("postgresql://[::1]/posthorn", Some("[::1]:5432")),
+        ("postgres://db.example.com/posthorn", None),
+        ("sqlite:/var/lib/posthorn.db", None),
+    ] {
+        let url = url.parse::<DatabaseUrl>().unwrap();
+        let address = address.map(|text| text.parse().expect("an address"));
+        assert_eq!(url.socket_addr(), address, "{url:?}");
+    }
 }

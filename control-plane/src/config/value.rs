@@ -50,13 +50,12 @@ impl DatabaseUrl {
         self.kind == DatabaseKind::Sqlite
     }
 
-    /// The address of the database's server, if the URL says one that needs no lookup.
-    pub(super) fn socket_addr(&self) -> Option<SocketAddr> {
+    /// The address of the database's server, if the URL says one that needs no lookup: nothing may be delivered there.
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
         let uri = self.expose().parse::<http::Uri>().ok()?;
-        let host = uri.host()?.trim_matches(['[', ']']);
-        let ip = match host {
+        let ip = match uri.host()?.trim_matches(['[', ']']) {
             "localhost" => IpAddr::from([127, 0, 0, 1]),
-            _ => host.parse().ok()?,
+            host => host.parse().ok()?,
         };
         Some(SocketAddr::new(ip, uri.port_u16().unwrap_or(POSTGRES_PORT)))
     }

@@ -203,7 +203,7 @@ impl Loader {
             match (secret.purpose, secret.retires_at) {
                 (Purpose::Signing, None) => signing_key = Some(key_of(&bytes)?),
                 (Purpose::Signing, Some(until)) => {
-                    former_signing_key = Some((key_of(&bytes)?, until))
+                    former_signing_key = Some((key_of(&bytes)?, until));
                 }
                 (Purpose::Header, _) => {
                     let value = std::str::from_utf8(&bytes).map_err(|_| SealedReason::Content)?;
@@ -260,7 +260,7 @@ impl Registry {
 
     pub(super) fn put_endpoint(&mut self, loaded: LoadedEndpoint) {
         self.edit_tenant(loaded.endpoint.tenant_id, |entry| {
-            entry.put_endpoint(&loaded.endpoint)
+            entry.put_endpoint(&loaded.endpoint);
         });
         self.put_live(loaded);
     }

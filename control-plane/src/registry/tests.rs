@@ -49,10 +49,7 @@ async fn a_load_serves_what_the_database_holds() {
         registry.endpoint(paid.id).unwrap().retry_policy,
         RetryPolicy::Long
     );
-    assert_eq!(
-        (registry.tenants().count(), registry.endpoints().count()),
-        (2, 3)
-    );
+    assert_eq!(registry.endpoints().count(), 3);
 }
 
 #[tokio::test]
@@ -158,7 +155,9 @@ async fn a_tenant_with_endpoints_is_not_deleted() {
 async fn a_key_in_memory_outlives_a_reload() {
     let (store, _directory) = fixture::store().await;
     let shared = load(&store, fixture::vault(1)).await;
-    let text = shared.add_ephemeral_key(Roles::of(&[Role::Node]))
+    let mut rng = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(1);
+    let text = shared
+        .add_ephemeral_key(Roles::of(&[Role::Node]), 1, &mut rng)
         .await;
     let id = api_key::parse(text.expose_secret()).unwrap();
     shared.reload().await.unwrap();

@@ -1,7 +1,7 @@
 //! What every plain call of the contract passes through: a deadline, and answers that blame the right side.
 //!
 //! * The deadline is the caller's `grpc-timeout`, at most 60 s, or 10 s when it gave none. A call that misses it is
-//!   answered DEADLINE_EXCEEDED; what it began goes on to its end, so that a committed change is also published.
+//!   answered `DEADLINE_EXCEEDED`; what it began goes on to its end, so that a committed change is also published.
 //!   `EmitEvent` alone is dropped with its caller: its commit belongs to a batch that nobody can leave half done.
 //! * A body that is no message of the call is the caller's fault. tonic answers INTERNAL, which is ours alone to say.
 //!
@@ -24,7 +24,7 @@ use crate::error::{Error, INTERNAL_MESSAGE};
 /// How long a call may take whose caller gave no timeout.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 /// How long a call may take whatever its caller says.
-const TIMEOUT_MAX: Duration = Duration::from_secs(60);
+const TIMEOUT_MAX: Duration = Duration::from_mins(1);
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 const EMIT_EVENT: &str = "/posthorn.v1.EventService/EmitEvent";
 

@@ -15,7 +15,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// Reads the number of rows that a statement wrote, or the constraint that stopped it. On PostgreSQL a transaction
+    /// Reads the number of rows that a statement wrote, or the constraint that stopped it. On `PostgreSQL` a transaction
     /// that met a constraint can only be rolled back.
     pub(super) fn from_rows(rows: std::result::Result<u64, sqlx::Error>) -> Result<Self> {
         match rows {

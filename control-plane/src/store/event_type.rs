@@ -1,7 +1,5 @@
 //! Declared event types in the database.
 
-use uuid::Uuid;
-
 use super::{Change, Error, Result, Store, Tx};
 use crate::model::{
     event_type::{EventType, EventTypeName},

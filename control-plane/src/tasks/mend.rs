@@ -21,7 +21,7 @@ pub async fn keep_mended(registry: SharedRegistry, dispatch: Dispatch) {
                 }
             }
             Err(error) => {
-                tracing::warn!(error = ?error, "the registry may be stale and cannot be read anew yet")
+                tracing::warn!(error = ?error, "the registry may be stale and cannot be read anew yet");
             }
         }
         tokio::time::sleep(INTERVAL).await;

@@ -24,12 +24,18 @@ const INTERVAL: Duration = Duration::from_secs(30);
 const BATCH: i64 = 500;
 
 /// What the loop works with.
-struct Rewrapping {
-    store: Store,
-    registry: SharedRegistry,
-    vault: Arc<Vault>,
-    dispatch: Dispatch,
-    keys: KeySource,
+#[derive(Clone)]
+pub struct Rewrapping {
+    /// The database that holds the secrets.
+    pub store: Store,
+    /// The vault that seals them.
+    pub vault: Arc<Vault>,
+    /// Where the vault's keys come from.
+    pub keys: KeySource,
+    /// Who needs the secrets opened.
+    pub registry: SharedRegistry,
+    /// Who hears of endpoints that can be signed for again.
+    pub dispatch: Dispatch,
 }
 
 /// What became of the secrets under other master keys.
@@ -39,16 +45,8 @@ struct Round {
     unopened: usize,
 }
 
-/// Keeps secrets under the current master key for ever; `keys` is where the vault's keys come from. The registry and the
-/// dispatcher hear of endpoints that can be signed for again. A round that fails is made up for by the next.
-pub async fn keep_rewrapped(
-    store: Store,
-    registry: SharedRegistry,
-    vault: Arc<Vault>,
-    dispatch: Dispatch,
-    keys: KeySource,
-) {
-    let work = Rewrapping { store, registry, vault, dispatch, keys };
+/// Keeps secrets under the current master key for ever. A round that fails is made up for by the next.
+pub async fn keep_rewrapped(work: Rewrapping) {
     loop {
         if let Err(error) = round(&work).await {
             tracing::warn!(error = ?error, "a round of re-wrapping failed; the next one repeats it");

@@ -114,9 +114,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("master.key");
         let mut rng = StdRng::seed_from_u64(1);
-        let made = KeySource::create(&path, &mut rng).unwrap().read().unwrap();
-        let found = KeySource::create(&path, &mut rng).unwrap().read().unwrap();
-        assert_eq!(made.current().id(), found.current().id());
+        let first = KeySource::create(&path, &mut rng).unwrap().read().unwrap();
+        let second = KeySource::create(&path, &mut rng).unwrap().read().unwrap();
+        assert!(first.is_same(&second));
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }

@@ -1,7 +1,7 @@
 //! Performs leased requests: from a lease to what became of it.
 //!
-//! * `send` makes one attempt, within its time, over a kept or a new connection;
-//! * `pool` keeps connections for the next lease of the same endpoint;
+//! * `send` makes one attempt, within its time, over a kept or a new connection; `request` is what it sends;
+//! * `pool` and `endpoint` keep connections for the next lease of the same endpoint;
 //! * `connect` opens connections, behind the address guard, and `tls` says which certificates are trusted;
 //! * `connection` sends over one, and `wire` is the socket beneath it;
 //! * `answer` reads what an endpoint answers, within limits;
@@ -13,8 +13,10 @@
 mod answer;
 mod connect;
 mod connection;
+mod endpoint;
 mod outcome;
 mod pool;
+mod request;
 mod send;
 mod tls;
 mod wire;

@@ -5,6 +5,7 @@
 use std::{error::Error, io};
 
 use posthorn::v1::ErrorKind;
+use tracing::warn;
 
 /// An endpoint sent more informational responses than are taken.
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +37,14 @@ pub(crate) fn of_connect(error: &io::Error) -> ErrorKind {
     match error.kind() {
         io::ErrorKind::TimedOut => ErrorKind::Timeout,
         io::ErrorKind::ConnectionReset => ErrorKind::ConnectionReset,
-        // Nobody listens, there is no route, or this host has no way out.
-        _ => ErrorKind::ConnectionRefused,
+        io::ErrorKind::ConnectionRefused
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable => ErrorKind::ConnectionRefused,
+        // Such as no file descriptor left: nearer to no route than to anything else, and the operator's to mend.
+        _ => {
+            warn!(%error, "this host cannot open a connection");
+            ErrorKind::ConnectionRefused
+        }
     }
 }
 

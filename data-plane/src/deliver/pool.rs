@@ -6,25 +6,13 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
+    sync::{Arc, Mutex, atomic::AtomicUsize},
 };
 
-use http::{HeaderValue, Uri};
-use posthorn_guard::{Policy, Target, TargetError};
+use posthorn_guard::Policy;
 use tokio::time::Instant;
 
-use super::connection::{Connection, Http1, Http2};
-
-/// How long a connection is kept without use.
-const IDLE_MAX: Duration = Duration::from_secs(30);
-/// How many idle connections are kept for one endpoint.
-const IDLE_PER_ENDPOINT_MAX: usize = 256;
-/// How many HTTP/2 connections are kept for one endpoint; each carries many requests.
-const HTTP2_PER_ENDPOINT_MAX: usize = 16;
+use super::endpoint::{Endpoint, EndpointError, lock};
 
 /// Every endpoint that had a request lately, by its id.
 pub(crate) struct Pool {
@@ -32,48 +20,6 @@ pub(crate) struct Pool {
     idle: Arc<AtomicUsize>,
     idle_max: usize,
 }
-
-/// One version of an endpoint: what its URL says, and its connections.
-pub(crate) struct Endpoint {
-    version: u64,
-    url: String,
-    target: Target,
-    origin_form: Uri,
-    absolute_form: Uri,
-    host: HeaderValue,
-    /// False when a newer version took its place: nothing is kept for it any more.
-    current: AtomicBool,
-    kept: Mutex<Kept>,
-    idle: Arc<AtomicUsize>,
-    idle_max: usize,
-}
-
-/// Why a URL leads nowhere.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum EndpointError {
-    /// The guard refuses what is written.
-    #[error(transparent)]
-    Target(#[from] TargetError),
-    /// The guard's parser takes it and the HTTP library does not.
-    #[error("not a URI")]
-    Uri,
-}
-
-#[derive(Default)]
-struct Kept {
-    /// Least recently used first.
-    http1: Vec<Idle>,
-    http2: Vec<(Http2, Instant)>,
-}
-
-struct Idle {
-    connection: Http1,
-    since: Instant,
-    _place: Place,
-}
-
-/// One of the pool's places for idle connections.
-struct Place(Arc<AtomicUsize>);
 
 impl Pool {
     /// An empty pool that keeps at most `idle_max` idle connections.
@@ -94,8 +40,7 @@ impl Pool {
         policy: &Policy,
     ) -> Result<Arc<Endpoint>, EndpointError> {
         if let Some(known) = lock(&self.endpoints).get(id)
-            && known.version == version
-            && known.url == url
+            && known.is(version, url)
         {
             return Ok(known.clone());
         }
@@ -103,7 +48,7 @@ impl Pool {
         let made = Arc::new(made);
         let mut endpoints = lock(&self.endpoints);
         match endpoints.get(id) {
-            Some(known) if known.version > version => made.retire(),
+            Some(known) if known.is_newer_than(version) => made.retire(),
             _ => {
                 if let Some(replaced) = endpoints.insert(id.to_owned(), made.clone()) {
                     replaced.retire();
@@ -120,134 +65,4 @@ impl Pool {
             endpoint.sweep(now) || in_use
         });
     }
-}
-
-impl Endpoint {
-    fn new(
-        version: u64,
-        url: &str,
-        policy: &Policy,
-        idle: Arc<AtomicUsize>,
-        idle_max: usize,
-    ) -> Result<Self, EndpointError> {
-        let target = Target::parse(url, policy)?;
-        let uri = |text: &str| text.parse::<Uri>().map_err(|_| EndpointError::Uri);
-        Ok(Self {
-            version,
-            url: url.to_owned(),
-            origin_form: uri(target.path_and_query())?,
-            absolute_form: uri(target.as_str())?,
-            host: HeaderValue::try_from(target.authority()).map_err(|_| EndpointError::Uri)?,
-            target,
-            current: AtomicBool::new(true),
-            kept: Mutex::default(),
-            idle,
-            idle_max,
-        })
-    }
-
-    /// Where it is.
-    pub(crate) fn target(&self) -> &Target {
-        &self.target
-    }
-
-    /// The request's target in HTTP/1.1.
-    pub(crate) fn origin_form(&self) -> Uri {
-        self.origin_form.clone()
-    }
-
-    /// The request's target in HTTP/2.
-    pub(crate) fn absolute_form(&self) -> Uri {
-        self.absolute_form.clone()
-    }
-
-    /// The `host` header.
-    pub(crate) fn host(&self) -> HeaderValue {
-        self.host.clone()
-    }
-
-    /// A kept connection, the most recently used first.
-    pub(crate) fn take(&self, now: Instant) -> Option<Connection> {
-        let mut kept = lock(&self.kept);
-        if let Some((shared, used)) = kept.http2.iter_mut().find(|(shared, _)| shared.has_room()) {
-            *used = now;
-            return Some(Connection::Http2(shared.clone()));
-        }
-        while let Some(idle) = kept.http1.pop() {
-            if !idle.connection.is_closed() {
-                return Some(Connection::Http1(idle.connection));
-            }
-        }
-        None
-    }
-
-    /// Keeps a connection that is ready for its next request, or closes it.
-    pub(crate) fn keep(&self, connection: Http1, now: Instant) {
-        if !self.current.load(Ordering::Acquire) {
-            return;
-        }
-        let Some(place) = Place::take(&self.idle, self.idle_max) else {
-            return;
-        };
-        let mut kept = lock(&self.kept);
-        if kept.http1.len() < IDLE_PER_ENDPOINT_MAX {
-            kept.http1.push(Idle {
-                connection,
-                since: now,
-                _place: place,
-            });
-        }
-    }
-
-    /// Lets other requests use the connection as well.
-    pub(crate) fn share(&self, connection: &Http2, now: Instant) {
-        let mut kept = lock(&self.kept);
-        let room = kept.http2.len() < HTTP2_PER_ENDPOINT_MAX;
-        if room && self.current.load(Ordering::Acquire) {
-            kept.http2.push((connection.clone(), now));
-        }
-    }
-
-    /// Lets no other request use the connection: it failed, or may be dead.
-    pub(crate) fn discard(&self, connection: &Http2) {
-        let mut kept = lock(&self.kept);
-        kept.http2.retain(|(shared, _)| !shared.is_same(connection));
-    }
-
-    /// Keeps nothing any more.
-    fn retire(&self) {
-        self.current.store(false, Ordering::Release);
-        *lock(&self.kept) = Kept::default();
-    }
-
-    /// Closes what was idle for too long. Whether anything is left.
-    fn sweep(&self, now: Instant) -> bool {
-        let mut kept = lock(&self.kept);
-        let fresh = |since: Instant| now.saturating_duration_since(since) < IDLE_MAX;
-        kept.http1
-            .retain(|idle| fresh(idle.since) && !idle.connection.is_closed());
-        kept.http2
-            .retain(|(shared, used)| fresh(*used) && !shared.is_closed());
-        !kept.http1.is_empty() || !kept.http2.is_empty()
-    }
-}
-
-impl Place {
-    fn take(taken: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
-        let place = Self(taken.clone());
-        // Dropping the place gives it back.
-        let before = taken.fetch_add(1, Ordering::Relaxed);
-        (before < max).then_some(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// No code that holds one of these locks can leave a half-made state behind, so a poisoned one is as good.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

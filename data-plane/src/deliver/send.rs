@@ -2,18 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
-use http_body_util::Full;
+use http::header;
 use hyper::body::Incoming;
 use posthorn::v1::{ErrorKind, HttpAnswer, Lease, outcome::Result as Fact};
 use tokio::time::{Instant, timeout_at};
-use tracing::{debug, error};
+use tracing::debug;
 
 use super::{
     answer::{self, Excerpt},
     connect::Dialer,
     connection::{Connection, Http2, Outgoing, SendError},
-    pool::{Endpoint, EndpointError, Pool},
+    endpoint::{Endpoint, EndpointError},
+    pool::Pool,
+    request::request,
 };
 use crate::{clock, metrics::Metrics};
 
@@ -186,31 +187,6 @@ impl Drop for Doubt<'_> {
             self.endpoint.discard(&self.connection);
         }
     }
-}
-
-/// The request without its target, which depends on the connection.
-fn request(lease: &mut Lease) -> Result<Outgoing, ErrorKind> {
-    let body = std::mem::take(&mut lease.body);
-    let length = HeaderValue::from(body.len());
-    let mut request = Request::new(Full::new(body));
-    *request.method_mut() = Method::POST;
-    *request.headers_mut() = headers(lease).map_err(|error| {
-        error!(lease_id = lease.lease_id, %error, "the control plane leased a header that cannot be sent");
-        ErrorKind::ProtocolError
-    })?;
-    request.headers_mut().insert(header::CONTENT_LENGTH, length);
-    Ok(request)
-}
-
-fn headers(lease: &mut Lease) -> Result<HeaderMap, http::Error> {
-    let leased = std::mem::take(&mut lease.headers);
-    // Besides the leased ones there are `host` and `content-length`.
-    let mut headers = HeaderMap::with_capacity(leased.len() + 2);
-    for header in leased {
-        let name = HeaderName::try_from(header.name)?;
-        headers.append(name, HeaderValue::try_from(header.value)?);
-    }
-    Ok(headers)
 }
 
 /// Adds what can be read of the body. Whether it was all, so that the connection can be used again.

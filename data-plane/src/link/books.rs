@@ -6,17 +6,16 @@
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
     sync::Arc,
-    time::Duration,
 };
 
 use posthorn::v1::{
-    Drain, Hello, Lease, LeaseReference, NotStarted, NotStartedReason, Outcome, Outcomes,
-    outcome::Result as Fact, session_request::Message,
+    Drain, Hello, Lease, NotStartedReason, Outcome, Outcomes, session_request::Message,
 };
 use tokio::time::Instant;
 
 use super::{
     credit::CreditAccount,
+    held::{Finished, Held},
     ledger::{Ledger, Row},
     ticket::Ticket,
 };
@@ -32,15 +31,6 @@ pub(super) struct Identity {
     pub(super) capacity: u32,
 }
 
-/// The end of a lease.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    pub(super) lease_id: u64,
-    pub(super) fact: Fact,
-    pub(super) began: Instant,
-    pub(super) took: Duration,
-}
-
 /// What the node holds and owes.
 #[derive(Debug)]
 pub(super) struct Books {
@@ -54,17 +44,6 @@ pub(super) struct Books {
     /// Messages that go before all others: those of a session's beginning.
     first: VecDeque<Message>,
     draining: bool,
-}
-
-#[derive(Debug)]
-enum Held {
-    Working {
-        reference: LeaseReference,
-        body_bytes: u64,
-        ticket: Arc<Ticket>,
-    },
-    /// The outcome is not committed yet.
-    Reported,
 }
 
 impl Books {
@@ -133,18 +112,8 @@ impl Books {
         if self.draining {
             ticket.withdraw(NotStartedReason::Drain);
         }
-        let body_bytes = lease.body.len() as u64;
-        place.insert(Held::Working {
-            reference: LeaseReference {
-                lease_id: lease.lease_id,
-                delivery_id: lease.delivery_id.clone(),
-                endpoint_id: lease.endpoint_id.clone(),
-                attempt: lease.attempt,
-            },
-            body_bytes,
-            ticket: ticket.clone(),
-        });
-        self.account.take(body_bytes);
+        place.insert(Held::new(lease, ticket.clone()));
+        self.account.take(lease.body.len() as u64);
         self.working += 1;
         Some(ticket)
     }
@@ -235,31 +204,9 @@ impl Books {
     /// With too many outcomes not committed, the node takes no more work.
     fn is_credit_due(&self) -> bool {
         let capacity = usize::try_from(self.identity.capacity).unwrap_or(usize::MAX);
-        let uncommitted_max = capacity.saturating_mul(4);
+        let uncommitted_max = capacity.saturating_mul(2);
         !self.draining && self.account.is_due() && self.uncommitted() <= uncommitted_max
     }
-}
-
-impl Held {
-    fn reference(&self) -> Option<LeaseReference> {
-        match self {
-            Self::Working { reference, .. } => Some(reference.clone()),
-            Self::Reported => None,
-        }
-    }
-
-    fn withdraw(&self, reason: NotStartedReason) {
-        if let Self::Working { ticket, .. } = self {
-            ticket.withdraw(reason);
-        }
-    }
-}
-
-/// The report of a lease that was not begun.
-pub(super) fn not_started(reason: NotStartedReason) -> Fact {
-    Fact::NotStarted(NotStarted {
-        reason: reason.into(),
-    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Outcomes that the control plane has not committed: kept until it says so, and sent again in the next session.
 //!
-//! Pure bookkeeping. It holds as many outcomes as the node held leases, because a lease's credit goes back only when the
-//! ledger has room.
+//! Pure bookkeeping. It is bounded because the node gives no credit while too much is not committed.
 
 use std::collections::VecDeque;
 
@@ -12,9 +11,9 @@ use tokio::time::Instant;
 /// How many outcomes one message carries at most.
 pub(super) const ROWS_MAX: usize = 1_024;
 /// How many bytes one message carries at most, roughly.
-const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+const MESSAGE_BYTES_MAX: usize = 512 * 1024;
 /// How many bytes of outcomes a `Hello` carries at most, roughly. What is over follows in messages of its own.
-const HELLO_BYTES_MAX: usize = 2 * 1024 * 1024;
+const HELLO_BYTES_MAX: usize = 1024 * 1024;
 
 /// One outcome, and what is needed to report it again.
 #[derive(Debug, Clone)]
@@ -57,12 +56,16 @@ impl Ledger {
     /// Enters outcomes and makes a message of them: as many from the front of `rows` as one message carries.
     pub(super) fn enter(&mut self, rows: &mut VecDeque<Row>, now: Instant) -> Outcomes {
         let mut bytes = 0;
-        let fits = |row: &&Row| {
-            bytes += row.outcome.encoded_len();
-            bytes <= MESSAGE_BYTES_MAX
-        };
-        let count = rows.iter().take(ROWS_MAX).take_while(fits).count().max(1);
-        let rows: Vec<Row> = rows.drain(..count.min(rows.len())).collect();
+        let mut count = 0;
+        for row in rows.iter().take(ROWS_MAX) {
+            let more = bytes + row.outcome.encoded_len();
+            if count > 0 && more > MESSAGE_BYTES_MAX {
+                break;
+            }
+            bytes = more;
+            count += 1;
+        }
+        let rows: Vec<Row> = rows.drain(..count).collect();
         self.last_sequence += 1;
         self.rows += rows.len();
         let batch = Batch {
@@ -147,84 +150,5 @@ impl Row {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use posthorn::v1::{HttpAnswer, outcome::Result as Fact};
-
-    use super::*;
-    use crate::clock;
-
-    fn rows(ids: std::ops::Range<u64>, excerpt_bytes: usize, began: Instant) -> VecDeque<Row> {
-        let row = |lease_id| Row {
-            outcome: Outcome {
-                lease_id,
-                result: Some(Fact::Answer(HttpAnswer {
-                    excerpt: vec![b'x'; excerpt_bytes].into(),
-                    ..HttpAnswer::default()
-                })),
-                ..Outcome::default()
-            },
-            endpoint_id: "ep_1".to_owned(),
-            began,
-        };
-        ids.map(row).collect()
-    }
-
-    #[test]
-    fn what_is_committed_is_forgotten_and_the_rest_is_recited_with_its_sequence_and_its_age() {
-        let began = clock::now();
-        let mut ledger = Ledger::default();
-        for ids in [0..2, 2..3, 3..5] {
-            ledger.enter(&mut rows(ids, 1, began), began);
-        }
-        assert_eq!(ledger.commit(1), [0, 1]);
-        assert!(ledger.commit(1).is_empty());
-        assert_eq!(ledger.rows(), 3);
-        let recital = ledger.recite(began + Duration::from_millis(70));
-        let sequences: Vec<u64> = recital.hello.iter().map(|batch| batch.sequence).collect();
-        assert_eq!(sequences, [2, 3]);
-        assert!(
-            recital
-                .hello
-                .iter()
-                .flat_map(|batch| &batch.outcomes)
-                .all(|row| row.age_ms == 70)
-        );
-        assert!(recital.later.is_empty() && recital.held.is_empty());
-        assert_eq!(ledger.commit(u64::MAX), [2, 3, 4]);
-        assert_eq!(ledger.rows(), 0);
-    }
-
-    #[test]
-    fn a_message_has_a_limit_of_rows_and_of_bytes() {
-        let now = clock::now();
-        let mut ledger = Ledger::default();
-        let mut small = rows(0..2_000, 1, now);
-        assert_eq!(ledger.enter(&mut small, now).outcomes.len(), ROWS_MAX);
-        assert_eq!(small.len(), 2_000 - ROWS_MAX);
-        let mut large = rows(0..1_000, 4_096, now);
-        assert!(ledger.enter(&mut large, now).encoded_len() <= MESSAGE_BYTES_MAX + 8_192);
-        assert!(large.len() > 700);
-    }
-
-    #[test]
-    fn what_is_too_much_for_a_hello_follows_it_and_its_leases_are_named_as_held() {
-        let now = clock::now();
-        let mut ledger = Ledger::default();
-        let mut waiting = rows(0..2_000, 4_096, now);
-        while !waiting.is_empty() {
-            ledger.enter(&mut waiting, now);
-        }
-        let recital = ledger.recite(now);
-        let told = |batches: &[Outcomes]| {
-            batches
-                .iter()
-                .map(|batch| batch.outcomes.len())
-                .sum::<usize>()
-        };
-        assert!(told(&recital.hello) > 0 && told(&recital.later) > 0);
-        assert_eq!(told(&recital.hello) + told(&recital.later), 2_000);
-        assert_eq!(told(&recital.later), recital.held.len());
-    }
-}
+#[path = "ledger_tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
 //! The node's link to the control plane: sessions, one after the other, until the node has drained.
 //!
 //! * `session` is one stream: it speaks, listens and starts work;
-//! * `books` is what the node holds and owes, across sessions; `ledger`, `credit` and `ticket` are parts of it;
+//! * `books` is what the node holds and owes, across sessions; `ledger`, `credit`, `held` and `ticket` are parts of it;
 //! * `work` is the task of one lease;
 //! * `channel` and `backoff` are how and when to connect.
 //!
@@ -11,6 +11,7 @@ mod backoff;
 mod books;
 mod channel;
 mod credit;
+mod held;
 mod ledger;
 mod session;
 mod ticket;
@@ -33,7 +34,8 @@ use tracing::{info, warn};
 
 use self::{
     backoff::Backoff,
-    books::{Books, Finished, Identity},
+    books::{Books, Identity},
+    held::Finished,
     session::Ended,
 };
 use crate::{deliver::Sender, metrics::Metrics};

@@ -6,7 +6,7 @@ use posthorn::v1::{Lease, NotStartedReason};
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
 use super::{
-    books::{Finished, not_started},
+    held::{Finished, not_started},
     ticket::Ticket,
 };
 use crate::{clock, deliver::Sender};

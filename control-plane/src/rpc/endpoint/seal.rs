@@ -1,7 +1,9 @@
 //! An endpoint's secrets on their way into the database, and out of the ledger of repeats.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use posthorn::v1;
 use secrecy::{ExposeSecret as _, SecretString};
+use zeroize::Zeroize as _;
 
 use super::Endpoints;
 use crate::{
@@ -140,7 +142,8 @@ pub(super) fn blind_settings(vault: &Vault, settings: Option<&mut v1::EndpointSe
 /// Replaces a secret by a keyed hash. What is empty stays so.
 pub(super) fn blind(vault: &Vault, secret: &mut String) {
     if !secret.is_empty() {
-        let bytes = vault.blind(secret.as_bytes());
-        *secret = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let blinded = BASE64_STANDARD.encode(vault.blind(secret.as_bytes()));
+        secret.zeroize();
+        *secret = blinded;
     }
 }

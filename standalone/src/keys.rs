@@ -1,0 +1,38 @@
+//! The files that the first keys are written to.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use posthorn_control_plane::bootstrap::FirstKeys;
+use secrecy::{ExposeSecret as _, SecretString};
+
+/// The file with the admin key of the installation.
+pub fn admin_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("admin.key")
+}
+
+/// The file with the key of the tenant `default`.
+pub fn default_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("default.key")
+}
+
+/// Writes the keys for their owner only, and shows the admin key once.
+pub fn write(data_dir: &Path, keys: &FirstKeys) -> io::Result<()> {
+    write_one(&admin_file(data_dir), &keys.admin)?;
+    if let Some(key) = &keys.default_tenant {
+        write_one(&default_file(data_dir), key)?;
+    }
+    println!("bootstrap-admin-key {}", keys.admin.expose_secret());
+    Ok(())
+}
+
+fn write_one(path: &Path, key: &SecretString) -> io::Result<()> {
+    // A file that is there is of a start that did not get to its end.
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    writeln!(file, "{}", key.expose_secret())?;
+    file.sync_all()
+}

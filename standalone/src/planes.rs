@@ -1,0 +1,104 @@
+//! Both planes, bound and served as one.
+
+use std::{error::Error, net::SocketAddr, path::PathBuf};
+
+use clap::Args;
+use posthorn_control_plane::{Config as ControlConfig, ControlPlane, bootstrap::Scope};
+use posthorn_data_plane::{Config as NodeConfig, DataPlane};
+use tokio_util::sync::CancellationToken;
+
+use crate::keys;
+
+/// What this machine may always be reached at, unless that is turned off.
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "[::1]/128"];
+
+/// How the planes run.
+#[derive(Debug, Args)]
+pub struct PlaneArgs {
+    /// The control plane's settings; the node's follow from them.
+    #[command(flatten)]
+    pub control: ControlConfig,
+
+    /// Where the node's metrics and health are served
+    #[arg(long, value_name = "ADDR", env = "POSTHORN_NODE_METRICS_LISTEN", default_value = "127.0.0.1:9465")]
+    pub node_metrics_listen: SocketAddr,
+
+    /// Do not deliver to addresses of this machine
+    #[arg(long, env = "POSTHORN_DENY_LOOPBACK")]
+    pub deny_loopback: bool,
+
+    /// PEM file with roots that are trusted for endpoints besides the public ones
+    #[arg(long, value_name = "FILE", env = "POSTHORN_EXTRA_CA")]
+    pub extra_ca: Option<PathBuf>,
+}
+
+/// Both planes, ready to serve.
+pub struct Planes {
+    control: ControlPlane,
+    node: DataPlane,
+    /// Where the keys and the database are.
+    pub data_dir: PathBuf,
+    /// Whether addresses of this machine may be delivered to.
+    pub allows_loopback: bool,
+}
+
+impl Planes {
+    /// Binds both planes.
+    pub async fn bind(args: PlaneArgs) -> Result<Self, Box<dyn Error>> {
+        let mut config = args.control.with_environment();
+        if !args.deny_loopback {
+            for cidr in LOOPBACK {
+                config.allow_target.push(cidr.parse()?);
+            }
+        }
+        let data_dir = config.data_dir.clone();
+        let allow_target = config.allow_target.clone();
+        let drain_timeout = config.drain_timeout;
+        let scope = Scope::WithDefaultTenant;
+        let control = ControlPlane::bind(config, scope, |first| keys::write(&data_dir, first)).await?;
+        let node = DataPlane::bind(NodeConfig {
+            control_plane: format!("http://{}", control.addr()),
+            node_key: Some(control.node_key().await),
+            allow_target,
+            extra_ca: args.extra_ca,
+            metrics_listen: args.node_metrics_listen,
+            drain_timeout,
+            ..NodeConfig::default()
+        })
+        .await?;
+        Ok(Self {
+            control,
+            node,
+            data_dir,
+            allows_loopback: !args.deny_loopback,
+        })
+    }
+
+    /// Where gRPC is served.
+    pub fn grpc_addr(&self) -> SocketAddr {
+        self.control.addr()
+    }
+
+    /// Where the control plane's metrics are served.
+    pub fn metrics_addr(&self) -> SocketAddr {
+        self.control.metrics_addr()
+    }
+
+    /// Where the node's metrics are served.
+    pub fn node_metrics_addr(&self) -> SocketAddr {
+        self.node.metrics_addr()
+    }
+
+    /// Serves until `shutdown`; the node drains first, so that its outcomes are committed.
+    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Box<dyn Error>> {
+        let node_drained = CancellationToken::new();
+        let node = async {
+            let ended = self.node.serve(shutdown.clone()).await;
+            node_drained.cancel();
+            ended
+        };
+        let (control, node) = tokio::join!(self.control.serve(node_drained.clone()), node);
+        control?;
+        Ok(node?)
+    }
+}
