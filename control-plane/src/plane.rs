@@ -129,7 +129,8 @@ impl ControlPlane {
         let (listener, addr) = listen(config.grpc_listen).await?;
         let operations = Operations::bind(config.metrics_listen).await;
         let operations = operations.map_err(|error| StartError::Listen(config.metrics_listen, error))?;
-        let guard = Policy::new(config.allow_list(), [addr, operations.addr()]);
+        let own = [addr, operations.addr()].into_iter().chain(config.database_url().socket_addr());
+        let guard = Policy::new(config.allow_list(), own);
         let resolver = Resolver::from_system(Arc::new(guard))?;
         let mut metrics_registry = MetricsRegistry::default();
         let metrics = Metrics::new(&mut metrics_registry);

@@ -324,7 +324,7 @@ mod tests {
             ("999999999999999999999999", Some(HOUR)),
             ("Sun, 06 Nov 1994 08:50:37 GMT", Some(60_000)),
             ("Sun, 06 Nov 1994 08:48:37 GMT", Some(0)),
-            ("Sun, 06 Nov 2004 08:48:37 GMT", Some(HOUR)),
+            ("Sat, 06 Nov 2004 08:48:37 GMT", Some(HOUR)),
             ("-5", None),
             ("1.5", None),
             ("soon", None),

@@ -18,7 +18,7 @@ use tonic::{
 
 use crate::{
     registry::SharedRegistry,
-    rpc::{AccessLayer, ApiKeys, Deliveries, Endpoints, EventTypes, Events, Nodes, Tenants, UnaryLayer},
+    rpc::{AccessLayer, ApiKeys, Deliveries, Endpoints, EventTypes, Events, FramingLayer, Nodes, Tenants, UnaryLayer},
 };
 
 /// The longest message of a caller, in bytes.
@@ -92,6 +92,7 @@ pub async fn serve(
         .max_concurrent_streams(STREAMS_MAX)
         .http2_max_header_list_size(HEAD_BYTES_MAX)
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
+        .layer(FramingLayer)
         .layer(UnaryLayer)
         .layer(AccessLayer::new(registry))
         .add_routes(routes)

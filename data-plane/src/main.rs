@@ -28,8 +28,7 @@ async fn main() -> ExitCode {
     match run(cli.config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let cause = error.source().map(ToString::to_string);
-            error!(cause, "{error}");
+            error!(error = error.as_ref(), "the node cannot run");
             ExitCode::FAILURE
         }
     }

@@ -12,10 +12,7 @@ use super::{Dispatch, scheduler::Settled};
 use crate::{
     clock,
     metrics::{Commit, Word},
-    model::{
-        delivery::DeadReason,
-        id::{DeliveryId, EndpointId},
-    },
+    model::id::DeliveryId,
     store::{self, Consequence, OutcomeRow},
 };
 
@@ -129,14 +126,6 @@ fn settle(dispatch: &Dispatch, rows: &[OutcomeRow], moved: &HashSet<DeliveryId>)
     for row in rows {
         count(dispatch, row);
         log(row);
-        if let Consequence::Die {
-            reason: DeadReason::Gone,
-            ..
-        } = row.consequence
-        {
-            let disable = disable(dispatch.clone(), row.attempt.endpoint_id);
-            dispatch.0.tasks.spawn(disable);
-        }
     }
 }
 
@@ -177,26 +166,4 @@ fn log(row: &OutcomeRow) {
 /// The word for an error kind in metrics and logs.
 fn error_word(kind: posthorn::v1::ErrorKind) -> &'static str {
     kind.as_str_name().strip_prefix("ERROR_KIND_").unwrap_or("UNSPECIFIED")
-}
-
-/// Disables an endpoint that answered 410 Gone.
-async fn disable(dispatch: Dispatch, endpoint_id: EndpointId) {
-    let reason = "the endpoint answered 410 Gone";
-    let disabled = async {
-        let mut tx = dispatch.0.store.begin().await?;
-        tx.endpoint_disable(endpoint_id, reason, clock::now_ms()).await?;
-        tx.commit().await
-    };
-    if let Err(error) = disabled.await {
-        tracing::error!(%endpoint_id, error = ?error, "could not disable endpoint {endpoint_id}");
-        return;
-    }
-    if let Err(error) = dispatch.0.registry.refresh_endpoint(endpoint_id).await {
-        tracing::error!(%endpoint_id, error = ?error, "could not reload endpoint {endpoint_id}");
-        return;
-    }
-    tracing::warn!(%endpoint_id, "endpoint {endpoint_id} is disabled: {reason}");
-    if let Some(endpoint) = dispatch.0.registry.snapshot().endpoint(endpoint_id) {
-        dispatch.endpoint_changed(endpoint);
-    }
 }

@@ -114,22 +114,30 @@ fn parse_answer(answer: v1::HttpAnswer, path: &str) -> Result<What, Error> {
 }
 
 impl Dispatch {
-    /// Takes a message of reports. `acknowledged` gets its sequence once all of it is durable.
+    /// Takes a message of reports. `acknowledged` gets its sequence once all of it is durable. Returns how many leases
+    /// ended by it.
     pub(super) async fn report(
         &self,
         node_id: NodeId,
         reports: Vec<Report>,
         sequence: u64,
         acknowledged: &mpsc::UnboundedSender<u64>,
-    ) -> Result<(), Error> {
+    ) -> Result<u32, Error> {
+        let mut ended = 0;
         for report in reports {
-            if let Some(row) = self.judge(node_id, report).await? {
-                self.queue(PendingOutcome::Row(Box::new(row))).await?;
+            match self.judge(node_id, report).await? {
+                Judged::Released => ended += 1,
+                Judged::Row(row) => {
+                    ended += u32::from(!row.attempt.late);
+                    self.queue(PendingOutcome::Row(Box::new(row))).await?;
+                }
+                Judged::Nothing => {}
             }
         }
         // Slots and leases were freed.
         self.wake();
-        self.queue(PendingOutcome::Barrier(sequence, acknowledged.clone())).await
+        self.queue(PendingOutcome::Barrier(sequence, acknowledged.clone())).await?;
+        Ok(ended)
     }
 
     async fn queue(&self, pending: PendingOutcome) -> Result<(), Error> {
@@ -137,7 +145,7 @@ impl Dispatch {
         self.0.outcomes.send(pending).await.map_err(closed)
     }
 
-    async fn judge(&self, node_id: NodeId, report: Report) -> Result<Option<OutcomeRow>, Error> {
+    async fn judge(&self, node_id: NodeId, report: Report) -> Result<Judged, Error> {
         let now_ms = clock::now_ms();
         let What::Attempted {
             outcome,
@@ -145,8 +153,9 @@ impl Dispatch {
             excerpt,
         } = &report.what
         else {
-            self.scheduler().release(node_id, report.delivery_id, report.lease_id, now_ms);
-            return Ok(None);
+            let id = report.delivery_id;
+            let is_released = self.scheduler().release(node_id, id, report.lease_id, now_ms);
+            return Ok(if is_released { Judged::Released } else { Judged::Nothing });
         };
         let attempt = |number, endpoint_id, tenant_id, late| Attempt {
             delivery_id: report.delivery_id,
@@ -165,11 +174,14 @@ impl Dispatch {
             Standing::Current(granted) => {
                 let tenant_id = self.tenant_of(granted.endpoint_id);
                 let Some(tenant_id) = tenant_id else {
-                    return Ok(None);
+                    return Ok(Judged::Nothing);
                 };
                 let number = granted.attempt_count + 1;
                 let consequence = self.consequence(&granted, *outcome, retry_after, now_ms);
-                Ok(Some(OutcomeRow {
+                if is_gone(consequence) {
+                    self.disable(granted.endpoint_id).await;
+                }
+                Ok(Judged::Row(OutcomeRow {
                     attempt: attempt(number, granted.endpoint_id, tenant_id, false),
                     consequence,
                 }))
@@ -181,12 +193,12 @@ impl Dispatch {
                 } else {
                     Consequence::None
                 };
-                Ok(Some(OutcomeRow {
+                Ok(Judged::Row(OutcomeRow {
                     attempt: attempt(report.attempt, endpoint_id, tenant_id, true),
                     consequence,
                 }))
             }
-            Standing::Nothing => Ok(None),
+            Standing::Nothing => Ok(Judged::Nothing),
         }
     }
 
@@ -246,6 +258,27 @@ impl Dispatch {
         ))
     }
 
+    /// Disables an endpoint that answered 410 Gone, before the outcome that says so is written: whoever sees the one
+    /// sees the other.
+    async fn disable(&self, endpoint_id: EndpointId) {
+        let reason = "the endpoint answered 410 Gone";
+        let disabled = async {
+            let mut tx = self.0.store.begin().await?;
+            tx.endpoint_disable(endpoint_id, reason, clock::now_ms()).await?;
+            tx.commit().await?;
+            self.0.registry.refresh_endpoint(endpoint_id).await
+        };
+        if let Err(error) = disabled.await {
+            // The next event to it answers 410 again.
+            tracing::error!(%endpoint_id, error = ?error, "could not disable endpoint {endpoint_id}");
+            return;
+        }
+        tracing::warn!(%endpoint_id, "endpoint {endpoint_id} is disabled: {reason}");
+        if let Some(endpoint) = self.0.registry.snapshot().endpoint(endpoint_id) {
+            self.endpoint_changed(endpoint);
+        }
+    }
+
     fn tenant_of(&self, endpoint_id: EndpointId) -> Option<TenantId> {
         let registry = self.0.registry.snapshot();
         registry.endpoint(endpoint_id).map(|endpoint| endpoint.endpoint.tenant_id)
@@ -285,6 +318,26 @@ pub(super) fn adoptable(row: &OpenDelivery, attempt: u32) -> Option<DueDelivery>
         attempt_count: row.attempt_count,
         attempt_base: row.attempt_base,
     })
+}
+
+fn is_gone(consequence: Consequence) -> bool {
+    matches!(
+        consequence,
+        Consequence::Die {
+            reason: DeadReason::Gone,
+            ..
+        }
+    )
+}
+
+/// What a report comes to.
+enum Judged {
+    /// An attempt to write.
+    Row(OutcomeRow),
+    /// The lease went back.
+    Released,
+    /// Nothing.
+    Nothing,
 }
 
 enum Standing {

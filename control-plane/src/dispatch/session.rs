@@ -74,6 +74,8 @@ struct Session {
 
 #[derive(Debug, Default)]
 struct Credit {
+    /// Leases that the node holds.
+    held: u32,
     deliveries: u32,
     bytes: u64,
     draining: bool,
@@ -187,6 +189,7 @@ impl Session {
         let held = hello.in_flight.iter().map(|lease| lease.lease_id).chain(reported).collect::<HashSet<_>>();
         let lost = dispatch.scheduler().lose(self.node_id, &held, clock::now_ms());
         dispatch.bury(lost);
+        self.credit().held = u32::try_from(hello.in_flight.len()).unwrap_or(u32::MAX);
         self.adopt(&hello.in_flight).await?;
         for (sequence, reports) in unacknowledged {
             dispatch.report(self.node_id, reports, sequence, acknowledged).await?;
@@ -232,7 +235,10 @@ impl Session {
                 Some(FromNode::Credit(credit)) => self.add_credit(credit),
                 Some(FromNode::Outcomes(outcomes)) => {
                     let reports = report::parse(outcomes.outcomes, "outcomes.outcomes")?;
-                    self.dispatch.report(self.node_id, reports, outcomes.sequence, &acknowledged).await?;
+                    let ended =
+                        self.dispatch.report(self.node_id, reports, outcomes.sequence, &acknowledged).await?;
+                    let mut credit = self.credit();
+                    credit.held = credit.held.saturating_sub(ended);
                 }
                 Some(FromNode::Drain(_)) => self.credit().draining = true,
                 Some(FromNode::Hello(_)) => {
@@ -247,7 +253,8 @@ impl Session {
     fn add_credit(&self, added: v1::Credit) {
         {
             let mut credit = self.credit();
-            credit.deliveries = credit.deliveries.saturating_add(added.deliveries).min(self.capacity);
+            let room = self.capacity.saturating_sub(credit.held);
+            credit.deliveries = credit.deliveries.saturating_add(added.deliveries).min(room);
             credit.bytes = credit.bytes.saturating_add(added.bytes).min(CREDIT_BYTES_MAX);
         }
         self.credited.notify_one();
@@ -376,6 +383,7 @@ impl Session {
                     break;
                 }
                 credit.deliveries -= 1;
+                credit.held += 1;
                 // The last body may overdraw the bytes, so that a body larger than the credit is not stuck for ever.
                 credit.bytes = credit.bytes.saturating_sub(body as u64);
                 bytes += body;

@@ -7,6 +7,7 @@ mod delivery;
 mod event;
 mod endpoint;
 mod event_type;
+mod framing;
 mod mutation;
 mod new_event;
 mod node;
@@ -16,6 +17,7 @@ mod time_range;
 mod unary;
 
 pub use access::{AccessLayer, Caller};
+pub use framing::FramingLayer;
 pub use mutation::{Begun, Call, Mutation, REMEMBERED_MS};
 pub use page::{Page, QueryFingerprint};
 pub use unary::{UnaryLayer, decode_status};

@@ -81,7 +81,8 @@ fn json_value(value: &Value, depth: usize) -> Result<serde_json::Value, Error> {
         return Err(Error::invalid("data", format!("must nest at most {JSON_DEPTH_MAX} deep")));
     }
     Ok(match &value.kind {
-        None | Some(Kind::NullValue(_)) => serde_json::Value::Null,
+        None => return Err(Error::invalid("data", "must hold a JSON value")),
+        Some(Kind::NullValue(_)) => serde_json::Value::Null,
         Some(Kind::BoolValue(value)) => (*value).into(),
         Some(Kind::StringValue(value)) => value.as_str().into(),
         Some(Kind::NumberValue(value)) => number(*value)?,

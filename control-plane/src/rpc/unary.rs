@@ -147,9 +147,17 @@ fn parse_timeout(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use http::HeaderValue;
+    use posthorn::v1::tenant_service_server::TenantServiceServer;
 
     use super::*;
+    use crate::{
+        registry::{SharedRegistry, fixture},
+        retry::RetryPolicy,
+        rpc::Tenants,
+    };
 
     fn timeout_of(text: &'static str) -> Duration {
         timeout(&HeaderMap::from_iter([(
@@ -191,6 +199,38 @@ mod tests {
         let response = mended(Status::internal("Missing request message.").into_http());
         let status = Status::from_header_map(response.headers()).unwrap();
         assert_eq!(status.code(), Code::InvalidArgument);
+    }
+
+    /// The status of `GetTenant` with this request body.
+    async fn code_of(body: &str) -> Code {
+        let (store, _directory) = fixture::store().await;
+        let vault = Arc::new(fixture::vault(1));
+        let registry = SharedRegistry::load(store.clone(), vault, RetryPolicy::Default)
+            .await
+            .unwrap();
+        let service = TenantServiceServer::new(Tenants::new(store, registry));
+        let request = Request::post("/posthorn.v1.TenantService/GetTenant")
+            .header("content-type", "application/grpc")
+            .body(Body::new(body.to_owned()))
+            .unwrap();
+        let response = UnaryLayer.layer(service).call(request).await.unwrap();
+        Status::from_header_map(response.headers()).unwrap().code()
+    }
+
+    #[tokio::test]
+    async fn bytes_that_are_no_message_are_the_callers_fault() {
+        for body in [
+            "",
+            "\0",
+            "\0\0\0\0\u{3}\u{f}\u{f}\u{f}",
+            "\0\0\0\0\u{9}\n",
+            "\0\0\0\0\u{2}\n\u{9}",
+            "\u{1}\0\0\0\0",
+            "\u{7}\0\0\0\0",
+        ] {
+            assert_eq!(code_of(body).await, Code::InvalidArgument, "{body:?}");
+        }
+        assert_eq!(code_of("\0\0\0\0\0").await, Code::Unauthenticated);
     }
 
     #[tokio::test(start_paused = true)]

@@ -143,8 +143,8 @@ fn rewrapped(vault: &Vault, secret: &SealedSecret) -> Option<SealedSecret> {
     let kek_id = vault.current_id().to_string();
     match vault.rewrap(&secret.sealed, secret.into(), &mut clock::rng()) {
         Ok(Rewrap::Rewrapped(sealed)) => Some(SealedSecret {
-            sealed,
             kek_id,
+            sealed,
             ..secret.clone()
         }),
         Ok(Rewrap::Current) => Some(SealedSecret {

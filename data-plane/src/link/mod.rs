@@ -17,7 +17,7 @@ mod session;
 mod ticket;
 mod work;
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use posthorn_telemetry::Readiness;
 use rand::rngs::SmallRng;
@@ -36,7 +36,7 @@ use self::{
     backoff::Backoff,
     books::{Books, Identity},
     held::Finished,
-    session::Ended,
+    session::{Ended, Lost},
 };
 use crate::{deliver::Sender, metrics::Metrics};
 
@@ -125,8 +125,7 @@ impl Link {
                 Ended::Settled => return,
                 Ended::Lost { stood, reason } => {
                     let wait = backoff.after(stood, &mut self.rng);
-                    let cause = std::error::Error::source(&reason).map(ToString::to_string);
-                    warn!(%reason, cause, wait_ms = wait.as_millis(), "no session with the control plane");
+                    warn_of(&reason, wait);
                     self.pause(wait, drain).await;
                 }
             }
@@ -174,4 +173,10 @@ impl Link {
             .set(gauge(self.books.uncommitted()));
         self.metrics.credit.set(self.books.credit().into());
     }
+}
+
+fn warn_of(reason: &Lost, wait: Duration) {
+    let error: &dyn Error = reason;
+    let wait_ms = wait.as_millis();
+    warn!(error, wait_ms, "no session with the control plane");
 }

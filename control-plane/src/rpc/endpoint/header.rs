@@ -25,6 +25,8 @@ const RESERVED: &[&str] = &[
     "traceparent",
 ];
 const RESERVED_PREFIXES: &[&str] = &["proxy-", "webhook-"];
+/// What secrets of well-known kinds have in them, our own among them: such a value must be marked as one.
+const SECRET_MARKS: &[&str] = &["-----BEGIN", "sk_live_", "whsec_", "phk_"];
 
 /// Headers as they were read: settings without secrets, and the secrets beside them.
 #[derive(Debug, Default)]
@@ -63,6 +65,11 @@ pub(super) fn read(
             violations.add(
                 value_path,
                 "must be at most 4096 characters of visible ASCII, blanks and tabs",
+            );
+        } else if !header.secret && looks_secret(&header.value) {
+            violations.add(
+                value_path,
+                "looks like a secret: set `secret`, so that it is kept encrypted",
             );
         } else if header.secret && !header.value.is_empty() {
             headers
@@ -117,6 +124,10 @@ fn is_value(value: &str) -> bool {
         && value
             .bytes()
             .all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
+}
+
+fn looks_secret(value: &str) -> bool {
+    SECRET_MARKS.iter().any(|mark| value.contains(mark))
 }
 
 /// A character of a token, RFC 9110 section 5.6.2.
@@ -213,6 +224,20 @@ mod tests {
             .map(|n| header(&format!("x{n}"), "", false))
             .collect::<Vec<_>>();
         assert_eq!(fields_at_fault(&many), ["settings.headers"]);
+    }
+
+    #[test]
+    fn a_value_that_looks_like_a_secret_must_be_one() {
+        for value in [
+            "sk_live_abc",
+            "Bearer phk_abc",
+            "-----BEGIN PRIVATE KEY-----",
+            "whsec_abc",
+        ] {
+            let fields = fields_at_fault(&[header("x", value, false)]);
+            assert_eq!(fields, ["settings.headers[0].value"]);
+            assert!(read(&[header("x", value, true)], &[]).is_ok());
+        }
     }
 
     #[test]
