@@ -35,8 +35,6 @@ enum Verdict {
     Unauthenticated,
     /// The caller is known and may not.
     Denied,
-    /// What the request names is not there for the caller.
-    NotFound,
     /// The caller may; what becomes of the empty request is another matter.
     Allowed,
 }

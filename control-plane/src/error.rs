@@ -5,16 +5,17 @@
 
 use std::time::Duration;
 
+use rand::Rng as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
-use crate::store;
+use crate::{clock, store};
 
 /// How long a caller should wait before it repeats a call that was shed or met a database that was away.
-pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The text of every INTERNAL status, followed by the id that the log has.
-pub const INTERNAL_MESSAGE: &str = "internal error; the log has the cause under id";
+pub(crate) const INTERNAL_MESSAGE: &str = "internal error; the log has the cause under id";
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -115,7 +116,7 @@ impl From<Error> for Status {
                 Self::with_error_details(code, message, details)
             }
             Error::Internal(cause) => {
-                let id = format!("{:016x}", rand::random::<u64>());
+                let id = format!("{:016x}", clock::rng().next_u64());
                 tracing::error!(error_id = id, error = ?cause, "internal error {id}");
                 Self::new(code, format!("{INTERNAL_MESSAGE} {id}"))
             }

@@ -17,9 +17,13 @@ struct Args {
     log: LogArgs,
 }
 
+/// Small allocations by the thousand are most of what a delivery costs outside the kernel.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+    match Box::pin(run(Args::parse())).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = error.as_ref(), "the control plane ended");
@@ -38,8 +42,12 @@ async fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         Ok(())
     })
     .await?;
-    println!("listening grpc={} metrics={}", control.addr(), control.metrics_addr());
-    Ok(control.serve(shutdown).await?)
+    println!(
+        "listening grpc={} metrics={}",
+        control.addr(),
+        control.metrics_addr()
+    );
+    Ok(Box::pin(control.serve(shutdown)).await?)
 }
 
 /// An error with everything that caused it, in one line.

@@ -17,28 +17,28 @@ use posthorn_telemetry::{
 
 /// A label of one word.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Word {
+pub(crate) struct Word {
     /// What happened.
     pub result: &'static str,
 }
 
 /// Which of the two group commits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Commit {
+pub(crate) struct Commit {
     /// `emit` or `outcome`.
     pub kind: &'static str,
 }
 
 /// Where deliveries are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct State {
+pub(crate) struct State {
     /// `pending`, `dead`, `waiting`, `leased`.
     pub state: &'static str,
 }
 
 /// The control plane's metrics. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     /// Emits by what became of them.
     pub emits: Family<Word, Counter>,
     /// Deliveries that ended, by how.
@@ -83,7 +83,7 @@ fn commit_rows() -> Histogram {
 
 impl Metrics {
     /// Makes the metrics and registers them.
-    pub fn new(registry: &mut Registry) -> Self {
+    pub(crate) fn new(registry: &mut Registry) -> Self {
         let metrics = Self {
             emits: Family::default(),
             deliveries: Family::default(),
@@ -108,23 +108,75 @@ impl Metrics {
 
     fn register(&self, r: &mut Registry) {
         r.register("emits", "Emits by what became of them", self.emits.clone());
-        r.register("deliveries", "Deliveries that ended, by how", self.deliveries.clone());
-        r.register("attempts", "Attempts by what came of them", self.attempts.clone());
-        r.register("attempt_seconds", "How long attempts took", self.attempt_seconds.clone());
+        r.register(
+            "deliveries",
+            "Deliveries that ended, by how",
+            self.deliveries.clone(),
+        );
+        r.register(
+            "attempts",
+            "Attempts by what came of them",
+            self.attempts.clone(),
+        );
+        r.register(
+            "attempt_seconds",
+            "How long attempts took",
+            self.attempt_seconds.clone(),
+        );
         let first = self.first_attempt_seconds.clone();
-        r.register("first_attempt_seconds", "From the emit to the report of the first attempt", first);
-        r.register("commit_seconds", "How long group commits took", self.commit_seconds.clone());
-        r.register("commit_rows", "How many rows group commits carried", self.commit_rows.clone());
-        r.register("open_deliveries", "Open deliveries in the database", self.open.clone());
-        r.register("scheduled_deliveries", "Deliveries in the scheduler's memory", self.scheduled.clone());
-        r.register("payload_bytes", "Bytes of payloads in memory", self.payload_bytes.clone());
+        r.register(
+            "first_attempt_seconds",
+            "From the emit to the report of the first attempt",
+            first,
+        );
+        r.register(
+            "commit_seconds",
+            "How long group commits took",
+            self.commit_seconds.clone(),
+        );
+        r.register(
+            "commit_rows",
+            "How many rows group commits carried",
+            self.commit_rows.clone(),
+        );
+        r.register(
+            "open_deliveries",
+            "Open deliveries in the database",
+            self.open.clone(),
+        );
+        r.register(
+            "scheduled_deliveries",
+            "Deliveries in the scheduler's memory",
+            self.scheduled.clone(),
+        );
+        r.register(
+            "payload_bytes",
+            "Bytes of payloads in memory",
+            self.payload_bytes.clone(),
+        );
         let due = self.oldest_due_seconds.clone();
-        r.register("oldest_due_seconds", "For how long the oldest due delivery has been due", due);
+        r.register(
+            "oldest_due_seconds",
+            "For how long the oldest due delivery has been due",
+            due,
+        );
         let dead = self.oldest_dead_seconds.clone();
-        r.register("oldest_dead_seconds", "The age of the oldest dead letter", dead);
+        r.register(
+            "oldest_dead_seconds",
+            "The age of the oldest dead letter",
+            dead,
+        );
         r.register("sessions", "Sessions of nodes", self.sessions.clone());
-        r.register("leases_lost", "Leases that were lost", self.leases_lost.clone());
-        r.register("stale_reports", "Reports under a lease that is not current", self.stale_reports.clone());
+        r.register(
+            "leases_lost",
+            "Leases that were lost",
+            self.leases_lost.clone(),
+        );
+        r.register(
+            "stale_reports",
+            "Reports under a lease that is not current",
+            self.stale_reports.clone(),
+        );
         r.register("refusals", "Calls refused, by why", self.refusals.clone());
     }
 }

@@ -128,15 +128,23 @@ impl ControlPlane {
         let registry = SharedRegistry::load(store.clone(), Arc::clone(&vault), policy).await?;
         let (listener, addr) = listen(config.grpc_listen).await?;
         let operations = Operations::bind(config.metrics_listen).await;
-        let operations = operations.map_err(|error| StartError::Listen(config.metrics_listen, error))?;
-        let own = [addr, operations.addr()].into_iter().chain(config.database_url().socket_addr());
+        let operations =
+            operations.map_err(|error| StartError::Listen(config.metrics_listen, error))?;
+        let own = [addr, operations.addr()]
+            .into_iter()
+            .chain(config.database_url().socket_addr());
         let guard = Policy::new(config.allow_list(), own);
         let resolver = Resolver::from_system(Arc::new(guard))?;
         let mut metrics_registry = MetricsRegistry::default();
         let metrics = Metrics::new(&mut metrics_registry);
         let payload_bytes_max = config.payload_bytes_max;
-        let (dispatch, loops) =
-            Dispatch::new(store.clone(), registry.clone(), metrics.clone(), payload_bytes_max, rng.next_u32());
+        let (dispatch, loops) = Dispatch::new(
+            store.clone(),
+            registry.clone(),
+            metrics.clone(),
+            payload_bytes_max,
+            rng.next_u32(),
+        );
         Ok(Self {
             config,
             store,
@@ -186,9 +194,15 @@ impl ControlPlane {
             operations_stop.clone(),
         ));
         let engine = tokio::spawn(self.dispatch.run(self.loops, engine_stops.clone()));
-        let server = server::serve(self.listener, self.tls, self.registry, services, shutdown.clone());
+        let server = server::serve(
+            self.listener,
+            self.tls,
+            self.registry,
+            services,
+            shutdown.clone(),
+        );
         let ended = tokio::select! {
-            served = server => served.map_err(StartError::from),
+            result = server => result.map_err(StartError::from),
             () = self.store.owner_hold(self.ownership) => Err(StartError::Owned),
             () = background => Ok(()),
             () = drain(&shutdown, &readiness, self.config.drain_timeout) => Err(StartError::Drain),
@@ -211,7 +225,12 @@ impl ControlPlane {
         let (store, registry, dispatch) = (&self.store, &self.registry, &self.dispatch);
         let vault = Arc::clone(&self.vault);
         Services {
-            events: Events::new(store.clone(), registry.clone(), dispatch.clone(), shutdown.clone()),
+            events: Events::new(
+                store.clone(),
+                registry.clone(),
+                dispatch.clone(),
+                shutdown.clone(),
+            ),
             event_types: EventTypes::new(store.clone(), registry.clone()),
             tenants: Tenants::new(store.clone(), registry.clone()),
             api_keys: ApiKeys::new(store.clone(), registry.clone()),
@@ -229,9 +248,17 @@ impl ControlPlane {
 
     /// The background loops. They never end.
     fn background(&self, readiness: &Readiness) -> impl Future<Output = ()> + use<> {
-        let (store, registry, dispatch) = (self.store.clone(), self.registry.clone(), self.dispatch.clone());
-        let gauges =
-            tasks::keep_gauges(store.clone(), dispatch.clone(), self.metrics.clone(), readiness.clone());
+        let (store, registry, dispatch) = (
+            self.store.clone(),
+            self.registry.clone(),
+            self.dispatch.clone(),
+        );
+        let gauges = tasks::keep_gauges(
+            store.clone(),
+            dispatch.clone(),
+            self.metrics.clone(),
+            readiness.clone(),
+        );
         let retention = Retention {
             events_ms: self.config.event_retention_ms(),
             dead_letters_ms: self.config.dead_letter_retention_ms(),
@@ -273,7 +300,9 @@ fn identity(transport: &Transport, addr: SocketAddr) -> Result<Option<Identity>,
         std::fs::read(path).map_err(|error| StartError::Certificate(path.clone(), error))
     };
     match transport {
-        Transport::Tls { certificate, key } => Ok(Some(Identity::from_pem(read(certificate)?, read(key)?))),
+        Transport::Tls { certificate, key } => {
+            Ok(Some(Identity::from_pem(read(certificate)?, read(key)?)))
+        }
         Transport::Loopback => Ok(None),
         Transport::Insecure => {
             tracing::warn!(%addr, "gRPC on {addr} is in plaintext: API keys and payloads can be read on the way");
@@ -290,7 +319,10 @@ async fn check_durability(store: &Store, is_allowed: bool) -> Result<(), StartEr
     if !is_allowed {
         return Err(StartError::Unsafe(settings));
     }
-    tracing::warn!(settings, "the database can lose what it has committed: {settings}");
+    tracing::warn!(
+        settings,
+        "the database can lose what it has committed: {settings}"
+    );
     Ok(())
 }
 
@@ -304,7 +336,9 @@ async fn own(store: &Store) -> Result<Ownership, StartError> {
             tokio::time::sleep(OWNER_PAUSE).await;
         }
     };
-    tokio::time::timeout(OWNER_WITHIN, acquired).await.unwrap_or(Err(StartError::Owned))
+    tokio::time::timeout(OWNER_WITHIN, acquired)
+        .await
+        .unwrap_or(Err(StartError::Owned))
 }
 
 async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

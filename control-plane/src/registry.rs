@@ -35,11 +35,11 @@ use crate::{
 };
 
 use load::Loader;
-pub use tenant_entry::TenantEntry;
+pub(crate) use tenant_entry::TenantEntry;
 
 /// What a control plane knows about tenants, endpoints and keys at one moment. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Registry {
+pub(crate) struct Registry {
     tenants: Arc<BTreeMap<TenantId, Arc<TenantEntry>>>,
     endpoints: Arc<HashMap<EndpointId, Arc<LiveEndpoint>>>,
     sealed: Arc<BTreeMap<EndpointId, TenantId>>,
@@ -48,39 +48,39 @@ pub struct Registry {
 
 impl Registry {
     /// One tenant.
-    pub fn tenant(&self, id: TenantId) -> Option<&Arc<TenantEntry>> {
+    pub(crate) fn tenant(&self, id: TenantId) -> Option<&Arc<TenantEntry>> {
         self.tenants.get(&id)
     }
 
     /// One endpoint, in whatever state. None: there is none, or it is sealed.
-    pub fn endpoint(&self, id: EndpointId) -> Option<&Arc<LiveEndpoint>> {
+    pub(crate) fn endpoint(&self, id: EndpointId) -> Option<&Arc<LiveEndpoint>> {
         self.endpoints.get(&id)
     }
 
     /// Every endpoint that is not sealed, in no order.
-    pub fn endpoints(&self) -> impl Iterator<Item = &Arc<LiveEndpoint>> {
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Arc<LiveEndpoint>> {
         self.endpoints.values()
     }
 
     /// The endpoints that exist but cannot be signed for.
-    pub fn sealed(&self) -> impl Iterator<Item = EndpointId> {
+    pub(crate) fn sealed(&self) -> impl Iterator<Item = EndpointId> {
         self.sealed.keys().copied()
     }
 
     /// Whether the endpoint exists but cannot be signed for.
-    pub fn is_sealed(&self, id: EndpointId) -> bool {
+    pub(crate) fn is_sealed(&self, id: EndpointId) -> bool {
         self.sealed.contains_key(&id)
     }
 
     /// One key, be it live or not.
-    pub fn key(&self, id: KeyId) -> Option<&Arc<ApiKey>> {
+    pub(crate) fn key(&self, id: KeyId) -> Option<&Arc<ApiKey>> {
         self.keys.get(&id)
     }
 }
 
 /// The registry as everything in the process shares it.
 #[derive(Debug, Clone)]
-pub struct SharedRegistry {
+pub(crate) struct SharedRegistry {
     inner: Arc<Inner>,
 }
 
@@ -103,7 +103,7 @@ struct Turn<'a> {
 
 impl SharedRegistry {
     /// Reads the whole registry. `default_policy` is for endpoints whose tenant has none either.
-    pub async fn load(
+    pub(crate) async fn load(
         store: Store,
         vault: Arc<Vault>,
         default_policy: RetryPolicy,
@@ -121,12 +121,12 @@ impl SharedRegistry {
     }
 
     /// The registry of this moment.
-    pub fn snapshot(&self) -> Arc<Registry> {
+    pub(crate) fn snapshot(&self) -> Arc<Registry> {
         self.inner.current.load_full()
     }
 
     /// Reads the whole registry anew.
-    pub async fn reload(&self) -> Result<()> {
+    pub(crate) async fn reload(&self) -> Result<()> {
         let turn = self.turn().await;
         let mut registry = self.inner.loader.registry().await?;
         let keys = Arc::make_mut(&mut registry.keys);
@@ -137,7 +137,7 @@ impl SharedRegistry {
 
     /// Reads everything anew if a refresh failed since the last time; whether it did. Called again and again by a
     /// background task.
-    pub async fn mend(&self) -> Result<bool> {
+    pub(crate) async fn mend(&self) -> Result<bool> {
         let is_stale = self.inner.is_stale.swap(false, Ordering::AcqRel);
         if is_stale {
             self.reload().await?;
@@ -146,7 +146,7 @@ impl SharedRegistry {
     }
 
     /// Reads a tenant anew, with its event types and endpoints.
-    pub async fn refresh_tenant(&self, id: TenantId) -> Result<()> {
+    pub(crate) async fn refresh_tenant(&self, id: TenantId) -> Result<()> {
         let turn = self.turn().await;
         let loaded = self.inner.loader.tenant(id).await?;
         let mut registry = turn.editable();
@@ -160,7 +160,7 @@ impl SharedRegistry {
     }
 
     /// Reads a tenant's event types anew.
-    pub async fn refresh_event_types(&self, tenant: TenantId) -> Result<()> {
+    pub(crate) async fn refresh_event_types(&self, tenant: TenantId) -> Result<()> {
         let turn = self.turn().await;
         let event_types = self.inner.loader.event_types(tenant).await?;
         let mut registry = turn.editable();
@@ -170,7 +170,7 @@ impl SharedRegistry {
     }
 
     /// Reads an endpoint anew, with its secrets.
-    pub async fn refresh_endpoint(&self, id: EndpointId) -> Result<()> {
+    pub(crate) async fn refresh_endpoint(&self, id: EndpointId) -> Result<()> {
         let turn = self.turn().await;
         let mut registry = turn.editable();
         let loaded = self.inner.loader.endpoint(id, &registry).await?;
@@ -183,7 +183,7 @@ impl SharedRegistry {
     }
 
     /// Reads a key anew.
-    pub async fn refresh_key(&self, id: KeyId) -> Result<()> {
+    pub(crate) async fn refresh_key(&self, id: KeyId) -> Result<()> {
         let turn = self.turn().await;
         let loaded = self.inner.loader.key(id).await?;
         let mut registry = turn.editable();
@@ -197,7 +197,7 @@ impl SharedRegistry {
     }
 
     /// Makes a key of the installation that exists in this process's memory only, for a node in the same process.
-    pub async fn add_ephemeral_key(
+    pub(crate) async fn add_ephemeral_key(
         &self,
         roles: Roles,
         now: i64,

@@ -27,21 +27,21 @@ const LONG_DELAYS_MS: [u64; 9] = [
 /// How far a delay is spread in either direction.
 const JITTER: f64 = 0.2;
 /// The longest wait that a `Retry-After` header can ask for, in milliseconds.
-pub const RETRY_AFTER_MAX_MS: u64 = HOUR;
+pub(crate) const RETRY_AFTER_MAX_MS: u64 = HOUR;
 
 /// How many attempts any policy can make.
-pub const ATTEMPTS_MAX: u32 = 100;
+pub(crate) const ATTEMPTS_MAX: u32 = 100;
 /// The longest delay of any policy, in milliseconds.
-pub const DELAY_MAX_MS: u64 = 7 * 24 * HOUR;
+pub(crate) const DELAY_MAX_MS: u64 = 7 * 24 * HOUR;
 /// The longest first delay of an exponential policy, in milliseconds.
-pub const INITIAL_MAX_MS: u64 = 24 * HOUR;
+pub(crate) const INITIAL_MAX_MS: u64 = 24 * HOUR;
 /// The shortest first delay of an exponential policy, in milliseconds.
-pub const INITIAL_MIN_MS: u64 = 100;
+pub(crate) const INITIAL_MIN_MS: u64 = 100;
 
 /// A schedule of attempts. The first is made at once; the policy holds the delays after it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum RetryPolicy {
+pub(crate) enum RetryPolicy {
     /// 1 min, 5 min, 15 min, 1 h: 5 attempts.
     #[default]
     Default,
@@ -55,7 +55,7 @@ pub enum RetryPolicy {
 
 /// Delays that grow by a factor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Exponential {
+pub(crate) struct Exponential {
     initial_ms: u64,
     factor: f64,
     max_ms: u64,
@@ -64,7 +64,7 @@ pub struct Exponential {
 
 /// A policy that is out of its limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PolicyError {
+pub(crate) enum PolicyError {
     /// The first delay.
     #[error("initial must be from 100 ms to 24 h")]
     Initial,
@@ -84,7 +84,7 @@ pub enum PolicyError {
 
 impl RetryPolicy {
     /// Delays that start at `initial_ms` and grow by `factor` up to `max_ms`, for `attempts` attempts in all.
-    pub fn exponential(
+    pub(crate) fn exponential(
         initial_ms: u64,
         factor: f64,
         max_ms: u64,
@@ -111,7 +111,7 @@ impl RetryPolicy {
     }
 
     /// The delays before the second attempt, the third, and so on.
-    pub fn explicit(delays_ms: Vec<u64>) -> Result<Self, PolicyError> {
+    pub(crate) fn explicit(delays_ms: Vec<u64>) -> Result<Self, PolicyError> {
         let too_many = delays_ms.len() >= ATTEMPTS_MAX as usize;
         if too_many || delays_ms.iter().any(|delay| *delay > DELAY_MAX_MS) {
             return Err(PolicyError::Delays);
@@ -120,7 +120,7 @@ impl RetryPolicy {
     }
 
     /// The delay after `made` attempts, without jitter. None: that was the last.
-    pub fn delay_ms(&self, made: u32) -> Option<u64> {
+    pub(crate) fn delay_ms(&self, made: u32) -> Option<u64> {
         let index = made.checked_sub(1)? as usize;
         match self {
             Self::Default => DEFAULT_DELAYS_MS.get(index).copied(),
@@ -131,7 +131,7 @@ impl RetryPolicy {
     }
 
     /// The values of an exponential policy: initial and longest delay in milliseconds, factor, attempts.
-    pub fn as_exponential(&self) -> Option<(u64, u64, f64, u32)> {
+    pub(crate) fn as_exponential(&self) -> Option<(u64, u64, f64, u32)> {
         match self {
             Self::Exponential(e) => Some((e.initial_ms, e.max_ms, e.factor, e.attempts)),
             _ => None,
@@ -158,7 +158,7 @@ impl Exponential {
 
 /// What happened in one attempt, as far as the schedule cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fact {
+pub(crate) enum Fact {
     /// The endpoint answered with this status.
     Status {
         /// The status code.
@@ -172,7 +172,7 @@ pub enum Fact {
 
 /// What follows from an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// The delivery is done.
     Delivered,
     /// Another attempt follows after this many milliseconds.
@@ -186,13 +186,23 @@ pub enum Decision {
 }
 
 /// Decides what follows from an attempt, the `made`th of its schedule.
-pub fn decide(policy: &RetryPolicy, made: u32, fact: Fact, rng: &mut impl Rng) -> Decision {
+pub(crate) fn decide(policy: &RetryPolicy, made: u32, fact: Fact, rng: &mut impl Rng) -> Decision {
     let retry_after_ms = match fact {
-        Fact::Status { code: 200..=299, .. } => return Decision::Delivered,
+        Fact::Status {
+            code: 200..=299, ..
+        } => return Decision::Delivered,
         Fact::Status { code: 410, .. } => return Decision::Gone,
-        Fact::Status { code: 429 | 503, retry_after_ms } => retry_after_ms,
-        Fact::Status { code: 408 | 425, .. } | Fact::NoAnswer => None,
-        Fact::Status { code: 400..=499, .. } => return Decision::Rejected,
+        Fact::Status {
+            code: 429 | 503,
+            retry_after_ms,
+        } => retry_after_ms,
+        Fact::Status {
+            code: 408 | 425, ..
+        }
+        | Fact::NoAnswer => None,
+        Fact::Status {
+            code: 400..=499, ..
+        } => return Decision::Rejected,
         Fact::Status { .. } => None,
     };
     match policy.delay_ms(made) {
@@ -215,7 +225,7 @@ fn jittered(delay_ms: u64, rng: &mut impl Rng) -> u64 {
 }
 
 /// Reads a `Retry-After` header: seconds, or an HTTP date (RFC 9110 section 10.2.3). What is neither is none.
-pub fn parse_retry_after(value: &str, now_ms: i64) -> Option<u64> {
+pub(crate) fn parse_retry_after(value: &str, now_ms: i64) -> Option<u64> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         let seconds = value.parse::<u64>().unwrap_or(u64::MAX);
@@ -239,7 +249,10 @@ mod tests {
     }
 
     fn status(code: u16) -> Fact {
-        Fact::Status { code, retry_after_ms: None }
+        Fact::Status {
+            code,
+            retry_after_ms: None,
+        }
     }
 
     #[test]
@@ -261,7 +274,13 @@ mod tests {
     fn a_policy_out_of_its_limits_is_refused() {
         for (initial, factor, max, attempts, error) in [
             (99, 2.0, 1_000, 5, PolicyError::Initial),
-            (INITIAL_MAX_MS + 1, 2.0, DELAY_MAX_MS, 5, PolicyError::Initial),
+            (
+                INITIAL_MAX_MS + 1,
+                2.0,
+                DELAY_MAX_MS,
+                5,
+                PolicyError::Initial,
+            ),
             (1_000, 0.5, 1_000, 5, PolicyError::Factor),
             (1_000, f64::NAN, 1_000, 5, PolicyError::Factor),
             (1_000, -1.0, 1_000, 5, PolicyError::Factor),
@@ -270,10 +289,19 @@ mod tests {
             (1_000, 2.0, 1_000, 0, PolicyError::Attempts),
             (1_000, 2.0, 1_000, 101, PolicyError::Attempts),
         ] {
-            assert_eq!(RetryPolicy::exponential(initial, factor, max, attempts), Err(error));
+            assert_eq!(
+                RetryPolicy::exponential(initial, factor, max, attempts),
+                Err(error)
+            );
         }
-        assert_eq!(RetryPolicy::explicit(vec![0; 100]), Err(PolicyError::Delays));
-        assert_eq!(RetryPolicy::explicit(vec![DELAY_MAX_MS + 1]), Err(PolicyError::Delays));
+        assert_eq!(
+            RetryPolicy::explicit(vec![0; 100]),
+            Err(PolicyError::Delays)
+        );
+        assert_eq!(
+            RetryPolicy::explicit(vec![DELAY_MAX_MS + 1]),
+            Err(PolicyError::Delays)
+        );
     }
 
     #[test]
@@ -282,10 +310,15 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(1);
         for (facts, decision) in [
             (vec![200, 201, 204, 299], Decision::Delivered),
-            (vec![400, 401, 403, 404, 405, 422, 451, 499], Decision::Rejected),
+            (
+                vec![400, 401, 403, 404, 405, 422, 451, 499],
+                Decision::Rejected,
+            ),
             (vec![410], Decision::Gone),
             (
-                vec![100, 301, 302, 307, 308, 408, 425, 429, 500, 502, 503, 504, 599],
+                vec![
+                    100, 301, 302, 307, 308, 408, 425, 429, 500, 502, 503, 504, 599,
+                ],
                 Decision::RetryIn(0),
             ),
         ] {
@@ -293,8 +326,14 @@ mod tests {
                 assert_eq!(decide(&once, 1, status(code), &mut rng), decision, "{code}");
             }
         }
-        assert_eq!(decide(&once, 1, Fact::NoAnswer, &mut rng), Decision::RetryIn(0));
-        assert_eq!(decide(&once, 2, Fact::NoAnswer, &mut rng), Decision::Exhausted);
+        assert_eq!(
+            decide(&once, 1, Fact::NoAnswer, &mut rng),
+            Decision::RetryIn(0)
+        );
+        assert_eq!(
+            decide(&once, 2, Fact::NoAnswer, &mut rng),
+            Decision::Exhausted
+        );
         assert_eq!(decide(&once, 2, status(500), &mut rng), Decision::Exhausted);
         assert_eq!(decide(&once, 2, status(204), &mut rng), Decision::Delivered);
     }
@@ -309,7 +348,10 @@ mod tests {
             (503, 10 * HOUR, HOUR),
             (500, 30_000, 0),
         ] {
-            let fact = Fact::Status { code, retry_after_ms: Some(asked) };
+            let fact = Fact::Status {
+                code,
+                retry_after_ms: Some(asked),
+            };
             assert_eq!(decide(&policy, 1, fact, &mut rng), Decision::RetryIn(wait));
         }
     }

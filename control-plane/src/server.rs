@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use posthorn::v1::{
-    FILE_DESCRIPTOR_SET, api_key_service_server::ApiKeyServiceServer, delivery_service_server::DeliveryServiceServer,
-    endpoint_service_server::EndpointServiceServer, event_service_server::EventServiceServer,
-    event_type_service_server::EventTypeServiceServer, node_service_server::NodeServiceServer,
-    tenant_service_server::TenantServiceServer,
+    FILE_DESCRIPTOR_SET, api_key_service_server::ApiKeyServiceServer,
+    delivery_service_server::DeliveryServiceServer, endpoint_service_server::EndpointServiceServer,
+    event_service_server::EventServiceServer, event_type_service_server::EventTypeServiceServer,
+    node_service_server::NodeServiceServer, tenant_service_server::TenantServiceServer,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,10 @@ use tonic::{
 
 use crate::{
     registry::SharedRegistry,
-    rpc::{AccessLayer, ApiKeys, Deliveries, Endpoints, EventTypes, Events, FramingLayer, Nodes, Tenants, UnaryLayer},
+    rpc::{
+        AccessLayer, ApiKeys, Deliveries, Endpoints, EventTypes, Events, FramingLayer, Nodes,
+        Tenants, UnaryLayer,
+    },
 };
 
 /// The longest message of a caller, in bytes.
@@ -39,7 +42,7 @@ const HEAD_BYTES_MAX: u32 = 16 * 1_024;
 const PENDING_RESETS_MAX: usize = 20;
 
 /// The services of the API.
-pub struct Services {
+pub(crate) struct Services {
     /// `EventService`.
     pub events: Events,
     /// `EventTypeService`.
@@ -71,7 +74,7 @@ pub enum ServeError {
 }
 
 /// Serves until `shutdown`, then finishes the calls that are under way.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     tls: Option<Identity>,
     registry: SharedRegistry,

@@ -26,30 +26,32 @@ const KEY_BYTES: usize = 32;
 
 /// A key that signs what goes to one endpoint. It cannot be printed.
 #[derive(Debug, Clone)]
-pub struct SigningKey(SecretSlice<u8>);
+pub(crate) struct SigningKey(SecretSlice<u8>);
 
 /// Text that is no signing key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be `whsec_` followed by the base64 of 24 to 64 bytes")]
-pub struct SigningKeyError;
+pub(crate) struct SigningKeyError;
 
 impl SigningKey {
     /// Makes a new key of 32 bytes.
-    pub fn generate(rng: &mut impl Rng) -> Self {
+    pub(crate) fn generate(rng: &mut impl Rng) -> Self {
         let mut bytes = vec![0; KEY_BYTES];
         rng.fill_bytes(&mut bytes);
         Self(bytes.into())
     }
 
     /// Reads the text form.
-    pub fn parse(text: &str) -> Result<Self, SigningKeyError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, SigningKeyError> {
         let encoded = text.strip_prefix(PREFIX).ok_or(SigningKeyError)?;
-        let bytes = BASE64_STANDARD.decode(encoded).map_err(|_| SigningKeyError)?;
+        let bytes = BASE64_STANDARD
+            .decode(encoded)
+            .map_err(|_| SigningKeyError)?;
         Self::from_bytes(bytes)
     }
 
     /// Takes the bytes as they were sealed.
-    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, SigningKeyError> {
+    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Result<Self, SigningKeyError> {
         let bytes = Zeroizing::new(bytes);
         if !(KEY_BYTES_MIN..=KEY_BYTES_MAX).contains(&bytes.len()) {
             return Err(SigningKeyError);
@@ -58,12 +60,12 @@ impl SigningKey {
     }
 
     /// The bytes, for sealing.
-    pub fn expose_bytes(&self) -> &[u8] {
+    pub(crate) fn expose_bytes(&self) -> &[u8] {
         self.0.expose_secret()
     }
 
     /// The text form, to be shown once.
-    pub fn expose_text(&self) -> SecretString {
+    pub(crate) fn expose_text(&self) -> SecretString {
         let encoded = Zeroizing::new(BASE64_STANDARD.encode(self.expose_bytes()));
         format!("{PREFIX}{}", *encoded).into()
     }
@@ -76,7 +78,7 @@ impl SigningKey {
 }
 
 /// The value of `webhook-signature`: one `v1,` entry per key.
-pub fn webhook_signature<'a>(
+pub(crate) fn webhook_signature<'a>(
     keys: impl IntoIterator<Item = &'a SigningKey>,
     id: &str,
     timestamp_s: i64,
@@ -100,7 +102,7 @@ pub fn webhook_signature<'a>(
 }
 
 /// The value of the second signature header: `sha256=` and the hex HMAC-SHA256 of the body.
-pub fn body_signature(key: &SigningKey, body: &[u8]) -> String {
+pub(crate) fn body_signature(key: &SigningKey, body: &[u8]) -> String {
     let mut mac = key.mac();
     mac.update(body);
     let mut value = String::with_capacity(71);
@@ -159,7 +161,13 @@ mod tests {
             let text = format!("{PREFIX}{}", BASE64_STANDARD.encode(vec![7; bytes]));
             assert!(SigningKey::parse(&text).is_err(), "{bytes} bytes");
         }
-        for text in ["", "whsec_", "whsec_whsec_AAAA", "whsec_!!!!", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] {
+        for text in [
+            "",
+            "whsec_",
+            "whsec_whsec_AAAA",
+            "whsec_!!!!",
+            "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        ] {
             assert!(SigningKey::parse(text).is_err(), "{text}");
         }
     }

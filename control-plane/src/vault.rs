@@ -27,13 +27,13 @@ use crate::model::{
     secret::{Purpose, SealedSecret},
 };
 
-pub use keyring::{KekId, Keyring, KeyringError};
+pub(crate) use keyring::{KekId, Keyring, KeyringError};
 use record::Record;
-pub use source::{KeySource, KeySourceError};
+pub(crate) use source::{KeySource, KeySourceError};
 
 /// What a record is bound to.
 #[derive(Debug, Clone, Copy)]
-pub struct Binding {
+pub(crate) struct Binding {
     /// The tenant that the secret belongs to.
     pub tenant_id: TenantId,
     /// The secret.
@@ -46,7 +46,7 @@ pub struct Binding {
 
 /// Why a record does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
+pub(crate) enum OpenError {
     /// It is sealed under a master key that is not configured.
     #[error("it is sealed under the master key {0}, which is not configured")]
     UnknownKey(KekId),
@@ -58,11 +58,11 @@ pub enum OpenError {
 /// A record that could not be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the secret is too long to be sealed")]
-pub struct SealError;
+pub(crate) struct SealError;
 
 /// What became of a record that should be sealed under the current master key.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Rewrap {
+pub(crate) enum Rewrap {
     /// It is already.
     Current,
     /// The record to keep instead.
@@ -71,7 +71,7 @@ pub enum Rewrap {
 
 /// Seals and opens under the configured master keys, which can be replaced while it is in use.
 #[derive(Debug)]
-pub struct Vault {
+pub(crate) struct Vault {
     keyring: ArcSwap<Keyring>,
 }
 
@@ -88,14 +88,14 @@ impl From<&SealedSecret> for Binding {
 
 impl Vault {
     /// A vault that uses the given master keys.
-    pub fn new(keyring: Keyring) -> Self {
+    pub(crate) fn new(keyring: Keyring) -> Self {
         Self {
             keyring: ArcSwap::new(Arc::new(keyring)),
         }
     }
 
     /// Uses other master keys from now on. False: they are the ones that it has.
-    pub fn replace(&self, keyring: Keyring) -> bool {
+    pub(crate) fn replace(&self, keyring: Keyring) -> bool {
         let is_other = !self.keyring.load().is_same(&keyring);
         if is_other {
             self.keyring.store(Arc::new(keyring));
@@ -104,12 +104,12 @@ impl Vault {
     }
 
     /// The id of the master key that new records are sealed under.
-    pub fn current_id(&self) -> KekId {
+    pub(crate) fn current_id(&self) -> KekId {
         self.keyring.load().current().id()
     }
 
     /// Seals a secret.
-    pub fn seal(
+    pub(crate) fn seal(
         &self,
         secret: &[u8],
         binding: Binding,
@@ -122,7 +122,11 @@ impl Vault {
     }
 
     /// Opens a record, whatever bytes it consists of.
-    pub fn open(&self, sealed: &[u8], binding: Binding) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    pub(crate) fn open(
+        &self,
+        sealed: &[u8],
+        binding: Binding,
+    ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let record = Record::parse(sealed).ok_or(OpenError::Damaged)?;
         let keyring = self.keyring.load();
         let kek = keyring
@@ -134,7 +138,7 @@ impl Vault {
     }
 
     /// Wraps a record's data key under the current master key.
-    pub fn rewrap(
+    pub(crate) fn rewrap(
         &self,
         sealed: &[u8],
         binding: Binding,
@@ -153,13 +157,13 @@ impl Vault {
     }
 
     /// Eight hexadecimal digits that tell two secrets apart, and nothing else about them.
-    pub fn fingerprint(&self, secret: &[u8]) -> String {
+    pub(crate) fn fingerprint(&self, secret: &[u8]) -> String {
         let [a, b, c, d, ..] = self.blind(secret);
         format!("{a:02x}{b:02x}{c:02x}{d:02x}")
     }
 
     /// A keyed hash of a secret, to compare with where the secret itself must not be.
-    pub fn blind(&self, secret: &[u8]) -> [u8; 32] {
+    pub(crate) fn blind(&self, secret: &[u8]) -> [u8; 32] {
         let mut mac = mac(self.keyring.load().current().fingerprint_key().as_slice());
         mac.update(secret);
         mac.finalize().into_bytes().into()

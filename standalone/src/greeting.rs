@@ -3,7 +3,7 @@
 use crate::{keys, planes::Planes};
 
 /// Prints it.
-pub fn print(planes: &Planes) {
+pub(crate) fn print(planes: &Planes) {
     let grpc = planes.grpc_addr();
     let key = keys::default_file(&planes.data_dir);
     let key = key.display();
@@ -12,9 +12,15 @@ pub fn print(planes: &Planes) {
         planes.metrics_addr(),
         planes.node_metrics_addr()
     );
-    println!("Posthorn {} keeps its data in {}.", env!("CARGO_PKG_VERSION"), planes.data_dir.display());
+    println!(
+        "Posthorn {} keeps its data in {}.",
+        env!("CARGO_PKG_VERSION"),
+        planes.data_dir.display()
+    );
     if planes.allows_loopback {
-        println!("Endpoints on this machine may be delivered to, over plain http too; --deny-loopback forbids it.");
+        println!(
+            "Endpoints on this machine may be delivered to, over plain http too; --deny-loopback forbids it."
+        );
     }
     println!("Try, in another terminal:\n");
     let auth = format!("-H \"authorization: Bearer $(cat {key})\"");

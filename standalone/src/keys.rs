@@ -11,17 +11,17 @@ use posthorn_control_plane::bootstrap::FirstKeys;
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// The file with the admin key of the installation.
-pub fn admin_file(data_dir: &Path) -> PathBuf {
+pub(crate) fn admin_file(data_dir: &Path) -> PathBuf {
     data_dir.join("admin.key")
 }
 
 /// The file with the key of the tenant `default`.
-pub fn default_file(data_dir: &Path) -> PathBuf {
+pub(crate) fn default_file(data_dir: &Path) -> PathBuf {
     data_dir.join("default.key")
 }
 
 /// Writes the keys for their owner only, and shows the admin key once.
-pub fn write(data_dir: &Path, keys: &FirstKeys) -> io::Result<()> {
+pub(crate) fn write(data_dir: &Path, keys: &FirstKeys) -> io::Result<()> {
     write_one(&admin_file(data_dir), &keys.admin)?;
     if let Some(key) = &keys.default_tenant {
         write_one(&default_file(data_dir), key)?;
@@ -32,7 +32,12 @@ pub fn write(data_dir: &Path, keys: &FirstKeys) -> io::Result<()> {
 
 fn write_one(path: &Path, key: &SecretString) -> io::Result<()> {
     // A file that is there is of a start that did not get to its end.
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     writeln!(file, "{}", key.expose_secret())?;
     file.sync_all()
 }

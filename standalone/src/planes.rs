@@ -14,13 +14,18 @@ const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "[::1]/128"];
 
 /// How the planes run.
 #[derive(Debug, Args)]
-pub struct PlaneArgs {
+pub(crate) struct PlaneArgs {
     /// The control plane's settings; the node's follow from them.
     #[command(flatten)]
     pub control: ControlConfig,
 
     /// Where the node's metrics and health are served
-    #[arg(long, value_name = "ADDR", env = "POSTHORN_NODE_METRICS_LISTEN", default_value = "127.0.0.1:9465")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "POSTHORN_NODE_METRICS_LISTEN",
+        default_value = "127.0.0.1:9465"
+    )]
     pub node_metrics_listen: SocketAddr,
 
     /// Do not deliver to addresses of this machine
@@ -33,7 +38,7 @@ pub struct PlaneArgs {
 }
 
 /// Both planes, ready to serve.
-pub struct Planes {
+pub(crate) struct Planes {
     control: ControlPlane,
     node: DataPlane,
     /// Where the keys and the database are.
@@ -44,7 +49,7 @@ pub struct Planes {
 
 impl Planes {
     /// Binds both planes.
-    pub async fn bind(args: PlaneArgs) -> Result<Self, Box<dyn Error>> {
+    pub(crate) async fn bind(args: PlaneArgs) -> Result<Self, Box<dyn Error>> {
         let mut config = args.control.with_environment();
         if !args.deny_loopback {
             for cidr in LOOPBACK {
@@ -55,7 +60,8 @@ impl Planes {
         let allow_target = config.allow_target.clone();
         let drain_timeout = config.drain_timeout;
         let scope = Scope::WithDefaultTenant;
-        let control = ControlPlane::bind(config, scope, |first| keys::write(&data_dir, first)).await?;
+        let control =
+            ControlPlane::bind(config, scope, |first| keys::write(&data_dir, first)).await?;
         let node = DataPlane::bind(NodeConfig {
             control_plane: format!("http://{}", control.addr()),
             node_key: Some(control.node_key().await),
@@ -75,22 +81,22 @@ impl Planes {
     }
 
     /// Where gRPC is served.
-    pub fn grpc_addr(&self) -> SocketAddr {
+    pub(crate) fn grpc_addr(&self) -> SocketAddr {
         self.control.addr()
     }
 
     /// Where the control plane's metrics are served.
-    pub fn metrics_addr(&self) -> SocketAddr {
+    pub(crate) fn metrics_addr(&self) -> SocketAddr {
         self.control.metrics_addr()
     }
 
     /// Where the node's metrics are served.
-    pub fn node_metrics_addr(&self) -> SocketAddr {
+    pub(crate) fn node_metrics_addr(&self) -> SocketAddr {
         self.node.metrics_addr()
     }
 
     /// Serves until `shutdown`; the node drains first, so that its outcomes are committed.
-    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Box<dyn Error>> {
+    pub(crate) async fn serve(self, shutdown: CancellationToken) -> Result<(), Box<dyn Error>> {
         let node_drained = CancellationToken::new();
         let node = async {
             let ended = self.node.serve(shutdown.clone()).await;

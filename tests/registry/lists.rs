@@ -64,7 +64,7 @@ async fn endpoints_are_listed_in_pages_that_belong_to_their_query(store: StoreKi
     let cut = &first_token[..first_token.len() - 2];
     for token in [cut, "x", "é", &"A".repeat(10_000), "AAAA"] {
         let result = endpoints.list_endpoints(ask(3, token)).await;
-        assert_invalid(&format!("{:.8}", token), result, "page_token");
+        assert_invalid(&format!("{token:.8}"), result, "page_token");
     }
     let elsewhere = ListEventTypesRequest {
         tenant_id: deployment.tenant_id.clone(),

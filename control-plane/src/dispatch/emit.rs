@@ -39,7 +39,7 @@ const TEST_EVENT_TYPE: &str = "posthorn.test";
 
 /// An event that is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Accepted {
+pub(crate) struct Accepted {
     /// Its id.
     pub event_id: EventId,
     /// The idempotency key had been used, and this is the event of then.
@@ -58,41 +58,69 @@ pub(super) struct PendingEmit {
 
 /// An emit on its way. Await it to hear what became of it.
 #[derive(Debug)]
-pub struct Emitting(oneshot::Receiver<Result<Accepted, Error>>);
+pub(crate) struct Emitting(oneshot::Receiver<Result<Accepted, Error>>);
 
 impl Emitting {
     /// Waits for the commit.
-    pub async fn accepted(self) -> Result<Accepted, Error> {
+    pub(crate) async fn accepted(self) -> Result<Accepted, Error> {
         self.0.await.unwrap_or_else(|_| Err(shutting_down()))
     }
 }
 
 impl Dispatch {
     /// The longest payload, in bytes.
-    pub fn payload_bytes_max(&self) -> usize {
+    pub(crate) fn payload_bytes_max(&self) -> usize {
         self.0.payload_bytes_max
     }
 
     /// Emits one event, or sheds it when too many of its tenant wait.
-    pub async fn emit(&self, tenant: &TenantEntry, event: NewEvent, now_ms: i64) -> Result<Accepted, Error> {
-        let permit = self.queue_of(tenant.tenant.id).try_acquire_owned().map_err(|_| {
-            self.0.metrics.emits.get_or_create(&Word { result: "shed" }).inc();
-            Error::Exhausted("too many emits of this tenant wait: slow down, or emit over a stream".to_owned())
-        })?;
-        self.submit(row(tenant, event, now_ms)?, permit).await?.accepted().await
+    pub(crate) async fn emit(
+        &self,
+        tenant: &TenantEntry,
+        event: NewEvent,
+        now_ms: i64,
+    ) -> Result<Accepted, Error> {
+        let permit = self
+            .queue_of(tenant.tenant.id)
+            .try_acquire_owned()
+            .map_err(|_| {
+                self.0
+                    .metrics
+                    .emits
+                    .get_or_create(&Word { result: "shed" })
+                    .inc();
+                Error::Exhausted(
+                    "too many emits of this tenant wait: slow down, or emit over a stream"
+                        .to_owned(),
+                )
+            })?;
+        self.submit(row(tenant, event, now_ms)?, permit)
+            .await?
+            .accepted()
+            .await
     }
 
     /// Queues one event, waiting for room: for streams, whose flow control is the wait.
-    pub async fn emit_queued(&self, tenant: &TenantEntry, event: NewEvent, now_ms: i64) -> Result<Emitting, Error> {
+    pub(crate) async fn emit_queued(
+        &self,
+        tenant: &TenantEntry,
+        event: NewEvent,
+        now_ms: i64,
+    ) -> Result<Emitting, Error> {
         let row = row(tenant, event, now_ms)?;
         let permit = self.queue_of(tenant.tenant.id).acquire_owned().await;
         self.submit(row, permit.map_err(|_| shutting_down())?).await
     }
 
     /// Emits a test event to one endpoint.
-    pub async fn emit_test(&self, endpoint: &LiveEndpoint, now_ms: i64) -> Result<(EventId, DeliveryId), Error> {
+    pub(crate) async fn emit_test(
+        &self,
+        endpoint: &LiveEndpoint,
+        now_ms: i64,
+    ) -> Result<(EventId, DeliveryId), Error> {
         let tenant_id = endpoint.endpoint.tenant_id;
-        let event_type = EventTypeName::parse(TEST_EVENT_TYPE).map_err(|error| Error::Internal(error.into()))?;
+        let event_type =
+            EventTypeName::parse(TEST_EVENT_TYPE).map_err(|error| Error::Internal(error.into()))?;
         let payload = serde_json::json!({
             "type": TEST_EVENT_TYPE,
             "endpoint_id": endpoint.endpoint.id.to_string(),
@@ -105,7 +133,11 @@ impl Dispatch {
             idempotency_key: None,
             traceparent: None,
         };
-        let permit = self.queue_of(tenant_id).acquire_owned().await.map_err(|_| shutting_down())?;
+        let permit = self
+            .queue_of(tenant_id)
+            .acquire_owned()
+            .await
+            .map_err(|_| shutting_down())?;
         let row = row_to(tenant_id, vec![endpoint.endpoint.id], event, now_ms);
         let accepted = self.submit(row, permit).await?.accepted().await?;
         Ok((accepted.event_id, accepted.event_id.delivery(1)))
@@ -118,13 +150,23 @@ impl Dispatch {
             reply,
             _permit: permit,
         };
-        self.0.emits.send(pending).await.map_err(|_| shutting_down())?;
+        self.0
+            .emits
+            .send(pending)
+            .await
+            .map_err(|_| shutting_down())?;
         Ok(Emitting(answer))
     }
 
     fn queue_of(&self, tenant_id: TenantId) -> Arc<Semaphore> {
-        let mut queued = self.0.queued.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let queue = queued.entry(tenant_id).or_insert_with(|| Arc::new(Semaphore::new(TENANT_QUEUE_MAX)));
+        let mut queued = self
+            .0
+            .queued
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let queue = queued
+            .entry(tenant_id)
+            .or_insert_with(|| Arc::new(Semaphore::new(TENANT_QUEUE_MAX)));
         Arc::clone(queue)
     }
 }
@@ -150,7 +192,12 @@ fn row(tenant: &TenantEntry, event: NewEvent, now_ms: i64) -> Result<EmitRow, Er
     Ok(row_to(tenant.tenant.id, endpoints, event, now_ms))
 }
 
-fn row_to(tenant_id: TenantId, endpoints: Vec<EndpointId>, event: NewEvent, now_ms: i64) -> EmitRow {
+fn row_to(
+    tenant_id: TenantId,
+    endpoints: Vec<EndpointId>,
+    event: NewEvent,
+    now_ms: i64,
+) -> EmitRow {
     let key = event.idempotency_key.clone().map(|key| EmitKey {
         key,
         content_hash: event.content_hash(),
@@ -173,7 +220,11 @@ fn row_to(tenant_id: TenantId, endpoints: Vec<EndpointId>, event: NewEvent, now_
 }
 
 /// Commits what queues until `shutdown`, then what is queued.
-pub(super) async fn run(dispatch: Dispatch, mut queue: mpsc::Receiver<PendingEmit>, shutdown: CancellationToken) {
+pub(super) async fn run(
+    dispatch: Dispatch,
+    mut queue: mpsc::Receiver<PendingEmit>,
+    shutdown: CancellationToken,
+) {
     let mut waiting = Vec::new();
     loop {
         if waiting.is_empty() {
@@ -206,7 +257,10 @@ fn batch_len(waiting: &[PendingEmit]) -> usize {
 }
 
 async fn commit(dispatch: &Dispatch, batch: Vec<PendingEmit>) {
-    let (rows, replies): (Vec<_>, Vec<_>) = batch.into_iter().map(|pending| (pending.row, pending.reply)).unzip();
+    let (rows, replies): (Vec<_>, Vec<_>) = batch
+        .into_iter()
+        .map(|pending| (pending.row, pending.reply))
+        .unzip();
     match write(dispatch, &rows).await {
         Ok(emitted) => accept(dispatch, &rows, emitted, replies),
         Err(store::Error::Bug(cause)) if rows.len() > 1 => {
@@ -238,9 +292,18 @@ async fn write(dispatch: &Dispatch, rows: &[EmitRow]) -> Result<Vec<Emitted>, st
             Ok(emitted) => {
                 let commit = Commit { kind: "emit" };
                 let metrics = &dispatch.0.metrics;
-                metrics.commit_seconds.get_or_create(&commit).observe(elapsed.as_secs_f64());
-                #[expect(clippy::cast_precision_loss, reason = "a batch has at most a few hundred rows")]
-                metrics.commit_rows.get_or_create(&commit).observe(rows.len() as f64);
+                metrics
+                    .commit_seconds
+                    .get_or_create(&commit)
+                    .observe(elapsed.as_secs_f64());
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "a batch has at most a few hundred rows"
+                )]
+                metrics
+                    .commit_rows
+                    .get_or_create(&commit)
+                    .observe(rows.len() as f64);
                 return Ok(emitted);
             }
             Err(error) => return Err(error),
@@ -258,7 +321,10 @@ fn accept(
     let now_ms = clock::now_ms();
     {
         let mut scheduler = dispatch.scheduler();
-        let new = rows.iter().zip(&emitted).filter(|(_, emitted)| **emitted == Emitted::New);
+        let new = rows
+            .iter()
+            .zip(&emitted)
+            .filter(|(_, emitted)| **emitted == Emitted::New);
         for (row, _) in new.filter(|(row, _)| !row.endpoints.is_empty()) {
             let held = dispatch.0.budget.hold(&row.event);
             for (delivery_id, endpoint_id) in row.deliveries() {
@@ -276,7 +342,14 @@ fn accept(
 }
 
 fn answer(dispatch: &Dispatch, row: &EmitRow, emitted: Emitted) -> Result<Accepted, Error> {
-    let count = |result| dispatch.0.metrics.emits.get_or_create(&Word { result }).inc();
+    let count = |result| {
+        dispatch
+            .0
+            .metrics
+            .emits
+            .get_or_create(&Word { result })
+            .inc()
+    };
     match emitted {
         Emitted::New => {
             count("accepted");
@@ -300,7 +373,8 @@ fn answer(dispatch: &Dispatch, row: &EmitRow, emitted: Emitted) -> Result<Accept
         Emitted::Conflict => {
             count("conflict");
             Err(Error::AlreadyExists(
-                "IDEMPOTENCY_KEY_REUSED: the idempotency_key was used with other content".to_owned(),
+                "IDEMPOTENCY_KEY_REUSED: the idempotency_key was used with other content"
+                    .to_owned(),
             ))
         }
     }
@@ -316,12 +390,21 @@ fn refuse(
     let now_ms = clock::now_ms();
     let endpoints = rows
         .iter()
-        .flat_map(|row| row.endpoints.iter().map(|endpoint_id| (row.event.id.shard(), *endpoint_id)))
+        .flat_map(|row| {
+            row.endpoints
+                .iter()
+                .map(|endpoint_id| (row.event.id.shard(), *endpoint_id))
+        })
         .collect::<HashSet<_>>();
     for (shard, endpoint_id) in endpoints {
         dispatch.scheduler().suspect(shard, endpoint_id, now_ms);
     }
-    let failed = dispatch.0.metrics.emits.get_or_create(&Word { result: "failed" }).clone();
+    let failed = dispatch
+        .0
+        .metrics
+        .emits
+        .get_or_create(&Word { result: "failed" })
+        .clone();
     failed.inc_by(replies.len() as u64);
     let mut error = Some(Error::from(error));
     for reply in replies {

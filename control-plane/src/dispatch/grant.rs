@@ -19,10 +19,15 @@ const HOLD_SLACK: Duration = Duration::from_secs(10);
 const USER_AGENT: &str = concat!("Posthorn/", env!("CARGO_PKG_VERSION"));
 
 /// The longest time that any lease can be held, with room for its report to arrive.
-pub const HOLD_MAX: Duration = Duration::from_secs(60 + 10 + 20);
+pub(super) const HOLD_MAX: Duration = Duration::from_secs(60 + 10 + 20);
 
 /// Writes the request of a lease.
-pub fn lease(endpoint: &LiveEndpoint, event: &Arc<Event>, grant: &Grant, now_ms: i64) -> v1::Lease {
+pub(super) fn lease(
+    endpoint: &LiveEndpoint,
+    event: &Arc<Event>,
+    grant: &Grant,
+    now_ms: i64,
+) -> v1::Lease {
     let settings = &endpoint.endpoint.settings;
     let timeout_ms = settings.timeout_ms;
     v1::Lease {
@@ -59,7 +64,10 @@ fn headers(endpoint: &LiveEndpoint, event: &Event, attempt: u32, now_ms: i64) ->
         headers.push(header("traceparent", traceparent.clone()));
     }
     if let Some(name) = &settings.body_signature_header {
-        headers.push(header(name, sign::body_signature(&endpoint.signing_key, &event.payload)));
+        headers.push(header(
+            name,
+            sign::body_signature(&endpoint.signing_key, &event.payload),
+        ));
     }
     for custom in &settings.headers {
         if let Some(value) = &custom.value {

@@ -14,19 +14,19 @@ use std::{
 
 use super::payload::HeldEvent;
 use crate::{
-    model::id::{DeliveryId, EndpointId, Shard},
+    model::id::{DeliveryId, Shard},
     store::DueDelivery,
 };
 
 /// Where a delivery stands in its lane: when it is due, then its id.
-pub type Key = (i64, DeliveryId);
+pub(super) type Key = (i64, DeliveryId);
 
 /// The lowest key: from here on everything may be in the table only.
-pub const FRONT: Key = (i64::MIN, DeliveryId::from_uuid(uuid::Uuid::nil()));
+pub(super) const FRONT: Key = (i64::MIN, DeliveryId::from_uuid(uuid::Uuid::nil()));
 
 /// A delivery that waits.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub(super) struct Entry {
     /// Attempts made.
     pub attempt_count: u32,
     /// Attempts made before the last retry by an operator.
@@ -39,7 +39,7 @@ pub struct Entry {
 
 impl Entry {
     /// A delivery whose event has just been emitted.
-    pub fn fresh(event: Option<Arc<HeldEvent>>) -> Self {
+    pub(super) fn fresh(event: Option<Arc<HeldEvent>>) -> Self {
         Self {
             attempt_count: 0,
             attempt_base: 0,
@@ -49,7 +49,7 @@ impl Entry {
     }
 
     /// A delivery as the table has it.
-    pub fn paged(due: &DueDelivery) -> Self {
+    pub(super) fn paged(due: &DueDelivery) -> Self {
         Self {
             attempt_count: due.attempt_count,
             attempt_base: due.attempt_base,
@@ -61,7 +61,7 @@ impl Entry {
 
 /// What a lane can do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LaneState {
+pub(super) enum LaneState {
     /// An attempt can begin now.
     Ready,
     /// The next attempt is due at this instant.
@@ -72,9 +72,7 @@ pub enum LaneState {
 
 /// The deliveries that wait for one endpoint.
 #[derive(Debug)]
-pub struct Lane {
-    /// The endpoint.
-    pub endpoint_id: EndpointId,
+pub(super) struct Lane {
     /// The shard of its tenant.
     pub shard: Shard,
     /// Whether attempts may begin.
@@ -99,9 +97,8 @@ struct Page {
 
 impl Lane {
     /// An empty lane. With `horizon` the table may hold rows from there on.
-    pub fn new(endpoint_id: EndpointId, shard: Shard, horizon: Option<Key>) -> Self {
+    pub(super) fn new(shard: Shard, horizon: Option<Key>) -> Self {
         Self {
-            endpoint_id,
             shard,
             open: true,
             concurrency: 1,
@@ -113,17 +110,17 @@ impl Lane {
     }
 
     /// How many deliveries the window holds.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.window.len()
     }
 
     /// Whether neither the window nor, as far as known, the table holds anything.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.window.is_empty() && self.horizon.is_none() && self.page.is_none()
     }
 
     /// What the lane can do at `now_ms`.
-    pub fn state(&self, now_ms: i64) -> LaneState {
+    pub(super) fn state(&self, now_ms: i64) -> LaneState {
         if !self.open || self.running >= self.concurrency {
             return LaneState::Idle;
         }
@@ -135,7 +132,7 @@ impl Lane {
     }
 
     /// Adds a delivery, unless it sorts beyond the horizon, where the page that is read next will find it.
-    pub fn insert(&mut self, key: Key, entry: Entry, limit: usize) {
+    pub(super) fn insert(&mut self, key: Key, entry: Entry, limit: usize) {
         if self.horizon.is_some_and(|horizon| key >= horizon) {
             self.give_up(key);
         } else {
@@ -144,7 +141,7 @@ impl Lane {
     }
 
     /// Adds a delivery to the window and gives up what sorts last while there are more than `limit`.
-    pub fn insert_anywhere(&mut self, key: Key, entry: Entry, limit: usize) {
+    pub(super) fn insert_anywhere(&mut self, key: Key, entry: Entry, limit: usize) {
         self.window.insert(key, entry);
         while self.window.len() > limit {
             if let Some((last, _)) = self.window.pop_last() {
@@ -154,7 +151,7 @@ impl Lane {
     }
 
     /// Notes that the table may hold rows from `key` on that the window does not.
-    pub fn give_up(&mut self, key: Key) {
+    pub(super) fn give_up(&mut self, key: Key) {
         lower(&mut self.horizon, key);
         if let Some(page) = &mut self.page {
             lower(&mut page.given_up, key);
@@ -162,43 +159,46 @@ impl Lane {
     }
 
     /// Takes the delivery that is due first, if it is due at `now_ms`.
-    pub fn pop_due(&mut self, now_ms: i64) -> Option<(Key, Entry)> {
+    pub(super) fn pop_due(&mut self, now_ms: i64) -> Option<(Key, Entry)> {
         let first = self.window.first_entry()?;
         (first.key().0 <= now_ms).then(|| first.remove_entry())
     }
 
     /// Takes a delivery out of the window wherever it stands.
-    pub fn remove(&mut self, id: DeliveryId) -> Option<Entry> {
+    pub(super) fn remove(&mut self, id: DeliveryId) -> Option<Entry> {
         let key = *self.window.keys().find(|(_, waiting)| *waiting == id)?;
         self.outdate(id);
         self.window.remove(&key)
     }
 
     /// Notes that a delivery ended or moved.
-    pub fn outdate(&mut self, id: DeliveryId) {
+    pub(super) fn outdate(&mut self, id: DeliveryId) {
         if let Some(page) = &mut self.page {
             page.outdated.insert(id);
         }
     }
 
     /// Whether the table may hold more and the window runs low, or reaches beyond what may be missing.
-    pub fn wants_page(&self, limit: usize) -> bool {
+    pub(super) fn wants_page(&self, limit: usize) -> bool {
         let Some(horizon) = self.horizon.filter(|_| self.open && self.page.is_none()) else {
             return false;
         };
-        let reaches_beyond = self.window.last_key_value().is_some_and(|(last, _)| *last >= horizon);
+        let reaches_beyond = self
+            .window
+            .last_key_value()
+            .is_some_and(|(last, _)| *last >= horizon);
         self.window.len() <= limit / 2 || reaches_beyond
     }
 
     /// Begins to read a page. Returns where it starts.
-    pub fn page_begin(&mut self) -> Option<Key> {
+    pub(super) fn page_begin(&mut self) -> Option<Key> {
         let from = self.horizon?;
         self.page = Some(Page::default());
         Some(from)
     }
 
     /// Takes in a page of at most `asked` rows. `is_leased` tells the deliveries that are out.
-    pub fn page_end(
+    pub(super) fn page_end(
         &mut self,
         rows: &[DueDelivery],
         asked: usize,
@@ -208,7 +208,10 @@ impl Lane {
         let Some(page) = self.page.take() else {
             return;
         };
-        let rest = rows.last().filter(|_| rows.len() >= asked).map(|last| after((last.due_at, last.id)));
+        let rest = rows
+            .last()
+            .filter(|_| rows.len() >= asked)
+            .map(|last| after((last.due_at, last.id)));
         self.horizon = rest.into_iter().chain(page.given_up).min();
         for row in rows {
             if !is_leased(row.id) && !page.outdated.contains(&row.id) {
@@ -221,7 +224,7 @@ impl Lane {
     }
 
     /// Ends a page that could not be read; the lane wants it still.
-    pub fn page_fail(&mut self) {
+    pub(super) fn page_fail(&mut self) {
         self.page = None;
     }
 }

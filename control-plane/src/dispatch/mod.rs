@@ -28,14 +28,14 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::{
+use self::{
+    emit::PendingEmit, lane::Entry, outcome::PendingOutcome, payload::PayloadBudget,
+    scheduler::Scheduler, sessions::Sessions,
+};
+pub(crate) use self::{
     emit::{Accepted, Emitting},
     scheduler::Loaded,
     session::{SessionParts, converse},
-};
-use self::{
-    emit::PendingEmit, lane::Entry, outcome::PendingOutcome, payload::PayloadBudget, scheduler::Scheduler,
-    sessions::Sessions,
 };
 use crate::{
     clock,
@@ -54,7 +54,7 @@ const QUEUE_MAX: usize = 16_384;
 
 /// The engine. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Dispatch(Arc<Engine>);
+pub(crate) struct Dispatch(Arc<Engine>);
 
 #[derive(Debug)]
 struct Engine {
@@ -79,14 +79,14 @@ struct Engine {
 
 /// The loops of the engine, to be run by whoever made it.
 #[derive(Debug)]
-pub struct Loops {
+pub(crate) struct Loops {
     emits: mpsc::Receiver<PendingEmit>,
     outcomes: mpsc::Receiver<PendingOutcome>,
 }
 
 impl Dispatch {
     /// Makes the engine. `epoch` must differ from that of every earlier process.
-    pub fn new(
+    pub(crate) fn new(
         store: Store,
         registry: SharedRegistry,
         metrics: Metrics,
@@ -119,7 +119,7 @@ impl Dispatch {
     }
 
     /// Learns what was open before this process, and runs until `shutdown`; then commits what is queued.
-    pub async fn run(self, loops: Loops, shutdown: CancellationToken) -> Result<(), Error> {
+    pub(crate) async fn run(self, loops: Loops, shutdown: CancellationToken) -> Result<(), Error> {
         self.recover().await?;
         let emits = tokio::spawn(emit::run(self.clone(), loops.emits, shutdown.clone()));
         let outcomes = tokio::spawn(outcome::run(self.clone(), loops.outcomes, shutdown.clone()));
@@ -154,33 +154,47 @@ impl Dispatch {
         if lanes.is_empty() {
             scheduler.recovered(now_ms);
         }
-        tracing::info!(lanes = lanes.len(), "{} endpoints have deliveries from before", lanes.len());
+        tracing::info!(
+            lanes = lanes.len(),
+            "{} endpoints have deliveries from before",
+            lanes.len()
+        );
         Ok(())
     }
 
     /// An endpoint was created or changed.
-    pub fn endpoint_changed(&self, endpoint: &LiveEndpoint) {
+    pub(crate) fn endpoint_changed(&self, endpoint: &LiveEndpoint) {
         self.configure(endpoint, clock::now_ms());
         self.wake();
     }
 
     fn configure(&self, endpoint: &LiveEndpoint, now_ms: i64) {
-        let Endpoint { id, tenant_id, state, settings, .. } = &endpoint.endpoint;
-        self.scheduler().configure(tenant_id.shard(), *id, *state, settings.concurrency, now_ms);
+        let Endpoint {
+            id,
+            tenant_id,
+            state,
+            settings,
+            ..
+        } = &endpoint.endpoint;
+        self.scheduler()
+            .configure(tenant_id.shard(), *id, *state, settings.concurrency, now_ms);
     }
 
     /// An endpoint is gone.
-    pub fn endpoint_removed(&self, endpoint_id: EndpointId) {
+    pub(crate) fn endpoint_removed(&self, endpoint_id: EndpointId) {
         self.scheduler().remove(endpoint_id);
     }
 
     /// What the scheduler holds, and how many bytes of payloads.
-    pub fn loaded(&self) -> (Loaded, usize) {
+    pub(crate) fn loaded(&self) -> (Loaded, usize) {
         (self.scheduler().loaded(), self.0.budget.used())
     }
 
     fn scheduler(&self) -> MutexGuard<'_, Scheduler> {
-        self.0.scheduler.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .scheduler
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets sessions and the pager look again.
@@ -198,7 +212,8 @@ impl Dispatch {
     /// Puts back a delivery that an operator moved.
     fn reschedule(&self, endpoint_id: EndpointId, due: &DueDelivery) {
         let key = (due.due_at, due.id);
-        self.scheduler().admit(endpoint_id, key, Entry::paged(due), clock::now_ms());
+        self.scheduler()
+            .admit(endpoint_id, key, Entry::paged(due), clock::now_ms());
         self.wake();
     }
 }

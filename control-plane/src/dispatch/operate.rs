@@ -19,7 +19,7 @@ use crate::{
 
 /// Deliveries that a transaction moved. The scheduler hears of them when this is dropped, after the commit or instead.
 #[derive(Debug)]
-pub struct Moved {
+pub(crate) struct Moved {
     dispatch: Dispatch,
     lanes: HashSet<EndpointId>,
     tenant_id: TenantId,
@@ -39,7 +39,7 @@ impl Moved {
     }
 
     /// The transaction is committed.
-    pub fn committed(mut self) {
+    pub(crate) fn committed(mut self) {
         if let Some((node_id, lease_id)) = self.revoked.take() {
             self.dispatch.0.sessions.revoke(node_id, lease_id);
         }
@@ -54,7 +54,9 @@ impl Drop for Moved {
     fn drop(&mut self) {
         let now_ms = clock::now_ms();
         for endpoint_id in self.lanes.drain() {
-            self.dispatch.scheduler().suspect(self.tenant_id.shard(), endpoint_id, now_ms);
+            self.dispatch
+                .scheduler()
+                .suspect(self.tenant_id.shard(), endpoint_id, now_ms);
         }
         self.dispatch.wake();
     }
@@ -62,7 +64,7 @@ impl Drop for Moved {
 
 impl Dispatch {
     /// Makes a delivery due at once.
-    pub async fn retry(
+    pub(crate) async fn retry(
         &self,
         tx: &mut Tx,
         tenant_id: TenantId,
@@ -81,7 +83,8 @@ impl Dispatch {
         moved.lanes.insert(row.endpoint_id);
         self.take_out(&row)?;
         tx.delivery_retry(id, action.acted_at).await?;
-        tx.action_record(id, row.endpoint_id, tenant_id, row.attempt_count, action).await?;
+        tx.action_record(id, row.endpoint_id, tenant_id, row.attempt_count, action)
+            .await?;
         let attempt_base = match row.state {
             OpenState::Pending => row.attempt_base,
             OpenState::Dead { .. } => row.attempt_count,
@@ -97,7 +100,7 @@ impl Dispatch {
     }
 
     /// Ends an open delivery.
-    pub async fn cancel(
+    pub(crate) async fn cancel(
         &self,
         tx: &mut Tx,
         tenant_id: TenantId,
@@ -115,16 +118,19 @@ impl Dispatch {
         moved.lanes.insert(row.endpoint_id);
         {
             let mut scheduler = self.scheduler();
-            moved.revoked = scheduler.lease_of(id).map(|(lease_id, node_id)| (node_id, lease_id));
+            moved.revoked = scheduler
+                .lease_of(id)
+                .map(|(lease_id, node_id)| (node_id, lease_id));
             scheduler.forget(row.endpoint_id, id, action.acted_at);
         }
         tx.delivery_remove(id).await?;
-        tx.action_record(id, row.endpoint_id, tenant_id, row.attempt_count, action).await?;
+        tx.action_record(id, row.endpoint_id, tenant_id, row.attempt_count, action)
+            .await?;
         Ok((view(&row, ViewState::Cancelled(action.acted_at)), moved))
     }
 
     /// Makes dead letters due at once. Returns how many.
-    pub async fn redrive(
+    pub(crate) async fn redrive(
         &self,
         tx: &mut Tx,
         tenant_id: TenantId,
@@ -136,7 +142,9 @@ impl Dispatch {
         }
         let redriven = tx.dead_letter_redrive(filter, action).await?;
         let mut moved = Moved::new(self, tenant_id);
-        moved.lanes.extend(redriven.iter().map(|(_, endpoint_id)| *endpoint_id));
+        moved
+            .lanes
+            .extend(redriven.iter().map(|(_, endpoint_id)| *endpoint_id));
         Ok((redriven.len(), moved))
     }
 
@@ -144,7 +152,9 @@ impl Dispatch {
     fn take_out(&self, row: &OpenDelivery) -> Result<(), Error> {
         let mut scheduler = self.scheduler();
         if scheduler.is_leased(row.id) {
-            return Err(precondition("an attempt is under way: wait for its outcome"));
+            return Err(precondition(
+                "an attempt is under way: wait for its outcome",
+            ));
         }
         scheduler.forget(row.endpoint_id, row.id, clock::now_ms());
         Ok(())
@@ -152,7 +162,9 @@ impl Dispatch {
 
     fn check_enabled(&self, endpoint_id: EndpointId) -> Result<(), Error> {
         let registry = self.0.registry.snapshot();
-        let state = registry.endpoint(endpoint_id).map(|endpoint| endpoint.endpoint.state);
+        let state = registry
+            .endpoint(endpoint_id)
+            .map(|endpoint| endpoint.endpoint.state);
         if state == Some(EndpointState::Disabled) {
             return Err(precondition("the endpoint is disabled: resume it first"));
         }

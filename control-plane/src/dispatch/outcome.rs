@@ -31,7 +31,11 @@ pub(super) enum PendingOutcome {
 }
 
 /// Commits what queues until `shutdown`, then what is queued.
-pub(super) async fn run(dispatch: Dispatch, mut queue: mpsc::Receiver<PendingOutcome>, shutdown: CancellationToken) {
+pub(super) async fn run(
+    dispatch: Dispatch,
+    mut queue: mpsc::Receiver<PendingOutcome>,
+    shutdown: CancellationToken,
+) {
     let mut waiting = Vec::new();
     loop {
         tokio::select! {
@@ -51,7 +55,9 @@ pub(super) async fn run(dispatch: Dispatch, mut queue: mpsc::Receiver<PendingOut
         for pending in waiting.drain(..) {
             match pending {
                 PendingOutcome::Row(row) => rows.push(*row),
-                PendingOutcome::Barrier(sequence, acknowledged) => barriers.push((sequence, acknowledged)),
+                PendingOutcome::Barrier(sequence, acknowledged) => {
+                    barriers.push((sequence, acknowledged));
+                }
             }
         }
         if !rows.is_empty() {
@@ -70,9 +76,18 @@ async fn commit(dispatch: &Dispatch, rows: Vec<OutcomeRow>) {
     let commit = Commit { kind: "outcome" };
     let metrics = &dispatch.0.metrics;
     let elapsed = clock::monotonic().duration_since(began);
-    metrics.commit_seconds.get_or_create(&commit).observe(elapsed.as_secs_f64());
-    #[expect(clippy::cast_precision_loss, reason = "a batch has at most a few hundred rows")]
-    metrics.commit_rows.get_or_create(&commit).observe(rows.len() as f64);
+    metrics
+        .commit_seconds
+        .get_or_create(&commit)
+        .observe(elapsed.as_secs_f64());
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a batch has at most a few hundred rows"
+    )]
+    metrics
+        .commit_rows
+        .get_or_create(&commit)
+        .observe(rows.len() as f64);
     settle(dispatch, &rows, &moved);
 }
 
@@ -137,16 +152,24 @@ fn count(dispatch: &Dispatch, row: &OutcomeRow) {
     let seconds = f64::from(attempt.duration_ms) / 1_000.0;
     metrics.attempt_seconds.observe(seconds);
     if attempt.number == 1 {
-        #[expect(clippy::cast_precision_loss, reason = "a latency in milliseconds is far below 2^52")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a latency in milliseconds is far below 2^52"
+        )]
         let since_emit = (attempt.started_at - attempt.delivery_id.created_at()) as f64 / 1_000.0;
-        metrics.first_attempt_seconds.observe(since_emit.max(0.0) + seconds);
+        metrics
+            .first_attempt_seconds
+            .observe(since_emit.max(0.0) + seconds);
     }
     let ended = match row.consequence {
         Consequence::Deliver => "delivered",
         Consequence::Die { .. } => "dead",
         _ => return,
     };
-    metrics.deliveries.get_or_create(&Word { result: ended }).inc();
+    metrics
+        .deliveries
+        .get_or_create(&Word { result: ended })
+        .inc();
 }
 
 fn log(row: &OutcomeRow) {
@@ -165,5 +188,7 @@ fn log(row: &OutcomeRow) {
 
 /// The word for an error kind in metrics and logs.
 fn error_word(kind: posthorn::v1::ErrorKind) -> &'static str {
-    kind.as_str_name().strip_prefix("ERROR_KIND_").unwrap_or("UNSPECIFIED")
+    kind.as_str_name()
+        .strip_prefix("ERROR_KIND_")
+        .unwrap_or("UNSPECIFIED")
 }

@@ -6,16 +6,19 @@
 use std::time::Duration;
 
 use super::{Dispatch, scheduler::PageWanted};
-use crate::{clock, model::id::{EndpointId, Shard}};
+use crate::{
+    clock,
+    model::id::{EndpointId, Shard},
+};
 
 /// For how long after a start what was open before waits until nodes have said what they hold.
 const RECOVERY: Duration = Duration::from_secs(5);
 /// How often the table is searched for what memory does not know.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 /// How long reading waits after the database did not answer.
 const FAILED_PAUSE: Duration = Duration::from_millis(500);
 /// How long timers are left alone at the most.
-const TIMER_MAX: Duration = Duration::from_secs(60);
+const TIMER_MAX: Duration = Duration::from_mins(1);
 
 /// Reads pages for ever.
 pub(super) async fn run(dispatch: Dispatch) {
@@ -40,9 +43,15 @@ async fn read_pages(dispatch: &Dispatch) {
 }
 
 async fn read(dispatch: &Dispatch, page: PageWanted) {
-    let rows = dispatch.0.store.delivery_page(page.shard, page.endpoint_id, page.from, page.limit).await;
+    let rows = dispatch
+        .0
+        .store
+        .delivery_page(page.shard, page.endpoint_id, page.from, page.limit)
+        .await;
     match rows {
-        Ok(rows) => dispatch.scheduler().page_read(&page, Some(&rows), clock::now_ms()),
+        Ok(rows) => dispatch
+            .scheduler()
+            .page_read(&page, Some(&rows), clock::now_ms()),
         Err(error) => {
             let endpoint_id = page.endpoint_id;
             tracing::warn!(%endpoint_id, error = ?error, "could not read what waits for {endpoint_id}");
@@ -63,7 +72,9 @@ async fn sweep(dispatch: &Dispatch) {
                 }
                 dispatch.wake();
             }
-            Err(error) => tracing::warn!(error = ?error, "could not search the table for what is open"),
+            Err(error) => {
+                tracing::warn!(error = ?error, "could not search the table for what is open");
+            }
         }
     }
 }
@@ -81,13 +92,19 @@ async fn look_again(dispatch: &Dispatch, shard: Shard, endpoint_id: EndpointId) 
     // An event that was being emitted while its endpoint was deleted.
     let cancelled = async {
         let mut tx = dispatch.0.store.begin().await?;
-        let cancelled = tx.delivery_cancel_all(shard, endpoint_id, None, "the endpoint was deleted", now_ms).await?;
+        let cancelled = tx
+            .delivery_cancel_all(shard, endpoint_id, None, "the endpoint was deleted", now_ms)
+            .await?;
         tx.commit().await?;
         Ok::<_, crate::store::Error>(cancelled)
     };
     match cancelled.await {
-        Ok(cancelled) => tracing::info!(%endpoint_id, cancelled, "cancelled what was open for deleted {endpoint_id}"),
-        Err(error) => tracing::warn!(%endpoint_id, error = ?error, "could not cancel what is open for {endpoint_id}"),
+        Ok(cancelled) => {
+            tracing::info!(%endpoint_id, cancelled, "cancelled what was open for deleted {endpoint_id}");
+        }
+        Err(error) => {
+            tracing::warn!(%endpoint_id, error = ?error, "could not cancel what is open for {endpoint_id}");
+        }
     }
     dispatch.scheduler().remove(endpoint_id);
 }

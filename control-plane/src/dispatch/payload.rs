@@ -14,11 +14,11 @@ const OVERHEAD_BYTES: usize = 256;
 
 /// Counts the bytes that wait. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct PayloadBudget(Arc<AtomicUsize>);
+pub(super) struct PayloadBudget(Arc<AtomicUsize>);
 
 impl PayloadBudget {
     /// Holds an event, unless the budget is spent.
-    pub fn hold(&self, event: &Arc<Event>) -> Option<Arc<HeldEvent>> {
+    pub(super) fn hold(&self, event: &Arc<Event>) -> Option<Arc<HeldEvent>> {
         if self.used() >= BUDGET_BYTES {
             return None;
         }
@@ -32,14 +32,14 @@ impl PayloadBudget {
     }
 
     /// How many bytes wait.
-    pub fn used(&self) -> usize {
+    pub(super) fn used(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 /// An event that counts against the budget until it is dropped.
 #[derive(Debug)]
-pub struct HeldEvent {
+pub(super) struct HeldEvent {
     event: Arc<Event>,
     bytes: usize,
     budget: PayloadBudget,
@@ -47,7 +47,7 @@ pub struct HeldEvent {
 
 impl HeldEvent {
     /// The event.
-    pub fn event(&self) -> &Arc<Event> {
+    pub(super) fn event(&self) -> &Arc<Event> {
         &self.event
     }
 }

@@ -54,18 +54,27 @@ enum What {
 /// Checks the reports of one message. `path` names it in errors.
 pub(super) fn parse(outcomes: Vec<v1::Outcome>, path: &str) -> Result<Vec<Report>, Error> {
     if outcomes.len() > OUTCOMES_MAX {
-        return Err(Error::invalid(path, format!("must be at most {OUTCOMES_MAX}")));
+        return Err(Error::invalid(
+            path,
+            format!("must be at most {OUTCOMES_MAX}"),
+        ));
     }
     let numbered = outcomes.into_iter().enumerate();
-    numbered.map(|(index, outcome)| parse_one(outcome, &format!("{path}[{index}]"))).collect()
+    numbered
+        .map(|(index, outcome)| parse_one(outcome, &format!("{path}[{index}]")))
+        .collect()
 }
 
 fn parse_one(outcome: v1::Outcome, path: &str) -> Result<Report, Error> {
     let delivery_id = outcome.delivery_id.parse();
-    let delivery_id = delivery_id
-        .map_err(|error: crate::model::id::ParseIdError| Error::invalid(format!("{path}.delivery_id"), error.to_string()))?;
+    let delivery_id = delivery_id.map_err(|error: crate::model::id::ParseIdError| {
+        Error::invalid(format!("{path}.delivery_id"), error.to_string())
+    })?;
     if outcome.attempt == 0 {
-        return Err(Error::invalid(format!("{path}.attempt"), "must be at least 1"));
+        return Err(Error::invalid(
+            format!("{path}.attempt"),
+            "must be at least 1",
+        ));
     }
     let what = match outcome.result {
         None => return Err(Error::invalid(format!("{path}.result"), "must be set")),
@@ -86,7 +95,8 @@ fn parse_one(outcome: v1::Outcome, path: &str) -> Result<Report, Error> {
 fn parse_error(kind: i32, path: &str) -> Result<What, Error> {
     let kind = v1::ErrorKind::try_from(kind).ok();
     let kind = kind.filter(|kind| *kind != v1::ErrorKind::Unspecified);
-    let kind = kind.ok_or_else(|| Error::invalid(format!("{path}.error"), "must be a known error kind"))?;
+    let kind =
+        kind.ok_or_else(|| Error::invalid(format!("{path}.error"), "must be a known error kind"))?;
     Ok(What::Attempted {
         outcome: AttemptOutcome::failed(kind),
         retry_after: String::new(),
@@ -95,9 +105,15 @@ fn parse_error(kind: i32, path: &str) -> Result<What, Error> {
 }
 
 fn parse_answer(answer: v1::HttpAnswer, path: &str) -> Result<What, Error> {
-    let code = u16::try_from(answer.status_code).ok().filter(|code| (100..=599).contains(code));
-    let code =
-        code.ok_or_else(|| Error::invalid(format!("{path}.answer.status_code"), "must be from 100 to 599"))?;
+    let code = u16::try_from(answer.status_code)
+        .ok()
+        .filter(|code| (100..=599).contains(code));
+    let code = code.ok_or_else(|| {
+        Error::invalid(
+            format!("{path}.answer.status_code"),
+            "must be from 100 to 599",
+        )
+    })?;
     if answer.excerpt.len() > EXCERPT_BYTES_MAX {
         let limit = format!("must be at most {EXCERPT_BYTES_MAX} bytes");
         return Err(Error::invalid(format!("{path}.answer.excerpt"), limit));
@@ -136,7 +152,8 @@ impl Dispatch {
         }
         // Slots and leases were freed.
         self.wake();
-        self.queue(PendingOutcome::Barrier(sequence, acknowledged.clone())).await?;
+        self.queue(PendingOutcome::Barrier(sequence, acknowledged.clone()))
+            .await?;
         Ok(ended)
     }
 
@@ -154,8 +171,14 @@ impl Dispatch {
         } = &report.what
         else {
             let id = report.delivery_id;
-            let is_released = self.scheduler().release(node_id, id, report.lease_id, now_ms);
-            return Ok(if is_released { Judged::Released } else { Judged::Nothing });
+            let is_released = self
+                .scheduler()
+                .release(node_id, id, report.lease_id, now_ms);
+            return Ok(if is_released {
+                Judged::Released
+            } else {
+                Judged::Nothing
+            });
         };
         let attempt = |number, endpoint_id, tenant_id, late| Attempt {
             delivery_id: report.delivery_id,
@@ -202,9 +225,16 @@ impl Dispatch {
         }
     }
 
-    async fn standing(&self, node_id: NodeId, report: &Report, now_ms: i64) -> Result<Standing, Error> {
+    async fn standing(
+        &self,
+        node_id: NodeId,
+        report: &Report,
+        now_ms: i64,
+    ) -> Result<Standing, Error> {
         let id = report.delivery_id;
-        let reported = self.scheduler().report(node_id, id, report.lease_id, now_ms);
+        let reported = self
+            .scheduler()
+            .report(node_id, id, report.lease_id, now_ms);
         match reported {
             Reported::Current(granted) => return Ok(Standing::Current(granted)),
             Reported::Repeated => return Ok(Standing::Nothing),
@@ -220,7 +250,8 @@ impl Dispatch {
             return self.standing_of_ended(node_id, id).await;
         };
         if !self.scheduler().is_own_lease(report.lease_id)
-            && let Some(granted) = self.adopt(node_id, report.lease_id, report.attempt, &row, now_ms)
+            && let Some(granted) =
+                self.adopt(node_id, report.lease_id, report.attempt, &row, now_ms)
         {
             return Ok(Standing::Current(granted));
         }
@@ -264,7 +295,10 @@ impl Dispatch {
         let reason = "the endpoint answered 410 Gone";
         let disabled = async {
             let mut tx = self.0.store.begin().await?;
-            tx.endpoint_disable(endpoint_id, reason, clock::now_ms()).await?;
+            // An endpoint that is deleted meanwhile needs no disabling.
+            let _ = tx
+                .endpoint_disable(endpoint_id, reason, clock::now_ms())
+                .await?;
             tx.commit().await?;
             self.0.registry.refresh_endpoint(endpoint_id).await
         };
@@ -281,7 +315,9 @@ impl Dispatch {
 
     fn tenant_of(&self, endpoint_id: EndpointId) -> Option<TenantId> {
         let registry = self.0.registry.snapshot();
-        registry.endpoint(endpoint_id).map(|endpoint| endpoint.endpoint.tenant_id)
+        registry
+            .endpoint(endpoint_id)
+            .map(|endpoint| endpoint.endpoint.tenant_id)
     }
 
     fn consequence(
@@ -292,17 +328,23 @@ impl Dispatch {
         now_ms: i64,
     ) -> Consequence {
         let registry = self.0.registry.snapshot();
-        let policy = registry.endpoint(granted.endpoint_id).map(|endpoint| &endpoint.retry_policy);
+        let policy = registry
+            .endpoint(granted.endpoint_id)
+            .map(|endpoint| &endpoint.retry_policy);
         let made = granted.attempt_count + 1 - granted.attempt_base;
-        let fact = outcome.status_code.map_or(Fact::NoAnswer, |code| Fact::Status {
-            code,
-            retry_after_ms: retry::parse_retry_after(retry_after, now_ms),
-        });
+        let fact = outcome
+            .status_code
+            .map_or(Fact::NoAnswer, |code| Fact::Status {
+                code,
+                retry_after_ms: retry::parse_retry_after(retry_after, now_ms),
+            });
         let default = RetryPolicy::default();
         let die = |reason| Consequence::Die { reason, at: now_ms };
         match retry::decide(policy.unwrap_or(&default), made, fact, &mut clock::rng()) {
             Decision::Delivered => Consequence::Deliver,
-            Decision::RetryIn(wait_ms) => Consequence::RetryAt(now_ms.saturating_add_unsigned(wait_ms)),
+            Decision::RetryIn(wait_ms) => {
+                Consequence::RetryAt(now_ms.saturating_add_unsigned(wait_ms))
+            }
             Decision::Exhausted => die(DeadReason::AttemptsExhausted),
             Decision::Rejected => die(DeadReason::Rejected),
             Decision::Gone => die(DeadReason::Gone),

@@ -33,11 +33,11 @@ const LOADED_MAX: usize = 200_000;
 /// How many leases a lane gets in one turn.
 const TURN: usize = 8;
 /// How many leases in a row may be lost before a delivery is dead.
-pub const LOST_MAX: u8 = 5;
+pub(super) const LOST_MAX: u8 = 5;
 
 /// A lease as granted.
 #[derive(Debug, Clone)]
-pub struct Grant {
+pub(super) struct Grant {
     /// The lease.
     pub lease_id: u64,
     /// Its delivery.
@@ -52,7 +52,7 @@ pub struct Grant {
 
 /// A lease as reported on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Granted {
+pub(super) struct Granted {
     /// Where it went.
     pub endpoint_id: EndpointId,
     /// Attempts made before it.
@@ -63,7 +63,7 @@ pub struct Granted {
 
 /// What a report meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reported {
+pub(super) enum Reported {
     /// The lease is the delivery's current one: what follows is up to the caller, then [`Scheduler::settle`].
     Current(Granted),
     /// The same report came before and is being written.
@@ -76,7 +76,7 @@ pub enum Reported {
 
 /// What became of a reported lease once it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
+pub(super) enum Settled {
     /// The delivery ended.
     Ended,
     /// Another attempt is due at this instant.
@@ -87,7 +87,7 @@ pub enum Settled {
 
 /// A delivery whose lease went back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LostTooOften {
+pub(super) struct LostTooOften {
     /// The delivery.
     pub delivery_id: DeliveryId,
     /// Attempts made.
@@ -98,7 +98,7 @@ pub struct LostTooOften {
 
 /// A page that a lane wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PageWanted {
+pub(super) struct PageWanted {
     /// The shard of the lane.
     pub shard: Shard,
     /// The lane.
@@ -111,7 +111,7 @@ pub struct PageWanted {
 
 /// How many deliveries the scheduler holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// In the windows of lanes.
     pub waiting: usize,
     /// Leased, or reported and being written.
@@ -144,7 +144,7 @@ struct Slot {
 
 /// Which delivery goes out next.
 #[derive(Debug)]
-pub struct Scheduler {
+pub(super) struct Scheduler {
     lanes: HashMap<EndpointId, Slot>,
     ring: VecDeque<EndpointId>,
     timers: BTreeSet<(i64, EndpointId)>,
@@ -157,7 +157,7 @@ pub struct Scheduler {
 
 impl Scheduler {
     /// An empty scheduler. `epoch` must differ from that of every earlier process: lease ids begin with it.
-    pub fn new(epoch: u32) -> Self {
+    pub(super) fn new(epoch: u32) -> Self {
         Self {
             lanes: HashMap::new(),
             ring: VecDeque::new(),
@@ -171,12 +171,12 @@ impl Scheduler {
     }
 
     /// Whether a lease id may have been granted by this process.
-    pub fn is_own_lease(&self, lease_id: u64) -> bool {
+    pub(super) fn is_own_lease(&self, lease_id: u64) -> bool {
         lease_id >> 32 == self.next_lease_id >> 32
     }
 
     /// Makes or changes the lane of an endpoint.
-    pub fn configure(
+    pub(super) fn configure(
         &mut self,
         shard: Shard,
         endpoint_id: EndpointId,
@@ -191,14 +191,14 @@ impl Scheduler {
     }
 
     /// Stops the lane of an endpoint: what waits stays in the table.
-    pub fn close(&mut self, endpoint_id: EndpointId) {
+    pub(super) fn close(&mut self, endpoint_id: EndpointId) {
         if let Some(slot) = self.lanes.get_mut(&endpoint_id) {
             slot.lane.open = false;
         }
     }
 
     /// Drops the lane of an endpoint that is gone. What is leased ends by its report.
-    pub fn remove(&mut self, endpoint_id: EndpointId) {
+    pub(super) fn remove(&mut self, endpoint_id: EndpointId) {
         let Some(slot) = self.lanes.remove(&endpoint_id) else {
             return;
         };
@@ -209,13 +209,15 @@ impl Scheduler {
     }
 
     /// Notes that the table holds rows of an endpoint that memory may not know.
-    pub fn suspect(&mut self, shard: Shard, endpoint_id: EndpointId, now_ms: i64) {
-        slot(&mut self.lanes, endpoint_id, shard, Some(FRONT)).lane.give_up(FRONT);
+    pub(super) fn suspect(&mut self, shard: Shard, endpoint_id: EndpointId, now_ms: i64) {
+        slot(&mut self.lanes, endpoint_id, shard, Some(FRONT))
+            .lane
+            .give_up(FRONT);
         self.place(endpoint_id, now_ms);
     }
 
     /// Ends the time after a start in which nothing is read from the table.
-    pub fn recovered(&mut self, now_ms: i64) {
+    pub(super) fn recovered(&mut self, now_ms: i64) {
         self.recovering = false;
         for endpoint_id in self.lanes.keys().copied().collect::<Vec<_>>() {
             self.place(endpoint_id, now_ms);
@@ -223,25 +225,37 @@ impl Scheduler {
     }
 
     /// Whether nothing is read from the table yet.
-    pub fn is_recovering(&self) -> bool {
+    pub(super) fn is_recovering(&self) -> bool {
         self.recovering
     }
 
     /// Adds a delivery that was just written.
-    pub fn admit(&mut self, endpoint_id: EndpointId, key: Key, entry: Entry, now_ms: i64) {
+    pub(super) fn admit(&mut self, endpoint_id: EndpointId, key: Key, entry: Entry, now_ms: i64) {
         self.insert(key.1.shard(), endpoint_id, key, entry);
         self.place(endpoint_id, now_ms);
     }
 
     /// Leases up to `max` deliveries to a node, the lanes in turn.
-    pub fn take(&mut self, max: usize, node_id: NodeId, now_ms: i64, granted_at: u64) -> Vec<Grant> {
+    pub(super) fn take(
+        &mut self,
+        max: usize,
+        node_id: NodeId,
+        now_ms: i64,
+        granted_at: u64,
+    ) -> Vec<Grant> {
         let mut grants = Vec::new();
         while grants.len() < max {
             let Some(endpoint_id) = self.ring.pop_front() else {
                 break;
             };
             let turn = TURN.min(max - grants.len());
-            self.take_turn(endpoint_id, turn, node_id, (now_ms, granted_at), &mut grants);
+            self.take_turn(
+                endpoint_id,
+                turn,
+                node_id,
+                (now_ms, granted_at),
+                &mut grants,
+            );
             self.place(endpoint_id, now_ms);
         }
         grants
@@ -291,7 +305,14 @@ impl Scheduler {
     }
 
     /// Takes over a lease that a node holds from before this process, unless the delivery is leased already.
-    pub fn adopt(&mut self, lease_id: u64, node_id: NodeId, row: &DueDelivery, endpoint_id: EndpointId, granted_at: u64) {
+    pub(super) fn adopt(
+        &mut self,
+        lease_id: u64,
+        node_id: NodeId,
+        row: &DueDelivery,
+        endpoint_id: EndpointId,
+        granted_at: u64,
+    ) {
         if self.leases.contains_key(&row.id) {
             return;
         }
@@ -313,8 +334,18 @@ impl Scheduler {
     }
 
     /// Takes a node's report on a lease. The endpoint's slot is free from here on.
-    pub fn report(&mut self, node_id: NodeId, delivery_id: DeliveryId, lease_id: u64, now_ms: i64) -> Reported {
-        let Some(lease) = self.leases.get_mut(&delivery_id).filter(|lease| lease.lease_id == lease_id) else {
+    pub(super) fn report(
+        &mut self,
+        node_id: NodeId,
+        delivery_id: DeliveryId,
+        lease_id: u64,
+        now_ms: i64,
+    ) -> Reported {
+        let Some(lease) = self
+            .leases
+            .get_mut(&delivery_id)
+            .filter(|lease| lease.lease_id == lease_id)
+        else {
             return Reported::Lost;
         };
         if lease.node_id != node_id {
@@ -333,7 +364,13 @@ impl Scheduler {
     }
 
     /// Ends a reported lease after what followed from it was written.
-    pub fn settle(&mut self, delivery_id: DeliveryId, lease_id: u64, settled: Settled, now_ms: i64) {
+    pub(super) fn settle(
+        &mut self,
+        delivery_id: DeliveryId,
+        lease_id: u64,
+        settled: Settled,
+        now_ms: i64,
+    ) {
         let is_this = |lease: &Lease| lease.lease_id == lease_id && lease.reported;
         if !self.leases.get(&delivery_id).is_some_and(is_this) {
             return;
@@ -353,18 +390,38 @@ impl Scheduler {
                     event: None,
                     ..lease.entry
                 };
-                self.insert(delivery_id.shard(), lease.endpoint_id, (due_at, delivery_id), entry);
+                self.insert(
+                    delivery_id.shard(),
+                    lease.endpoint_id,
+                    (due_at, delivery_id),
+                    entry,
+                );
             }
             Settled::Unknown => {
-                slot(&mut self.lanes, lease.endpoint_id, delivery_id.shard(), None).lane.give_up(FRONT);
+                slot(
+                    &mut self.lanes,
+                    lease.endpoint_id,
+                    delivery_id.shard(),
+                    None,
+                )
+                .lane
+                .give_up(FRONT);
             }
         }
         self.place(lease.endpoint_id, now_ms);
     }
 
     /// Takes back a lease under which nothing was begun. False: the lease is not the node's.
-    pub fn release(&mut self, node_id: NodeId, delivery_id: DeliveryId, lease_id: u64, now_ms: i64) -> bool {
-        let is_this = |lease: &Lease| lease.lease_id == lease_id && lease.node_id == node_id && !lease.reported;
+    pub(super) fn release(
+        &mut self,
+        node_id: NodeId,
+        delivery_id: DeliveryId,
+        lease_id: u64,
+        now_ms: i64,
+    ) -> bool {
+        let is_this = |lease: &Lease| {
+            lease.lease_id == lease_id && lease.node_id == node_id && !lease.reported
+        };
         if !self.leases.get(&delivery_id).is_some_and(is_this) {
             return false;
         }
@@ -376,18 +433,19 @@ impl Scheduler {
 
     /// Takes back what a node held and no longer names. Deliveries that lost too many leases stay out, reported, until
     /// they are settled.
-    pub fn lose(
+    pub(super) fn lose(
         &mut self,
         node_id: NodeId,
         still_held: &std::collections::HashSet<u64>,
         now_ms: i64,
     ) -> Vec<LostTooOften> {
-        let is_lost = |lease: &Lease| lease.node_id == node_id && !still_held.contains(&lease.lease_id);
+        let is_lost =
+            |lease: &Lease| lease.node_id == node_id && !still_held.contains(&lease.lease_id);
         self.lose_where(is_lost, now_ms)
     }
 
     /// Takes back what was granted at or before an instant of the owner's monotonic clock.
-    pub fn lose_older(&mut self, granted_by: u64, now_ms: i64) -> Vec<LostTooOften> {
+    pub(super) fn lose_older(&mut self, granted_by: u64, now_ms: i64) -> Vec<LostTooOften> {
         self.lose_where(|lease| lease.granted_at <= granted_by, now_ms)
     }
 
@@ -398,7 +456,9 @@ impl Scheduler {
             .filter(|(_, lease)| !lease.reported && is_lost(lease))
             .map(|(delivery_id, _)| *delivery_id)
             .collect::<Vec<_>>();
-        lost.into_iter().filter_map(|delivery_id| self.lose_one(delivery_id, now_ms)).collect()
+        lost.into_iter()
+            .filter_map(|delivery_id| self.lose_one(delivery_id, now_ms))
+            .collect()
     }
 
     fn lose_one(&mut self, delivery_id: DeliveryId, now_ms: i64) -> Option<LostTooOften> {
@@ -420,12 +480,12 @@ impl Scheduler {
     }
 
     /// Whether an attempt of a delivery is under way or being written.
-    pub fn is_leased(&self, delivery_id: DeliveryId) -> bool {
+    pub(super) fn is_leased(&self, delivery_id: DeliveryId) -> bool {
         self.leases.contains_key(&delivery_id)
     }
 
     /// The lease of a delivery and the node that holds it.
-    pub fn lease_of(&self, delivery_id: DeliveryId) -> Option<(u64, NodeId)> {
+    pub(super) fn lease_of(&self, delivery_id: DeliveryId) -> Option<(u64, NodeId)> {
         self.leases
             .get(&delivery_id)
             .filter(|lease| !lease.reported)
@@ -433,7 +493,7 @@ impl Scheduler {
     }
 
     /// Takes a delivery out of its window, because an operator moved or ended it.
-    pub fn forget(&mut self, endpoint_id: EndpointId, delivery_id: DeliveryId, now_ms: i64) {
+    pub(super) fn forget(&mut self, endpoint_id: EndpointId, delivery_id: DeliveryId, now_ms: i64) {
         let Some(slot) = self.lanes.get_mut(&endpoint_id) else {
             return;
         };
@@ -445,7 +505,7 @@ impl Scheduler {
     }
 
     /// Lets lanes whose time has come take their turn. Returns when to call again.
-    pub fn fire(&mut self, now_ms: i64) -> Option<i64> {
+    pub(super) fn fire(&mut self, now_ms: i64) -> Option<i64> {
         while let Some((due_at, endpoint_id)) = self.timers.first().copied() {
             if due_at > now_ms {
                 return Some(due_at);
@@ -460,12 +520,12 @@ impl Scheduler {
     }
 
     /// Whether a lane stands in the ring.
-    pub fn has_ready(&self) -> bool {
+    pub(super) fn has_ready(&self) -> bool {
         !self.ring.is_empty()
     }
 
     /// The next page to read.
-    pub fn next_page(&mut self) -> Option<PageWanted> {
+    pub(super) fn next_page(&mut self) -> Option<PageWanted> {
         if self.recovering {
             return None;
         }
@@ -490,7 +550,12 @@ impl Scheduler {
     }
 
     /// Takes in a page. None: it could not be read.
-    pub fn page_read(&mut self, page: &PageWanted, rows: Option<&[DueDelivery]>, now_ms: i64) {
+    pub(super) fn page_read(
+        &mut self,
+        page: &PageWanted,
+        rows: Option<&[DueDelivery]>,
+        now_ms: i64,
+    ) {
         let limit = self.window_limit();
         let Some(slot) = self.lanes.get_mut(&page.endpoint_id) else {
             return;
@@ -500,7 +565,8 @@ impl Scheduler {
             Some(rows) => {
                 let leases = &self.leases;
                 let is_leased = |id| leases.contains_key(&id);
-                slot.lane.page_end(rows, page.limit, limit.max(rows.len()), is_leased);
+                slot.lane
+                    .page_end(rows, page.limit, limit.max(rows.len()), is_leased);
             }
             None => slot.lane.page_fail(),
         }
@@ -509,7 +575,7 @@ impl Scheduler {
     }
 
     /// How many deliveries the scheduler holds.
-    pub fn loaded(&self) -> Loaded {
+    pub(super) fn loaded(&self) -> Loaded {
         Loaded {
             waiting: self.loaded,
             leased: self.leases.len(),
@@ -519,7 +585,7 @@ impl Scheduler {
     }
 
     /// Whether a lane has nothing in memory while it may deliver.
-    pub fn is_idle(&self, endpoint_id: EndpointId) -> bool {
+    pub(super) fn is_idle(&self, endpoint_id: EndpointId) -> bool {
         self.lanes
             .get(&endpoint_id)
             .is_none_or(|slot| slot.lane.open && slot.lane.is_empty() && slot.lane.running == 0)
@@ -547,7 +613,12 @@ impl Scheduler {
 
     fn put_back(&mut self, lease: Lease, now_ms: i64) {
         self.free_slot(lease.endpoint_id, now_ms);
-        self.insert(lease.key.1.shard(), lease.endpoint_id, lease.key, lease.entry);
+        self.insert(
+            lease.key.1.shard(),
+            lease.endpoint_id,
+            lease.key,
+            lease.entry,
+        );
         self.place(lease.endpoint_id, now_ms);
     }
 
@@ -598,7 +669,7 @@ fn slot(
     horizon: Option<Key>,
 ) -> &mut Slot {
     lanes.entry(endpoint_id).or_insert_with(|| Slot {
-        lane: Lane::new(endpoint_id, shard, horizon),
+        lane: Lane::new(shard, horizon),
         in_ring: false,
         timer: None,
         hungry: false,

@@ -3,10 +3,16 @@
 //! Two halves run side by side: one takes what the node says, the other grants leases while there is credit. When the
 //! stream ends the node has [`GRACE`] to come back before its leases go to others.
 
-use std::{collections::{HashSet, VecDeque}, sync::Mutex, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Mutex,
+    time::Duration,
+};
 
+use posthorn::v1::{
+    self, session_request::Message as FromNode, session_response::Message as ToNode,
+};
 use prost::Message as _;
-use posthorn::v1::{self, session_request::Message as FromNode, session_response::Message as ToNode};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -46,11 +52,11 @@ const BYTES_PER_MESSAGE: usize = 2 * 1_024 * 1_024;
 const LOAD_PAUSE: Duration = Duration::from_millis(200);
 
 /// How a session ended.
-pub type SessionEnd = Result<(), Status>;
+pub(super) type SessionEnd = Result<(), Status>;
 
 /// The two ends of a node's stream.
 #[derive(Debug)]
-pub struct SessionParts {
+pub(crate) struct SessionParts {
     /// What the node says.
     pub from_node: tonic::Streaming<v1::SessionRequest>,
     /// What it is told.
@@ -88,9 +94,16 @@ struct Ready {
 }
 
 /// Hold the conversation with one node until its stream ends or `shutdown`.
-pub async fn converse(dispatch: Dispatch, mut parts: SessionParts, shutdown: CancellationToken) -> SessionEnd {
+pub(crate) async fn converse(
+    dispatch: Dispatch,
+    mut parts: SessionParts,
+    shutdown: CancellationToken,
+) -> SessionEnd {
     let hello = hello(&mut parts.from_node).await?;
-    let node_id = hello.node_id.parse::<NodeId>().map_err(|error| Error::invalid("hello.node_id", error.to_string()))?;
+    let node_id = hello
+        .node_id
+        .parse::<NodeId>()
+        .map_err(|error| Error::invalid("hello.node_id", error.to_string()))?;
     check_hello(&hello)?;
     let opened = dispatch.0.sessions.open(node_id, parts.caller.key_id())?;
     let number = opened.number;
@@ -98,7 +111,10 @@ pub async fn converse(dispatch: Dispatch, mut parts: SessionParts, shutdown: Can
     dispatch.count_sessions();
     let ended = stand(&dispatch, node_id, hello, parts, opened, shutdown).await;
     if dispatch.0.sessions.close(node_id, number) {
-        dispatch.0.tasks.spawn(give_grace(dispatch.clone(), node_id));
+        dispatch
+            .0
+            .tasks
+            .spawn(give_grace(dispatch.clone(), node_id));
     }
     dispatch.count_sessions();
     tracing::info!(%node_id, end = ?ended.as_ref().err().map(Status::code), "the session of node {node_id} ended");
@@ -107,8 +123,13 @@ pub async fn converse(dispatch: Dispatch, mut parts: SessionParts, shutdown: Can
 
 async fn hello(from_node: &mut tonic::Streaming<v1::SessionRequest>) -> Result<v1::Hello, Status> {
     let first = tokio::time::timeout(HELLO_WITHIN, from_node.message());
-    let first = first.await.map_err(|_| Status::deadline_exceeded("no hello within 5 s"))?;
-    match first.map_err(crate::rpc::decode_status)?.and_then(|request| request.message) {
+    let first = first
+        .await
+        .map_err(|_| Status::deadline_exceeded("no hello within 5 s"))?;
+    match first
+        .map_err(crate::rpc::decode_status)?
+        .and_then(|request| request.message)
+    {
         Some(FromNode::Hello(hello)) => Ok(hello),
         _ => Err(Error::invalid("message", "the first message must be a hello").into()),
     }
@@ -116,14 +137,20 @@ async fn hello(from_node: &mut tonic::Streaming<v1::SessionRequest>) -> Result<v
 
 fn check_hello(hello: &v1::Hello) -> Result<(), Status> {
     if hello.protocol != PROTOCOL {
-        let message = format!("hello.protocol is {}: this control plane speaks {PROTOCOL} only", hello.protocol);
+        let message = format!(
+            "hello.protocol is {}: this control plane speaks {PROTOCOL} only",
+            hello.protocol
+        );
         return Err(Error::FailedPrecondition(message).into());
     }
     if !(1..=CAPACITY_MAX).contains(&hello.capacity) {
         let limit = format!("must be from 1 to {CAPACITY_MAX}");
         return Err(Error::invalid("hello.capacity", limit).into());
     }
-    for (field, text, chars_max) in [("hello.name", &hello.name, 100), ("hello.version", &hello.version, 64)] {
+    for (field, text, chars_max) in [
+        ("hello.name", &hello.name, 100),
+        ("hello.version", &hello.version, 64),
+    ] {
         if text.chars().count() > chars_max || text.chars().any(char::is_control) {
             let limit = format!("must be at most {chars_max} printable characters");
             return Err(Error::invalid(field, limit).into());
@@ -172,27 +199,45 @@ async fn stand(
 
 impl Session {
     async fn send(&self, message: ToNode) -> SessionEnd {
-        let response = v1::SessionResponse { message: Some(message) };
+        let response = v1::SessionResponse {
+            message: Some(message),
+        };
         let gone = |_| Status::cancelled("the node is gone");
         self.to_node.send(Ok(response)).await.map_err(gone)
     }
 
     /// Takes over what the node held before: leases that it still works on, and outcomes that it kept.
-    async fn resume(&self, hello: v1::Hello, acknowledged: &mpsc::UnboundedSender<u64>) -> SessionEnd {
+    async fn resume(
+        &self,
+        hello: v1::Hello,
+        acknowledged: &mpsc::UnboundedSender<u64>,
+    ) -> SessionEnd {
         let dispatch = &self.dispatch;
         let mut unacknowledged = Vec::with_capacity(hello.unacknowledged.len());
         for (index, outcomes) in hello.unacknowledged.into_iter().enumerate() {
             let path = format!("hello.unacknowledged[{index}].outcomes");
             unacknowledged.push((outcomes.sequence, report::parse(outcomes.outcomes, &path)?));
         }
-        let reported = unacknowledged.iter().flat_map(|(_, reports)| reports).map(|report| report.lease_id);
-        let held = hello.in_flight.iter().map(|lease| lease.lease_id).chain(reported).collect::<HashSet<_>>();
-        let lost = dispatch.scheduler().lose(self.node_id, &held, clock::now_ms());
+        let reported = unacknowledged
+            .iter()
+            .flat_map(|(_, reports)| reports)
+            .map(|report| report.lease_id);
+        let held = hello
+            .in_flight
+            .iter()
+            .map(|lease| lease.lease_id)
+            .chain(reported)
+            .collect::<HashSet<_>>();
+        let lost = dispatch
+            .scheduler()
+            .lose(self.node_id, &held, clock::now_ms());
         dispatch.bury(lost);
         self.credit().held = u32::try_from(hello.in_flight.len()).unwrap_or(u32::MAX);
         self.adopt(&hello.in_flight).await?;
         for (sequence, reports) in unacknowledged {
-            dispatch.report(self.node_id, reports, sequence, acknowledged).await?;
+            dispatch
+                .report(self.node_id, reports, sequence, acknowledged)
+                .await?;
         }
         dispatch.wake();
         Ok(())
@@ -210,15 +255,30 @@ impl Session {
             }
         }
         let ids = foreign.iter().map(|(id, _)| *id).collect::<Vec<_>>();
-        let rows = self.dispatch.0.store.delivery_load(&ids).await.map_err(Error::from)?;
+        let rows = self
+            .dispatch
+            .0
+            .store
+            .delivery_load(&ids)
+            .await
+            .map_err(Error::from)?;
         let uptime_ms = self.dispatch.uptime_ms();
         let mut scheduler = self.dispatch.scheduler();
         for row in rows {
-            let lease = foreign.iter().find(|(id, _)| *id == row.id).map(|(_, lease)| lease);
+            let lease = foreign
+                .iter()
+                .find(|(id, _)| *id == row.id)
+                .map(|(_, lease)| lease);
             if let Some(lease) = lease
                 && let Some(due) = adoptable(&row, lease.attempt)
             {
-                scheduler.adopt(lease.lease_id, self.node_id, &due, row.endpoint_id, uptime_ms);
+                scheduler.adopt(
+                    lease.lease_id,
+                    self.node_id,
+                    &due,
+                    row.endpoint_id,
+                    uptime_ms,
+                );
             }
         }
         Ok(())
@@ -230,19 +290,29 @@ impl Session {
         mut from_node: tonic::Streaming<v1::SessionRequest>,
         acknowledged: mpsc::UnboundedSender<u64>,
     ) -> SessionEnd {
-        while let Some(request) = from_node.message().await.map_err(crate::rpc::decode_status)? {
+        while let Some(request) = from_node
+            .message()
+            .await
+            .map_err(crate::rpc::decode_status)?
+        {
             match request.message {
                 Some(FromNode::Credit(credit)) => self.add_credit(credit),
                 Some(FromNode::Outcomes(outcomes)) => {
                     let reports = report::parse(outcomes.outcomes, "outcomes.outcomes")?;
-                    let ended =
-                        self.dispatch.report(self.node_id, reports, outcomes.sequence, &acknowledged).await?;
+                    let ended = self
+                        .dispatch
+                        .report(self.node_id, reports, outcomes.sequence, &acknowledged)
+                        .await?;
                     let mut credit = self.credit();
                     credit.held = credit.held.saturating_sub(ended);
                 }
                 Some(FromNode::Drain(_)) => self.credit().draining = true,
                 Some(FromNode::Hello(_)) => {
-                    return Err(Error::invalid("message", "hello must be the first message and only that").into());
+                    return Err(Error::invalid(
+                        "message",
+                        "hello must be the first message and only that",
+                    )
+                    .into());
                 }
                 None => return Err(Error::invalid("message", "must be set").into()),
             }
@@ -255,13 +325,18 @@ impl Session {
             let mut credit = self.credit();
             let room = self.capacity.saturating_sub(credit.held);
             credit.deliveries = credit.deliveries.saturating_add(added.deliveries).min(room);
-            credit.bytes = credit.bytes.saturating_add(added.bytes).min(CREDIT_BYTES_MAX);
+            credit.bytes = credit
+                .bytes
+                .saturating_add(added.bytes)
+                .min(CREDIT_BYTES_MAX);
         }
         self.credited.notify_one();
     }
 
     fn credit(&self) -> std::sync::MutexGuard<'_, Credit> {
-        self.credit.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.credit
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Grants leases while there is credit and something to lease.
@@ -289,11 +364,15 @@ impl Session {
         if credit.draining || credit.bytes == 0 {
             return 0;
         }
-        (credit.deliveries as usize).saturating_sub(waiting).min(LEASES_PER_MESSAGE)
+        (credit.deliveries as usize)
+            .saturating_sub(waiting)
+            .min(LEASES_PER_MESSAGE)
     }
 
     fn ready(&self) -> std::sync::MutexGuard<'_, VecDeque<Ready>> {
-        self.ready.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.ready
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Gives back what was granted but never sent.
@@ -302,7 +381,12 @@ impl Session {
         let unsent = std::mem::take(&mut *self.ready());
         let mut scheduler = self.dispatch.scheduler();
         for ready in unsent {
-            scheduler.release(self.node_id, ready.delivery_id, ready.lease.lease_id, now_ms);
+            scheduler.release(
+                self.node_id,
+                ready.delivery_id,
+                ready.lease.lease_id,
+                now_ms,
+            );
         }
     }
 
@@ -310,12 +394,16 @@ impl Session {
     async fn take(&self, room: usize) {
         let dispatch = &self.dispatch;
         let now_ms = clock::now_ms();
-        let grants = dispatch.scheduler().take(room, self.node_id, now_ms, dispatch.uptime_ms());
+        let grants = dispatch
+            .scheduler()
+            .take(room, self.node_id, now_ms, dispatch.uptime_ms());
         if grants.is_empty() {
             return;
         }
         let missing = grants.iter().filter(|grant| grant.event.is_none());
-        let missing = missing.map(|grant| grant.delivery_id.event()).collect::<HashSet<_>>();
+        let missing = missing
+            .map(|grant| grant.delivery_id.event())
+            .collect::<HashSet<_>>();
         let loaded = match self.load(missing.into_iter().collect()).await {
             Ok(loaded) => loaded,
             Err(error) => {
@@ -347,7 +435,8 @@ impl Session {
     async fn load(
         &self,
         ids: Vec<EventId>,
-    ) -> Result<std::collections::HashMap<EventId, std::sync::Arc<Event>>, crate::store::Error> {
+    ) -> Result<std::collections::HashMap<EventId, std::sync::Arc<Event>>, crate::store::Error>
+    {
         if ids.is_empty() {
             return Ok(std::collections::HashMap::new());
         }
@@ -402,7 +491,8 @@ impl Session {
         let mut sequences = Vec::new();
         while acknowledgements.recv_many(&mut sequences, 1_024).await > 0 {
             let through = sequences.drain(..).max().unwrap_or(0);
-            self.send(ToNode::OutcomesCommitted(v1::OutcomesCommitted { through })).await?;
+            self.send(ToNode::OutcomesCommitted(v1::OutcomesCommitted { through }))
+                .await?;
         }
         Ok(())
     }
@@ -422,7 +512,10 @@ impl Session {
     async fn check_key(&self) -> SessionEnd {
         loop {
             tokio::time::sleep(CHECK_INTERVAL).await;
-            if !self.caller.is_live(&self.dispatch.0.registry.snapshot(), clock::now_ms()) {
+            if !self
+                .caller
+                .is_live(&self.dispatch.0.registry.snapshot(), clock::now_ms())
+            {
                 return Err(Error::Unauthenticated.into());
             }
         }
@@ -431,7 +524,10 @@ impl Session {
 
 impl Dispatch {
     fn count_sessions(&self) {
-        self.0.metrics.sessions.set(i64::try_from(self.0.sessions.len()).unwrap_or(i64::MAX));
+        self.0
+            .metrics
+            .sessions
+            .set(i64::try_from(self.0.sessions.len()).unwrap_or(i64::MAX));
     }
 
     /// Ends as dead what lost too many leases in a row.
@@ -447,7 +543,9 @@ async fn bury(dispatch: Dispatch, lost: LostTooOften) {
     let now_ms = clock::now_ms();
     let written = async {
         let mut tx = dispatch.0.store.begin().await?;
-        let is_dead = tx.delivery_lose(delivery_id, lost.attempt_count, now_ms).await?;
+        let is_dead = tx
+            .delivery_lose(delivery_id, lost.attempt_count, now_ms)
+            .await?;
         tx.commit().await?;
         Ok::<_, crate::store::Error>(is_dead)
     };
@@ -462,7 +560,9 @@ async fn bury(dispatch: Dispatch, lost: LostTooOften) {
             Settled::Unknown
         }
     };
-    dispatch.scheduler().settle(delivery_id, lost.lease_id, settled, now_ms);
+    dispatch
+        .scheduler()
+        .settle(delivery_id, lost.lease_id, settled, now_ms);
     dispatch.wake();
 }
 
@@ -473,9 +573,15 @@ async fn give_grace(dispatch: Dispatch, node_id: NodeId) {
         return;
     }
     let before = dispatch.scheduler().loaded().leased;
-    let lost = dispatch.scheduler().lose(node_id, &HashSet::new(), clock::now_ms());
+    let lost = dispatch
+        .scheduler()
+        .lose(node_id, &HashSet::new(), clock::now_ms());
     let returned = before.saturating_sub(dispatch.scheduler().loaded().leased);
-    dispatch.0.metrics.leases_lost.inc_by(returned as u64 + lost.len() as u64);
+    dispatch
+        .0
+        .metrics
+        .leases_lost
+        .inc_by(returned as u64 + lost.len() as u64);
     tracing::info!(%node_id, returned, "node {node_id} did not come back; {returned} of its leases go to others");
     dispatch.bury(lost);
     dispatch.wake();

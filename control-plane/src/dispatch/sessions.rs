@@ -18,7 +18,7 @@ const SESSIONS_PER_KEY_MAX: usize = 64;
 
 /// The sessions that stand.
 #[derive(Debug, Default)]
-pub struct Sessions(Mutex<Table>);
+pub(super) struct Sessions(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
@@ -36,7 +36,7 @@ struct Standing {
 
 /// A session that was opened.
 #[derive(Debug)]
-pub struct Opened {
+pub(super) struct Opened {
     /// Tells this session of a node from its others.
     pub number: u64,
     /// Cancelled when the node opens another one.
@@ -47,14 +47,19 @@ pub struct Opened {
 
 impl Sessions {
     /// Opens a node's session and ends the one that it had.
-    pub fn open(&self, node_id: NodeId, key_id: KeyId) -> Result<Opened, Error> {
+    pub(super) fn open(&self, node_id: NodeId, key_id: KeyId) -> Result<Opened, Error> {
         let mut table = self.table();
-        if table.sessions.get(&node_id).is_some_and(|standing| standing.key_id != key_id) {
+        if table
+            .sessions
+            .get(&node_id)
+            .is_some_and(|standing| standing.key_id != key_id)
+        {
             let message = "hello.node_id is in use under another key".to_owned();
             return Err(Error::PermissionDenied(message));
         }
         let others = table.sessions.iter();
-        let others = others.filter(|(other, standing)| **other != node_id && standing.key_id == key_id);
+        let others =
+            others.filter(|(other, standing)| **other != node_id && standing.key_id == key_id);
         if others.count() >= SESSIONS_PER_KEY_MAX {
             let message = format!("a key may have at most {SESSIONS_PER_KEY_MAX} sessions");
             return Err(Error::Exhausted(message));
@@ -80,9 +85,12 @@ impl Sessions {
     }
 
     /// Notes that a session ended. True when the node has no other.
-    pub fn close(&self, node_id: NodeId, number: u64) -> bool {
+    pub(super) fn close(&self, node_id: NodeId, number: u64) -> bool {
         let mut table = self.table();
-        let is_last = table.sessions.get(&node_id).is_some_and(|standing| standing.number == number);
+        let is_last = table
+            .sessions
+            .get(&node_id)
+            .is_some_and(|standing| standing.number == number);
         if is_last {
             table.sessions.remove(&node_id);
         }
@@ -90,17 +98,17 @@ impl Sessions {
     }
 
     /// Whether a node has a session.
-    pub fn is_open(&self, node_id: NodeId) -> bool {
+    pub(super) fn is_open(&self, node_id: NodeId) -> bool {
         self.table().sessions.contains_key(&node_id)
     }
 
     /// How many sessions stand.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.table().sessions.len()
     }
 
     /// Asks a node not to begin a lease.
-    pub fn revoke(&self, node_id: NodeId, lease_id: u64) {
+    pub(super) fn revoke(&self, node_id: NodeId, lease_id: u64) {
         if let Some(standing) = self.table().sessions.get(&node_id) {
             // A session that has just ended has nothing to revoke.
             let _ = standing.revoked.send(lease_id);

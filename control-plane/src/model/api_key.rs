@@ -19,13 +19,13 @@ const ID_LEN: usize = 26;
 const SECRET_LEN: usize = 52;
 const CHECKSUM_LEN: usize = 8;
 /// The length of every key's text, in bytes.
-pub const TEXT_LEN: usize = PREFIX.len() + ID_LEN + 1 + SECRET_LEN + CHECKSUM_LEN;
+pub(crate) const TEXT_LEN: usize = PREFIX.len() + ID_LEN + 1 + SECRET_LEN + CHECKSUM_LEN;
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// What a key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// Everything in its reach, keys and tenants among it.
     Admin,
     /// The registry and deliveries.
@@ -40,7 +40,7 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::Admin,
         Self::Operator,
         Self::Emitter,
@@ -49,7 +49,7 @@ impl Role {
     ];
 
     /// Its name in messages.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Admin => "admin",
             Self::Operator => "operator",
@@ -72,36 +72,36 @@ impl Role {
 
 /// A set of roles.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Roles(u8);
+pub(crate) struct Roles(u8);
 
 impl Roles {
     /// The set of the given roles.
-    pub fn of(roles: &[Role]) -> Self {
+    pub(crate) fn of(roles: &[Role]) -> Self {
         Self(roles.iter().fold(0, |bits, role| bits | role.bit()))
     }
 
     /// Whether the role is in the set.
-    pub fn has(self, role: Role) -> bool {
+    pub(crate) fn has(self, role: Role) -> bool {
         self.0 & role.bit() != 0
     }
 
     /// Whether one of the roles is in the set.
-    pub fn has_any(self, roles: &[Role]) -> bool {
+    pub(crate) fn has_any(self, roles: &[Role]) -> bool {
         self.0 & Self::of(roles).0 != 0
     }
 
     /// The roles in the set.
-    pub fn iter(self) -> impl Iterator<Item = Role> {
+    pub(crate) fn iter(self) -> impl Iterator<Item = Role> {
         Role::ALL.into_iter().filter(move |role| self.has(*role))
     }
 
     /// The value of the column.
-    pub fn column(self) -> i16 {
+    pub(crate) fn column(self) -> i16 {
         i16::from(self.0)
     }
 
     /// Reads the value of the column: at least one role, and no bit that is none.
-    pub fn from_column(value: i16) -> Option<Self> {
+    pub(crate) fn from_column(value: i16) -> Option<Self> {
         let bits = u8::try_from(value).ok()?;
         (1..=31).contains(&bits).then_some(Self(bits))
     }
@@ -115,26 +115,26 @@ impl fmt::Debug for Roles {
 
 /// The SHA-256 of a key's text. Compared in constant time only.
 #[derive(Clone)]
-pub struct KeyHash([u8; 32]);
+pub(crate) struct KeyHash([u8; 32]);
 
 impl KeyHash {
     /// The hash of a text.
-    pub fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         Self(Sha256::digest(text.as_bytes()).into())
     }
 
     /// Takes the bytes that a column holds.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
 
     /// The bytes that a column holds.
-    pub fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
     /// Whether the text is the one that was hashed.
-    pub fn matches(&self, text: &str) -> bool {
+    pub(crate) fn matches(&self, text: &str) -> bool {
         self.0.ct_eq(&Self::of(text).0).into()
     }
 }
@@ -147,7 +147,7 @@ impl fmt::Debug for KeyHash {
 
 /// A key, without its text.
 #[derive(Debug, Clone)]
-pub struct ApiKey {
+pub(crate) struct ApiKey {
     /// Its id.
     pub id: KeyId,
     /// The tenant that it is bound to. None: it belongs to the whole installation.
@@ -168,13 +168,13 @@ pub struct ApiKey {
 
 impl ApiKey {
     /// Whether it is neither revoked nor expired at `now`.
-    pub fn is_live(&self, now: i64) -> bool {
+    pub(crate) fn is_live(&self, now: i64) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|at| now < at)
     }
 }
 
 /// Makes the text of a new key.
-pub fn generate(id: KeyId, rng: &mut impl Rng) -> SecretString {
+pub(crate) fn generate(id: KeyId, rng: &mut impl Rng) -> SecretString {
     let mut bytes = Zeroizing::new([0; 32]);
     rng.fill_bytes(bytes.as_mut_slice());
     let id = id.to_string();
@@ -189,7 +189,7 @@ pub fn generate(id: KeyId, rng: &mut impl Rng) -> SecretString {
 }
 
 /// The id that a key's text names. None: it is no key's text.
-pub fn parse(text: &str) -> Option<KeyId> {
+pub(crate) fn parse(text: &str) -> Option<KeyId> {
     if text.len() != TEXT_LEN || !text.is_ascii() {
         return None;
     }

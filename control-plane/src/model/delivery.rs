@@ -7,7 +7,7 @@ use super::id::{DeliveryId, EndpointId, KeyId, NodeId, TenantId};
 
 /// A row of open deliveries.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenDelivery {
+pub(crate) struct OpenDelivery {
     /// Its id.
     pub id: DeliveryId,
     /// The tenant.
@@ -28,7 +28,7 @@ pub struct OpenDelivery {
 
 /// The state of an open delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OpenState {
+pub(crate) enum OpenState {
     /// An attempt is due, under way, or set for later.
     Pending,
     /// Given up.
@@ -42,7 +42,7 @@ pub enum OpenState {
 
 /// Why a delivery is dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DeadReason {
+pub(crate) enum DeadReason {
     /// Every attempt of the schedule failed.
     AttemptsExhausted,
     /// The endpoint answered with a status that a retry cannot mend.
@@ -55,7 +55,7 @@ pub enum DeadReason {
 
 impl DeadReason {
     /// The value of the column, that of the protocol.
-    pub fn column(self) -> i16 {
+    pub(crate) fn column(self) -> i16 {
         let reason = match self {
             Self::AttemptsExhausted => v1::DeadReason::AttemptsExhausted,
             Self::Rejected => v1::DeadReason::Rejected,
@@ -66,7 +66,7 @@ impl DeadReason {
     }
 
     /// Reads the value of the column.
-    pub fn from_column(value: i16) -> Option<Self> {
+    pub(crate) fn from_column(value: i16) -> Option<Self> {
         match v1::DeadReason::try_from(i32::from(value)).ok()? {
             v1::DeadReason::Unspecified => None,
             v1::DeadReason::AttemptsExhausted => Some(Self::AttemptsExhausted),
@@ -77,7 +77,7 @@ impl DeadReason {
     }
 
     /// The word for it in metrics and logs.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::AttemptsExhausted => "attempts_exhausted",
             Self::Rejected => "rejected",
@@ -89,7 +89,7 @@ impl DeadReason {
 
 /// One HTTP try, as logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
+pub(crate) struct Attempt {
     /// The delivery.
     pub delivery_id: DeliveryId,
     /// From 1.
@@ -116,7 +116,7 @@ pub struct Attempt {
 
 /// What came of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AttemptOutcome {
+pub(crate) struct AttemptOutcome {
     /// The status code of the answer, if there was one.
     pub status_code: Option<u16>,
     /// Why it failed. None: it succeeded.
@@ -125,7 +125,7 @@ pub struct AttemptOutcome {
 
 impl AttemptOutcome {
     /// An answer with this status code.
-    pub fn answered(status_code: u16) -> Self {
+    pub(crate) fn answered(status_code: u16) -> Self {
         let error = match status_code {
             200..=299 => None,
             400..=499 => Some(v1::ErrorKind::Http4xx),
@@ -139,7 +139,7 @@ impl AttemptOutcome {
     }
 
     /// No answer.
-    pub fn failed(error: v1::ErrorKind) -> Self {
+    pub(crate) fn failed(error: v1::ErrorKind) -> Self {
         Self {
             status_code: None,
             error: Some(error),
@@ -147,14 +147,14 @@ impl AttemptOutcome {
     }
 
     /// Whether the endpoint took it.
-    pub fn succeeded(self) -> bool {
+    pub(crate) fn succeeded(self) -> bool {
         self.error.is_none()
     }
 }
 
 /// What an operator, or Posthorn itself, does to deliveries.
 #[derive(Debug, Clone)]
-pub struct Action {
+pub(crate) struct Action {
     /// What.
     pub kind: v1::DeliveryActionKind,
     /// Why.
@@ -167,7 +167,7 @@ pub struct Action {
 
 /// A delivery as operators see it, open or ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeliveryView {
+pub(crate) struct DeliveryView {
     /// Its id.
     pub id: DeliveryId,
     /// Where it goes.
@@ -180,7 +180,7 @@ pub struct DeliveryView {
 
 /// Where a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ViewState {
+pub(crate) enum ViewState {
     /// The next attempt is due at this instant.
     Pending(i64),
     /// Given up, with the reason and the instant.

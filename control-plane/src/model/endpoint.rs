@@ -12,19 +12,19 @@ use super::{
 use crate::{retry::RetryPolicy, sign::SigningKey};
 
 /// How long one attempt may take unless the endpoint says otherwise.
-pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);
+pub(crate) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);
 /// The shortest time that an endpoint may give an attempt.
-pub const TIMEOUT_MIN: Duration = Duration::from_secs(1);
+pub(crate) const TIMEOUT_MIN: Duration = Duration::from_secs(1);
 /// The longest time that an endpoint may give an attempt.
-pub const TIMEOUT_MAX: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT_MAX: Duration = Duration::from_mins(1);
 /// How many attempts of one endpoint run at one time unless it says otherwise.
-pub const CONCURRENCY_DEFAULT: u32 = 64;
+pub(crate) const CONCURRENCY_DEFAULT: u32 = 64;
 /// How many attempts of one endpoint can run at one time.
-pub const CONCURRENCY_MAX: u32 = 1_024;
+pub(crate) const CONCURRENCY_MAX: u32 = 1_024;
 
 /// Whether an endpoint gets events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EndpointState {
+pub(crate) enum EndpointState {
     /// Events are delivered.
     Enabled,
     /// Events queue.
@@ -35,7 +35,7 @@ pub enum EndpointState {
 
 impl EndpointState {
     /// The value of the column.
-    pub fn column(self) -> i16 {
+    pub(crate) fn column(self) -> i16 {
         match self {
             Self::Enabled => 1,
             Self::Paused => 2,
@@ -44,7 +44,7 @@ impl EndpointState {
     }
 
     /// Reads the value of the column.
-    pub fn from_column(value: i16) -> Option<Self> {
+    pub(crate) fn from_column(value: i16) -> Option<Self> {
         match value {
             1 => Some(Self::Enabled),
             2 => Some(Self::Paused),
@@ -56,7 +56,7 @@ impl EndpointState {
 
 /// What the owner of an endpoint decides, without secrets. Kept as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EndpointSettings {
+pub(crate) struct EndpointSettings {
     /// Unique in the tenant when given.
     pub name: Option<String>,
     /// The canonical URL.
@@ -77,7 +77,7 @@ pub struct EndpointSettings {
 
 /// A header sent with every attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EndpointHeader {
+pub(crate) struct EndpointHeader {
     /// The field's name, in lower case.
     pub name: String,
     /// The field's value. None: it is a sealed secret.
@@ -86,7 +86,7 @@ pub struct EndpointHeader {
 
 /// An endpoint as the registry's table holds it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     /// Its id.
     pub id: EndpointId,
     /// The tenant that it belongs to.
@@ -107,7 +107,7 @@ pub struct Endpoint {
 
 /// An endpoint with everything that an attempt needs, secrets opened: what the hot path reads.
 #[derive(Debug, Clone)]
-pub struct LiveEndpoint {
+pub(crate) struct LiveEndpoint {
     /// The endpoint.
     pub endpoint: Endpoint,
     /// The schedule that applies.
@@ -122,7 +122,7 @@ pub struct LiveEndpoint {
 
 impl LiveEndpoint {
     /// The keys that sign at `now_ms`, the current one first.
-    pub fn signing_keys(&self, now_ms: i64) -> impl Iterator<Item = &SigningKey> {
+    pub(crate) fn signing_keys(&self, now_ms: i64) -> impl Iterator<Item = &SigningKey> {
         let former = self.former_signing_key.iter();
         let former = former.filter(move |(_, until)| now_ms < *until);
         std::iter::once(&self.signing_key).chain(former.map(|(key, _)| key))

@@ -9,19 +9,19 @@ use super::{
 };
 
 /// The media type of events that name none.
-pub const JSON: &str = "application/json";
+pub(crate) const JSON: &str = "application/json";
 /// How deep a JSON payload may nest.
-pub const JSON_DEPTH_MAX: usize = 64;
+pub(crate) const JSON_DEPTH_MAX: usize = 64;
 /// The longest media type, in characters.
-pub const CONTENT_TYPE_CHARS_MAX: usize = 128;
+pub(crate) const CONTENT_TYPE_CHARS_MAX: usize = 128;
 /// The longest idempotency key, in characters.
-pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 256;
+pub(crate) const IDEMPOTENCY_KEY_CHARS_MAX: usize = 256;
 /// How far ahead of now an event may say that it happened, in milliseconds.
-pub const OCCURRED_AHEAD_MAX_MS: i64 = 24 * 60 * 60 * 1_000;
+pub(crate) const OCCURRED_AHEAD_MAX_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// An event as kept and delivered.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Event {
+pub(crate) struct Event {
     /// Its id.
     pub id: EventId,
     /// The tenant that emitted it.
@@ -53,7 +53,7 @@ impl std::fmt::Debug for Event {
 
 /// What a caller wants emitted, checked.
 #[derive(Debug, Clone)]
-pub struct NewEvent {
+pub(crate) struct NewEvent {
     /// Its type.
     pub event_type: EventTypeName,
     /// The bytes as given.
@@ -70,9 +70,13 @@ pub struct NewEvent {
 
 impl NewEvent {
     /// What two emits with one idempotency key must have in common.
-    pub fn content_hash(&self) -> [u8; 32] {
+    pub(crate) fn content_hash(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        for part in [self.event_type.as_str().as_bytes(), self.content_type.as_bytes(), &self.payload] {
+        for part in [
+            self.event_type.as_str().as_bytes(),
+            self.content_type.as_bytes(),
+            &self.payload,
+        ] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
@@ -83,7 +87,7 @@ impl NewEvent {
 
 /// Why a payload is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PayloadError {
+pub(crate) enum PayloadError {
     /// There is none.
     #[error("must not be empty")]
     Empty,
@@ -102,7 +106,11 @@ pub enum PayloadError {
 }
 
 /// Checks a payload against `bytes_max` and its media type.
-pub fn check_payload(payload: &[u8], content_type: &str, bytes_max: usize) -> Result<(), PayloadError> {
+pub(crate) fn check_payload(
+    payload: &[u8],
+    content_type: &str,
+    bytes_max: usize,
+) -> Result<(), PayloadError> {
     if payload.is_empty() {
         return Err(PayloadError::Empty);
     }
@@ -124,23 +132,27 @@ pub fn check_payload(payload: &[u8], content_type: &str, bytes_max: usize) -> Re
 }
 
 /// Whether a media type is JSON: `application/json`, `text/json` or `+json`, parameters aside (RFC 6839 section 3.1).
-pub fn is_json(content_type: &str) -> bool {
+pub(crate) fn is_json(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     ["application/json", "text/json"]
         .iter()
         .any(|json| essence.eq_ignore_ascii_case(json))
-        || essence.len() > 5 && essence.as_bytes()[essence.len() - 5..].eq_ignore_ascii_case(b"+json")
+        || essence.len() > 5
+            && essence.as_bytes()[essence.len() - 5..].eq_ignore_ascii_case(b"+json")
 }
 
 /// Whether a W3C trace context is well-formed: `00-<32 hex>-<16 hex>-<2 hex>`, ids not zero
 /// (<https://www.w3.org/TR/trace-context/#traceparent-header-field-values>).
-pub fn is_traceparent(text: &str) -> bool {
+pub(crate) fn is_traceparent(text: &str) -> bool {
     let parts = text.split('-').collect::<Vec<_>>();
     let [version, trace, parent, flags] = parts[..] else {
         return false;
     };
     let is_hex = |part: &str, len| {
-        part.len() == len && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        part.len() == len
+            && part
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     };
     let is_id = |part, len| is_hex(part, len) && part.bytes().any(|byte| byte != b'0');
     version == "00" && is_id(trace, 32) && is_id(parent, 16) && is_hex(flags, 2)
@@ -176,7 +188,16 @@ mod tests {
     #[test]
     fn a_json_payload_is_one_json_text() {
         let deepest = format!("{}{}", "[".repeat(64), "]".repeat(64));
-        for good in ["{}", "null", " [1, 2] ", "\"[[[\"", "-0", "1e400", r#"{"a":1,"a":2}"#, &deepest] {
+        for good in [
+            "{}",
+            "null",
+            " [1, 2] ",
+            "\"[[[\"",
+            "-0",
+            "1e400",
+            r#"{"a":1,"a":2}"#,
+            &deepest,
+        ] {
             assert_eq!(check(good.as_bytes()), Ok(()), "{good}");
         }
         for bad in ["{", "{} {}", "nul", "'a'", "[1,]", "\u{feff}{}", "]"] {
@@ -201,8 +222,16 @@ mod tests {
 
     #[test]
     fn only_json_media_types_are_parsed() {
-        for json in ["application/json", "Application/JSON; charset=utf-8", "application/cloudevents+json"] {
-            assert_eq!(check_payload(b"no", json, 10), Err(PayloadError::NotJson), "{json}");
+        for json in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/cloudevents+json",
+        ] {
+            assert_eq!(
+                check_payload(b"no", json, 10),
+                Err(PayloadError::NotJson),
+                "{json}"
+            );
         }
         for other in ["text/plain", "application/xml", "json", "+json"] {
             assert_eq!(check_payload(b"no", other, 10), Ok(()), "{other}");
@@ -211,7 +240,9 @@ mod tests {
 
     #[test]
     fn a_trace_context_is_well_formed_or_dropped() {
-        assert!(is_traceparent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+        assert!(is_traceparent(
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        ));
         for text in [
             "",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
@@ -237,7 +268,11 @@ mod tests {
         };
         let base = event("a.b", "{}", None).content_hash();
         assert_eq!(base, event("a.b", "{}", None).content_hash());
-        for other in [event("a.c", "{}", None), event("a.b", "[]", None), event("a.b", "{}", Some(0))] {
+        for other in [
+            event("a.c", "{}", None),
+            event("a.b", "[]", None),
+            event("a.b", "{}", Some(0)),
+        ] {
             assert_ne!(base, other.content_hash());
         }
     }

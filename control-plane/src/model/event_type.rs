@@ -3,11 +3,11 @@
 use std::{borrow::Borrow, fmt, sync::Arc};
 
 /// The longest name, in characters.
-pub const NAME_CHARS_MAX: usize = 128;
+pub(crate) const NAME_CHARS_MAX: usize = 128;
 
 /// The name of an event type: labels of letters, digits, `_` and `-`, joined by single dots. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EventTypeName(Arc<str>);
+pub(crate) struct EventTypeName(Arc<str>);
 
 /// Text that is no event type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -15,11 +15,11 @@ pub struct EventTypeName(Arc<str>);
     "must be labels of letters, digits, `_` and `-`, joined by single dots, such as `order.paid`: \
      1 to 128 characters in all"
 )]
-pub struct EventTypeNameError;
+pub(crate) struct EventTypeNameError;
 
 impl EventTypeName {
     /// Reads a name.
-    pub fn parse(text: &str) -> Result<Self, EventTypeNameError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, EventTypeNameError> {
         if is_name(text) {
             Ok(Self(text.into()))
         } else {
@@ -28,7 +28,7 @@ impl EventTypeName {
     }
 
     /// The text.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -47,7 +47,7 @@ impl fmt::Display for EventTypeName {
 
 /// An event type that a tenant declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EventType {
+pub(crate) struct EventType {
     /// The name, unique in the tenant.
     pub name: EventTypeName,
     /// What it means, for people.
@@ -77,11 +77,19 @@ mod tests {
 
     #[test]
     fn a_name_is_dotted_labels() {
-        for text in ["a", "order.paid", "Order-2.line_item.added", "0", &"x".repeat(128)] {
+        for text in [
+            "a",
+            "order.paid",
+            "Order-2.line_item.added",
+            "0",
+            &"x".repeat(128),
+        ] {
             assert!(EventTypeName::parse(text).is_ok(), "{text}");
         }
         let long = "x".repeat(129);
-        for text in ["", ".", "a.", ".a", "a..b", "a b", "a.*", "*", "ä", "a\0", "a\n", &long] {
+        for text in [
+            "", ".", "a.", ".a", "a..b", "a b", "a.*", "*", "ä", "a\0", "a\n", &long,
+        ] {
             assert!(EventTypeName::parse(text).is_err(), "{text:?}");
         }
     }

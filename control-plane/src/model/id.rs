@@ -23,23 +23,23 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const SUFFIX_LEN: usize = 26;
 
 /// How many deliveries one event can have.
-pub const DELIVERIES_PER_EVENT_MAX: u16 = (1 << 14) - 1;
+pub(crate) const DELIVERIES_PER_EVENT_MAX: u16 = (1 << 14) - 1;
 
 /// Text that is not the identifier it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be `{prefix}_` followed by 26 characters of lower-case base32")]
-pub struct ParseIdError {
+pub(crate) struct ParseIdError {
     /// The prefix that was expected.
     pub prefix: &'static str,
 }
 
 /// The slice of the data that a row belongs to: a hash of its tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Shard(pub u8);
+pub(crate) struct Shard(pub u8);
 
 impl Shard {
     /// The number as columns hold it.
-    pub fn column(self) -> i16 {
+    pub(crate) fn column(self) -> i16 {
         i16::from(self.0)
     }
 }
@@ -48,19 +48,19 @@ macro_rules! typed_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(Uuid);
+        pub(crate) struct $name(Uuid);
 
         impl $name {
             /// What the text form begins with, without the `_`.
-            pub const PREFIX: &'static str = $prefix;
+            pub(crate) const PREFIX: &'static str = $prefix;
 
             /// Takes a value that a column holds.
-            pub const fn from_uuid(uuid: Uuid) -> Self {
+            pub(crate) const fn from_uuid(uuid: Uuid) -> Self {
                 Self(uuid)
             }
 
             /// The value that a column holds.
-            pub const fn uuid(self) -> Uuid {
+            pub(crate) const fn uuid(self) -> Uuid {
                 self.0
             }
         }
@@ -95,7 +95,7 @@ macro_rules! plain_id {
 
         impl $name {
             /// Makes a new id.
-            pub fn new(now_ms: i64, rng: &mut impl Rng) -> Self {
+            pub(crate) fn new(now_ms: i64, rng: &mut impl Rng) -> Self {
                 Self(uuid_v7(now_ms, rng))
             }
         }
@@ -114,7 +114,7 @@ plain_id!(
     /// An API key.
     KeyId, "key"
 );
-plain_id!(
+typed_id!(
     /// A process that runs a node. Nodes make their own.
     NodeId, "node"
 );
@@ -133,59 +133,59 @@ typed_id!(
 
 impl TenantId {
     /// The shard that holds this tenant's data.
-    pub fn shard(self) -> Shard {
+    pub(crate) fn shard(self) -> Shard {
         Shard(Sha256::digest(self.0.as_bytes())[0])
     }
 }
 
 impl EventId {
     /// Makes a new id in `shard`.
-    pub fn new(now_ms: i64, shard: Shard, rng: &mut impl Rng) -> Self {
+    pub(crate) fn new(now_ms: i64, shard: Shard, rng: &mut impl Rng) -> Self {
         let mut bytes = uuid_v7(now_ms, rng).into_bytes();
         bytes[7] = shard.0;
         Self(with_ordinal(bytes, 0))
     }
 
     /// The shard that holds the event.
-    pub fn shard(self) -> Shard {
+    pub(crate) fn shard(self) -> Shard {
         Shard(self.0.as_bytes()[7])
     }
 
     /// When the event was emitted.
-    pub fn created_at(self) -> i64 {
+    pub(crate) fn created_at(self) -> i64 {
         created_at(self.0)
     }
 
     /// The id of this event's delivery number `ordinal`, from 1.
-    pub fn delivery(self, ordinal: u16) -> DeliveryId {
+    pub(crate) fn delivery(self, ordinal: u16) -> DeliveryId {
         DeliveryId(with_ordinal(self.0.into_bytes(), ordinal))
     }
 
     /// The first and the last id that a delivery of this event can have.
-    pub fn delivery_range(self) -> (DeliveryId, DeliveryId) {
+    pub(crate) fn delivery_range(self) -> (DeliveryId, DeliveryId) {
         (self.delivery(1), self.delivery(DELIVERIES_PER_EVENT_MAX))
     }
 }
 
 impl DeliveryId {
     /// The event that is delivered.
-    pub fn event(self) -> EventId {
+    pub(crate) fn event(self) -> EventId {
         EventId(with_ordinal(self.0.into_bytes(), 0))
     }
 
     /// The shard that holds the delivery.
-    pub fn shard(self) -> Shard {
+    pub(crate) fn shard(self) -> Shard {
         Shard(self.0.as_bytes()[7])
     }
 
     /// When the event was emitted.
-    pub fn created_at(self) -> i64 {
+    pub(crate) fn created_at(self) -> i64 {
         created_at(self.0)
     }
 }
 
 /// The lowest `UUIDv7` of an instant: where a range of ids by time begins.
-pub fn uuid_floor(at_ms: i64) -> Uuid {
+pub(crate) fn uuid_floor(at_ms: i64) -> Uuid {
     let millis = u64::try_from(at_ms).unwrap_or(0).min((1 << 48) - 1);
     let mut bytes = [0; 16];
     bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
@@ -195,7 +195,8 @@ pub fn uuid_floor(at_ms: i64) -> Uuid {
 fn uuid_v7(now_ms: i64, rng: &mut impl Rng) -> Uuid {
     let mut random = [0; 10];
     rng.fill_bytes(&mut random);
-    uuid::Builder::from_unix_timestamp_millis(u64::try_from(now_ms).unwrap_or(0), &random).into_uuid()
+    uuid::Builder::from_unix_timestamp_millis(u64::try_from(now_ms).unwrap_or(0), &random)
+        .into_uuid()
 }
 
 fn with_ordinal(mut bytes: [u8; 16], ordinal: u16) -> Uuid {
@@ -218,7 +219,11 @@ fn write_typed(f: &mut fmt::Formatter<'_>, prefix: &str, uuid: Uuid) -> fmt::Res
         *place = ALPHABET[(rest & 31) as usize];
         rest >>= 5;
     }
-    write!(f, "{prefix}_{}", std::str::from_utf8(&suffix).map_err(|_| fmt::Error)?)
+    write!(
+        f,
+        "{prefix}_{}",
+        std::str::from_utf8(&suffix).map_err(|_| fmt::Error)?
+    )
 }
 
 fn parse_typed(prefix: &str, text: &str) -> Option<Uuid> {
@@ -233,7 +238,10 @@ fn parse_typed(prefix: &str, text: &str) -> Option<Uuid> {
 }
 
 fn digit(byte: u8) -> Option<u128> {
-    ALPHABET.iter().position(|letter| *letter == byte).map(|place| place as u128)
+    ALPHABET
+        .iter()
+        .position(|letter| *letter == byte)
+        .map(|place| place as u128)
 }
 
 #[cfg(test)]

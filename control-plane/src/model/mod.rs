@@ -1,11 +1,11 @@
 //! The nouns: values that are valid by construction. Pure; one file each, named as in every other layer.
 
-pub mod api_key;
-pub mod delivery;
-pub mod endpoint;
-pub mod event;
-pub mod event_type;
-pub mod id;
-pub mod secret;
-pub mod subscription;
-pub mod tenant;
+pub(crate) mod api_key;
+pub(crate) mod delivery;
+pub(crate) mod endpoint;
+pub(crate) mod event;
+pub(crate) mod event_type;
+pub(crate) mod id;
+pub(crate) mod secret;
+pub(crate) mod subscription;
+pub(crate) mod tenant;

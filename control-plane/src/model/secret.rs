@@ -4,7 +4,7 @@ use super::id::{EndpointId, SecretId, TenantId};
 
 /// What a secret is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// It signs what goes to an endpoint.
     Signing,
     /// It is the value of a header that goes to an endpoint.
@@ -13,7 +13,7 @@ pub enum Purpose {
 
 impl Purpose {
     /// The value of the column, and the byte that the record is bound to.
-    pub fn column(self) -> i16 {
+    pub(crate) fn column(self) -> i16 {
         match self {
             Self::Signing => 1,
             Self::Header => 2,
@@ -21,7 +21,7 @@ impl Purpose {
     }
 
     /// Reads the value of the column.
-    pub fn from_column(value: i16) -> Option<Self> {
+    pub(crate) fn from_column(value: i16) -> Option<Self> {
         match value {
             1 => Some(Self::Signing),
             2 => Some(Self::Header),
@@ -32,7 +32,7 @@ impl Purpose {
 
 /// One version of a secret. It holds nothing that opens without a master key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SealedSecret {
+pub(crate) struct SealedSecret {
     /// Its id, the same for all its versions.
     pub id: SecretId,
     /// Its version, from 1.

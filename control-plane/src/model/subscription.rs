@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::event_type::EventTypeName;
 
 /// How many patterns one endpoint can have.
-pub const PATTERNS_MAX: usize = 100;
+pub(crate) const PATTERNS_MAX: usize = 100;
 
 /// A pattern of event types.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -67,7 +67,7 @@ impl std::fmt::Display for Subscription {
 
 /// Finds what subscribed to a type: one look-up per label of the type, however many subscriptions there are.
 #[derive(Debug, Clone)]
-pub struct SubscriptionIndex<T> {
+pub(crate) struct SubscriptionIndex<T> {
     all: Vec<T>,
     below: HashMap<String, Vec<T>>,
     exactly: HashMap<String, Vec<T>>,
@@ -85,20 +85,26 @@ impl<T> Default for SubscriptionIndex<T> {
 
 impl<T: Copy + Ord> SubscriptionIndex<T> {
     /// Adds a subscriber.
-    pub fn insert(&mut self, pattern: &Subscription, subscriber: T) {
+    pub(crate) fn insert(&mut self, pattern: &Subscription, subscriber: T) {
         match pattern {
             Subscription::All => self.all.push(subscriber),
             Subscription::Below(prefix) => {
-                self.below.entry(prefix.clone()).or_default().push(subscriber);
+                self.below
+                    .entry(prefix.clone())
+                    .or_default()
+                    .push(subscriber);
             }
             Subscription::Exactly(name) => {
-                self.exactly.entry(name.clone()).or_default().push(subscriber);
+                self.exactly
+                    .entry(name.clone())
+                    .or_default()
+                    .push(subscriber);
             }
         }
     }
 
     /// Everything that subscribed to `name`, each once, in order.
-    pub fn matching(&self, name: &EventTypeName) -> Vec<T> {
+    pub(crate) fn matching(&self, name: &EventTypeName) -> Vec<T> {
         let name = name.as_str();
         let mut found = self.all.clone();
         found.extend(self.exactly.get(name).into_iter().flatten());
@@ -125,7 +131,14 @@ mod tests {
 
     #[test]
     fn a_type_finds_its_subscribers() {
-        let index = index(&["order.paid", "order.*", "*", "order.line.*", "order", "orders.*"]);
+        let index = index(&[
+            "order.paid",
+            "order.*",
+            "*",
+            "order.line.*",
+            "order",
+            "orders.*",
+        ]);
         for (name, subscribers) in [
             ("order.paid", vec![0, 1, 2]),
             ("order.line.added", vec![1, 2, 3]),
@@ -150,7 +163,9 @@ mod tests {
 
     #[test]
     fn text_that_is_no_pattern_is_refused() {
-        for text in ["", "**", "a.*.b", "*.a", ".*", "a*", "a.**", "^a$", "a..b", "a b"] {
+        for text in [
+            "", "**", "a.*.b", "*.a", ".*", "a*", "a.**", "^a$", "a..b", "a b",
+        ] {
             assert_eq!(Subscription::parse(text), Err(SubscriptionError), "{text}");
         }
     }

@@ -8,7 +8,7 @@ use crate::retry::RetryPolicy;
 /// The stage that a tenant's traffic belongs to. A label only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Environment {
+pub(crate) enum Environment {
     /// Developers' own traffic.
     Development,
     /// Rehearsal.
@@ -19,7 +19,7 @@ pub enum Environment {
 
 /// What an admin decides about a tenant. Kept as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TenantSettings {
+pub(crate) struct TenantSettings {
     /// Unique in the installation.
     pub name: String,
     /// The caller's own name for the organization behind it.
@@ -32,7 +32,7 @@ pub struct TenantSettings {
 
 /// A tenant.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Tenant {
+pub(crate) struct Tenant {
     /// Its id.
     pub id: TenantId,
     /// What an admin decides.

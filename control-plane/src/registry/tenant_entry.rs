@@ -15,7 +15,7 @@ use crate::model::{
 
 /// A tenant with its event types and subscriptions.
 #[derive(Debug, Clone)]
-pub struct TenantEntry {
+pub(crate) struct TenantEntry {
     /// The tenant.
     pub tenant: Tenant,
     /// The shard that holds its data.
@@ -53,17 +53,17 @@ impl TenantEntry {
     }
 
     /// Whether events of the type may be emitted: those declared, or any when none is.
-    pub fn accepts(&self, name: &EventTypeName) -> bool {
+    pub(crate) fn accepts(&self, name: &EventTypeName) -> bool {
         self.event_types.is_empty() || self.event_types.contains(name)
     }
 
     /// The endpoints that get events of the type, each once, by id. Disabled ones are not among them.
-    pub fn subscribers(&self, name: &EventTypeName) -> Vec<EndpointId> {
+    pub(crate) fn subscribers(&self, name: &EventTypeName) -> Vec<EndpointId> {
         self.index.matching(name)
     }
 
     /// The ids of the tenant's endpoints, whatever their state.
-    pub fn endpoint_ids(&self) -> impl Iterator<Item = EndpointId> {
+    pub(crate) fn endpoint_ids(&self) -> impl Iterator<Item = EndpointId> {
         self.endpoints.keys().copied()
     }
 

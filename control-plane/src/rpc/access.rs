@@ -16,8 +16,8 @@ use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-pub use caller::Caller;
-pub use table::is_unary;
+pub(crate) use caller::Caller;
+pub(crate) use table::is_unary;
 
 use crate::{
     clock,
@@ -42,20 +42,20 @@ static NO_KEY: LazyLock<KeyHash> = LazyLock::new(|| KeyHash::of(""));
 
 /// Lets only those calls through that [`TABLE`] allows.
 #[derive(Debug, Clone)]
-pub struct AccessLayer {
+pub(crate) struct AccessLayer {
     registry: SharedRegistry,
 }
 
 /// The service that [`AccessLayer`] makes.
 #[derive(Debug, Clone)]
-pub struct Access<S> {
+pub(crate) struct Access<S> {
     inner: S,
     registry: SharedRegistry,
 }
 
 impl AccessLayer {
     /// A layer that finds keys in `registry`.
-    pub fn new(registry: SharedRegistry) -> Self {
+    pub(crate) fn new(registry: SharedRegistry) -> Self {
         Self { registry }
     }
 }

@@ -29,7 +29,7 @@ const NAME_CHARS_MAX: usize = 100;
 
 /// Serves `ApiKeyService`.
 #[derive(Debug, Clone)]
-pub struct ApiKeys {
+pub(crate) struct ApiKeys {
     store: Store,
     registry: SharedRegistry,
 }
@@ -44,7 +44,7 @@ struct NewKey {
 
 impl ApiKeys {
     /// A service over the store; the registry hears of every change.
-    pub fn new(store: Store, registry: SharedRegistry) -> Self {
+    pub(crate) fn new(store: Store, registry: SharedRegistry) -> Self {
         Self { store, registry }
     }
 

@@ -7,10 +7,10 @@ mod retry;
 mod text;
 mod time;
 
-pub use mask::check_mask;
-pub use retry::{retry_policy, retry_policy_proto};
-pub use text::{long_text, printable, visible_name};
-pub use time::{duration_ms, duration_proto, instant_ms, timestamp};
+pub(super) use mask::check_mask;
+pub(super) use retry::{retry_policy, retry_policy_proto};
+pub(super) use text::{long_text, printable, visible_name};
+pub(super) use time::{duration_ms, duration_proto, instant_ms, timestamp};
 
 use crate::error::{Error, Violation};
 
@@ -19,11 +19,11 @@ const VIOLATIONS_MAX: usize = 10;
 
 /// Collects what is wrong with a request, so that the caller learns of everything at once.
 #[derive(Debug, Default)]
-pub struct Violations(Vec<Violation>);
+pub(super) struct Violations(Vec<Violation>);
 
 impl Violations {
     /// Takes the value, or notes why there is none. An error that is not about fields ends the matter.
-    pub fn take<T>(&mut self, result: Result<T, Error>) -> Result<Option<T>, Error> {
+    pub(super) fn take<T>(&mut self, result: Result<T, Error>) -> Result<Option<T>, Error> {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(Error::Invalid(violations)) => {
@@ -35,7 +35,7 @@ impl Violations {
     }
 
     /// Notes one violation.
-    pub fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
+    pub(super) fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
         self.0.push(Violation {
             field: field.into(),
             description: description.into(),
@@ -43,7 +43,7 @@ impl Violations {
     }
 
     /// Fails if anything was noted.
-    pub fn finish(mut self) -> Result<(), Error> {
+    pub(super) fn finish(mut self) -> Result<(), Error> {
         if self.0.is_empty() {
             return Ok(());
         }
@@ -53,7 +53,7 @@ impl Violations {
 }
 
 /// Reads an id in a request's field.
-pub fn id<T>(field: &str, text: &str) -> Result<T, Error>
+pub(super) fn id<T>(field: &str, text: &str) -> Result<T, Error>
 where
     T: std::str::FromStr<Err: std::fmt::Display>,
 {
@@ -62,12 +62,12 @@ where
 }
 
 /// The etag of a version.
-pub fn etag(version: i64) -> String {
+pub(super) fn etag(version: i64) -> String {
     format!("{version:x}")
 }
 
 /// Compares a request's etag with the current version.
-pub fn check_etag(text: &str, version: i64) -> Result<(), Error> {
+pub(super) fn check_etag(text: &str, version: i64) -> Result<(), Error> {
     match text {
         "" => Err(Error::invalid(
             "etag",

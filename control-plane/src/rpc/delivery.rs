@@ -31,7 +31,7 @@ const LIMIT_MAX: u32 = 10_000;
 
 /// Serves `DeliveryService`.
 #[derive(Debug, Clone)]
-pub struct Deliveries {
+pub(crate) struct Deliveries {
     store: Store,
     registry: SharedRegistry,
     dispatch: Dispatch,
@@ -39,18 +39,30 @@ pub struct Deliveries {
 
 impl Deliveries {
     /// A service over the store that changes deliveries through the engine.
-    pub fn new(store: Store, registry: SharedRegistry, dispatch: Dispatch) -> Self {
-        Self { store, registry, dispatch }
+    pub(crate) fn new(store: Store, registry: SharedRegistry, dispatch: Dispatch) -> Self {
+        Self {
+            store,
+            registry,
+            dispatch,
+        }
     }
 
     fn tenant(&self, caller: Caller, text: &str) -> Result<std::sync::Arc<TenantEntry>, Error> {
         caller.tenant(&self.registry.snapshot(), text)
     }
 
-    async fn get(&self, caller: Caller, request: v1::GetDeliveryRequest) -> Result<v1::GetDeliveryResponse, Error> {
+    async fn get(
+        &self,
+        caller: Caller,
+        request: v1::GetDeliveryRequest,
+    ) -> Result<v1::GetDeliveryResponse, Error> {
         let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
         let id = delivery_id(&request.delivery_id)?;
-        let view = self.store.delivery_get(tenant, id).await?.ok_or(Error::NotFound("delivery"))?;
+        let view = self
+            .store
+            .delivery_get(tenant, id)
+            .await?
+            .ok_or(Error::NotFound("delivery"))?;
         let actions = self.store.action_list(id).await?;
         Ok(v1::GetDeliveryResponse {
             delivery: Some(delivery_proto(tenant, &view)),
@@ -81,7 +93,10 @@ impl Deliveries {
             ],
         );
         let page = Page::parse(request.page_size, &request.page_token, query)?;
-        let (mut from, mut through) = (uuid_floor(range.from_ms), last_below(uuid_floor(range.before_ms)));
+        let (mut from, mut through) = (
+            uuid_floor(range.from_ms),
+            last_below(uuid_floor(range.before_ms)),
+        );
         if let Some(event_id) = optional::<EventId>("event_id", &request.event_id)? {
             let (first, last) = event_id.delivery_range();
             (from, through) = (from.max(first.uuid()), through.min(last.uuid()));
@@ -101,20 +116,41 @@ impl Deliveries {
         let rows = self.store.delivery_list(&filter).await?;
         let (rows, next_page_token) = page.cut(rows, |row| *row.id.uuid().as_bytes());
         Ok(v1::ListDeliveriesResponse {
-            deliveries: rows.iter().map(|row| delivery_proto(tenant.tenant.id, row)).collect(),
+            deliveries: rows
+                .iter()
+                .map(|row| delivery_proto(tenant.tenant.id, row))
+                .collect(),
             next_page_token,
         })
     }
 
-    async fn attempts(&self, caller: Caller, request: v1::ListAttemptsRequest) -> Result<v1::ListAttemptsResponse, Error> {
+    async fn attempts(
+        &self,
+        caller: Caller,
+        request: v1::ListAttemptsRequest,
+    ) -> Result<v1::ListAttemptsResponse, Error> {
         let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
         let id = delivery_id(&request.delivery_id)?;
-        let query = QueryFingerprint::new("ListAttempts", &[tenant.uuid().as_bytes(), id.uuid().as_bytes()]);
+        let query = QueryFingerprint::new(
+            "ListAttempts",
+            &[tenant.uuid().as_bytes(), id.uuid().as_bytes()],
+        );
         let page = Page::parse(request.page_size, &request.page_token, query)?;
-        self.store.delivery_get(tenant, id).await?.ok_or(Error::NotFound("delivery"))?;
+        self.store
+            .delivery_get(tenant, id)
+            .await?
+            .ok_or(Error::NotFound("delivery"))?;
         let after = page.after().map_or(Some((0, i64::MIN)), attempt_key);
-        let after = after.ok_or_else(|| Error::invalid("page_token", "must be the `next_page_token` of the page before"))?;
-        let rows = self.store.attempt_list(id, after, page.rows_to_read()).await?;
+        let after = after.ok_or_else(|| {
+            Error::invalid(
+                "page_token",
+                "must be the `next_page_token` of the page before",
+            )
+        })?;
+        let rows = self
+            .store
+            .attempt_list(id, after, page.rows_to_read())
+            .await?;
         let (rows, next_page_token) = page.cut(rows, attempt_key_bytes);
         Ok(v1::ListAttemptsResponse {
             attempts: rows.iter().map(attempt_proto).collect(),
@@ -122,17 +158,26 @@ impl Deliveries {
         })
     }
 
-    async fn retry(&self, caller: Caller, request: v1::RetryDeliveryRequest) -> Result<v1::RetryDeliveryResponse, Error> {
+    async fn retry(
+        &self,
+        caller: Caller,
+        request: v1::RetryDeliveryRequest,
+    ) -> Result<v1::RetryDeliveryResponse, Error> {
         let now = clock::now_ms();
         let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
         let id = delivery_id(&request.delivery_id)?;
         let action = action(caller, DeliveryActionKind::Retry, &request.reason, now)?;
-        let begun = self.begin(caller, "RetryDelivery", &request, &request.request_id, now).await?;
+        let begun = self
+            .begin(caller, "RetryDelivery", &request, &request.request_id, now)
+            .await?;
         let mut mutation = match begun {
             Begun::Repeat(response) => return Ok(response),
             Begun::Fresh(mutation) => mutation,
         };
-        let (view, moved) = self.dispatch.retry(mutation.tx(), tenant, id, &action).await?;
+        let (view, moved) = self
+            .dispatch
+            .retry(mutation.tx(), tenant, id, &action)
+            .await?;
         let response = v1::RetryDeliveryResponse {
             delivery: Some(delivery_proto(tenant, &view)),
         };
@@ -150,12 +195,17 @@ impl Deliveries {
         let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
         let id = delivery_id(&request.delivery_id)?;
         let action = action(caller, DeliveryActionKind::Cancel, &request.reason, now)?;
-        let begun = self.begin(caller, "CancelDelivery", &request, &request.request_id, now).await?;
+        let begun = self
+            .begin(caller, "CancelDelivery", &request, &request.request_id, now)
+            .await?;
         let mut mutation = match begun {
             Begun::Repeat(response) => return Ok(response),
             Begun::Fresh(mutation) => mutation,
         };
-        let (view, moved) = self.dispatch.cancel(mutation.tx(), tenant, id, &action).await?;
+        let (view, moved) = self
+            .dispatch
+            .cancel(mutation.tx(), tenant, id, &action)
+            .await?;
         let response = v1::CancelDeliveryResponse {
             delivery: Some(delivery_proto(tenant, &view)),
         };
@@ -177,12 +227,23 @@ impl Deliveries {
         )?;
         let filter = dead_filter(&tenant, &request.endpoint_id, range, request.limit)?;
         let action = action(caller, DeliveryActionKind::Redrive, &request.reason, now)?;
-        let begun = self.begin(caller, "RedriveDeadLetters", &request, &request.request_id, now).await?;
+        let begun = self
+            .begin(
+                caller,
+                "RedriveDeadLetters",
+                &request,
+                &request.request_id,
+                now,
+            )
+            .await?;
         let mut mutation = match begun {
             Begun::Repeat(response) => return Ok(response),
             Begun::Fresh(mutation) => mutation,
         };
-        let (redriven, moved) = self.dispatch.redrive(mutation.tx(), tenant.tenant.id, &filter, &action).await?;
+        let (redriven, moved) = self
+            .dispatch
+            .redrive(mutation.tx(), tenant.tenant.id, &filter, &action)
+            .await?;
         let response = v1::RedriveDeadLettersResponse {
             redriven: u32::try_from(redriven).unwrap_or(u32::MAX),
             more: i64::try_from(redriven).is_ok_and(|redriven| redriven == filter.limit),
@@ -205,12 +266,23 @@ impl Deliveries {
         )?;
         let filter = dead_filter(&tenant, &request.endpoint_id, range, request.limit)?;
         let action = action(caller, DeliveryActionKind::Discard, &request.reason, now)?;
-        let begun = self.begin(caller, "DiscardDeadLetters", &request, &request.request_id, now).await?;
+        let begun = self
+            .begin(
+                caller,
+                "DiscardDeadLetters",
+                &request,
+                &request.request_id,
+                now,
+            )
+            .await?;
         let mut mutation = match begun {
             Begun::Repeat(response) => return Ok(response),
             Begun::Fresh(mutation) => mutation,
         };
-        let discarded = mutation.tx().delivery_end_matching(&filter, &action).await?;
+        let discarded = mutation
+            .tx()
+            .delivery_end_matching(&filter, &action)
+            .await?;
         let response = v1::DiscardDeadLettersResponse {
             discarded: u32::try_from(discarded).unwrap_or(u32::MAX),
             more: i64::try_from(discarded).is_ok_and(|discarded| discarded == filter.limit),
@@ -232,7 +304,8 @@ impl Deliveries {
 }
 
 fn delivery_id(text: &str) -> Result<DeliveryId, Error> {
-    text.parse().map_err(|error| Error::invalid("delivery_id", format!("{error}")))
+    text.parse()
+        .map_err(|error| Error::invalid("delivery_id", format!("{error}")))
 }
 
 fn optional<T: std::str::FromStr<Err = crate::model::id::ParseIdError>>(
@@ -242,10 +315,17 @@ fn optional<T: std::str::FromStr<Err = crate::model::id::ParseIdError>>(
     if text.is_empty() {
         return Ok(None);
     }
-    text.parse().map(Some).map_err(|error: crate::model::id::ParseIdError| Error::invalid(field, error.to_string()))
+    text.parse()
+        .map(Some)
+        .map_err(|error: crate::model::id::ParseIdError| Error::invalid(field, error.to_string()))
 }
 
-fn action(caller: Caller, kind: DeliveryActionKind, reason: &str, now: i64) -> Result<Action, Error> {
+fn action(
+    caller: Caller,
+    kind: DeliveryActionKind,
+    reason: &str,
+    now: i64,
+) -> Result<Action, Error> {
     Ok(Action {
         kind,
         reason: visible_name("reason", reason, REASON_CHARS_MAX)?,
@@ -254,11 +334,21 @@ fn action(caller: Caller, kind: DeliveryActionKind, reason: &str, now: i64) -> R
     })
 }
 
-fn dead_filter(tenant: &TenantEntry, endpoint_id: &str, range: TimeRange, limit: u32) -> Result<OpenFilter, Error> {
+fn dead_filter(
+    tenant: &TenantEntry,
+    endpoint_id: &str,
+    range: TimeRange,
+    limit: u32,
+) -> Result<OpenFilter, Error> {
     let limit = match limit {
         0 => LIMIT_DEFAULT,
         1..=LIMIT_MAX => limit,
-        _ => return Err(Error::invalid("limit", format!("must be at most {LIMIT_MAX}"))),
+        _ => {
+            return Err(Error::invalid(
+                "limit",
+                format!("must be at most {LIMIT_MAX}"),
+            ));
+        }
     };
     Ok(OpenFilter {
         shard: tenant.shard,
@@ -357,7 +447,9 @@ impl DeliveryService for Deliveries {
         request: Request<v1::ListDeliveriesRequest>,
     ) -> Result<Response<v1::ListDeliveriesResponse>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(self.list(caller, request.into_inner()).await?))
+        Ok(Response::new(
+            self.list(caller, request.into_inner()).await?,
+        ))
     }
 
     async fn list_attempts(
@@ -365,7 +457,9 @@ impl DeliveryService for Deliveries {
         request: Request<v1::ListAttemptsRequest>,
     ) -> Result<Response<v1::ListAttemptsResponse>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(self.attempts(caller, request.into_inner()).await?))
+        Ok(Response::new(
+            self.attempts(caller, request.into_inner()).await?,
+        ))
     }
 
     async fn retry_delivery(
@@ -373,7 +467,9 @@ impl DeliveryService for Deliveries {
         request: Request<v1::RetryDeliveryRequest>,
     ) -> Result<Response<v1::RetryDeliveryResponse>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(self.retry(caller, request.into_inner()).await?))
+        Ok(Response::new(
+            self.retry(caller, request.into_inner()).await?,
+        ))
     }
 
     async fn cancel_delivery(
@@ -381,7 +477,9 @@ impl DeliveryService for Deliveries {
         request: Request<v1::CancelDeliveryRequest>,
     ) -> Result<Response<v1::CancelDeliveryResponse>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(self.cancel(caller, request.into_inner()).await?))
+        Ok(Response::new(
+            self.cancel(caller, request.into_inner()).await?,
+        ))
     }
 
     async fn redrive_dead_letters(
@@ -389,7 +487,9 @@ impl DeliveryService for Deliveries {
         request: Request<v1::RedriveDeadLettersRequest>,
     ) -> Result<Response<v1::RedriveDeadLettersResponse>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(self.redrive(caller, request.into_inner()).await?))
+        Ok(Response::new(
+            self.redrive(caller, request.into_inner()).await?,
+        ))
     }
 
     async fn discard_dead_letters(
@@ -397,6 +497,8 @@ impl DeliveryService for Deliveries {
         request: Request<v1::DiscardDeadLettersRequest>,
     ) -> Result<Response<v1::DiscardDeadLettersResponse>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(self.discard(caller, request.into_inner()).await?))
+        Ok(Response::new(
+            self.discard(caller, request.into_inner()).await?,
+        ))
     }
 }

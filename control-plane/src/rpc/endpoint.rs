@@ -29,7 +29,7 @@ use crate::{
 
 /// Serves `EndpointService`.
 #[derive(Clone)]
-pub struct Endpoints {
+pub(crate) struct Endpoints {
     store: Store,
     registry: SharedRegistry,
     vault: Arc<Vault>,
@@ -46,7 +46,7 @@ struct Named {
 
 impl Endpoints {
     /// A service over the store. The registry and the dispatcher hear of every change; URLs are judged by the resolver.
-    pub fn new(
+    pub(crate) fn new(
         store: Store,
         registry: SharedRegistry,
         vault: Arc<Vault>,

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use posthorn::v1::{
-    self, emit_result, event_service_server::EventService,
-};
+use posthorn::v1::{self, emit_result, event_service_server::EventService};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Caller, Page, QueryFingerprint, convert::timestamp, decode_status, new_event, time_range::TimeRange};
+use super::{
+    Caller, Page, QueryFingerprint, convert::timestamp, decode_status, new_event,
+    time_range::TimeRange,
+};
 use crate::{
     clock,
     dispatch::{Accepted, Dispatch},
@@ -19,6 +20,7 @@ use crate::{
     model::{
         api_key::Role,
         event::Event,
+        event_type::EventTypeName,
         id::{EventId, uuid_floor},
     },
     registry::SharedRegistry,
@@ -32,7 +34,7 @@ const STREAM_REQUESTS_MAX: usize = 32;
 
 /// Serves `EventService`.
 #[derive(Debug, Clone)]
-pub struct Events {
+pub(crate) struct Events {
     store: Store,
     registry: SharedRegistry,
     dispatch: Dispatch,
@@ -41,16 +43,25 @@ pub struct Events {
 
 impl Events {
     /// A service over the store that emits through the engine; its streams end at `shutdown`.
-    pub fn new(
+    pub(crate) fn new(
         store: Store,
         registry: SharedRegistry,
         dispatch: Dispatch,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { store, registry, dispatch, shutdown }
+        Self {
+            store,
+            registry,
+            dispatch,
+            shutdown,
+        }
     }
 
-    async fn emit(&self, caller: Caller, request: v1::EmitEventRequest) -> Result<v1::EmitEventResponse, Error> {
+    async fn emit(
+        &self,
+        caller: Caller,
+        request: v1::EmitEventRequest,
+    ) -> Result<v1::EmitEventResponse, Error> {
         let now_ms = clock::now_ms();
         let tenant = caller.tenant(&self.registry.snapshot(), &request.tenant_id)?;
         let event = new_event::parse(request, self.dispatch.payload_bytes_max(), now_ms)?;
@@ -58,7 +69,11 @@ impl Events {
     }
 
     /// Emits the events of one message and waits for all of them.
-    async fn emit_batch(self, caller: Caller, request: v1::EmitEventsRequest) -> v1::EmitEventsResponse {
+    async fn emit_batch(
+        self,
+        caller: Caller,
+        request: v1::EmitEventsRequest,
+    ) -> v1::EmitEventsResponse {
         let now_ms = clock::now_ms();
         let mut waiting = Vec::with_capacity(request.events.len());
         for event in request.events {
@@ -106,7 +121,9 @@ impl Events {
                 Ok(None) => return,
                 Err(status) => {
                     // What was taken before is answered first.
-                    let _ = room.acquire_many(u32::try_from(STREAM_REQUESTS_MAX).unwrap_or(1) - 1).await;
+                    let _ = room
+                        .acquire_many(u32::try_from(STREAM_REQUESTS_MAX).unwrap_or(1) - 1)
+                        .await;
                     let _ = answers.send(Err(status)).await;
                     return;
                 }
@@ -146,11 +163,19 @@ impl Events {
         Ok(Some(request))
     }
 
-    async fn get(&self, caller: Caller, request: v1::GetEventRequest) -> Result<v1::GetEventResponse, Error> {
+    async fn get(
+        &self,
+        caller: Caller,
+        request: v1::GetEventRequest,
+    ) -> Result<v1::GetEventResponse, Error> {
         let tenant = caller.tenant(&self.registry.snapshot(), &request.tenant_id)?;
         let id = request.event_id.parse::<EventId>();
         let id = id.map_err(|error| Error::invalid("event_id", error.to_string()))?;
-        let event = self.store.event_get(tenant.tenant.id, id).await?.ok_or(Error::NotFound("event"))?;
+        let event = self
+            .store
+            .event_get(tenant.tenant.id, id)
+            .await?
+            .ok_or(Error::NotFound("event"))?;
         let payload_bytes = u32::try_from(event.payload.len()).unwrap_or(u32::MAX);
         let payload = if caller.roles().has_any(&[Role::Admin, Role::Operator]) {
             event.payload.clone()
@@ -162,7 +187,11 @@ impl Events {
         })
     }
 
-    async fn list(&self, caller: Caller, request: v1::ListEventsRequest) -> Result<v1::ListEventsResponse, Error> {
+    async fn list(
+        &self,
+        caller: Caller,
+        request: v1::ListEventsRequest,
+    ) -> Result<v1::ListEventsResponse, Error> {
         let tenant = caller.tenant(&self.registry.snapshot(), &request.tenant_id)?;
         let range = TimeRange::parse(
             ("created_from", request.created_from.as_ref()),
@@ -174,14 +203,18 @@ impl Events {
         };
         let query = QueryFingerprint::new(
             "ListEvents",
-            &[tenant.tenant.id.uuid().as_bytes(), &range.fingerprint(), request.event_type.as_bytes()],
+            &[
+                tenant.tenant.id.uuid().as_bytes(),
+                &range.fingerprint(),
+                request.event_type.as_bytes(),
+            ],
         );
         let page = Page::parse(request.page_size, &request.page_token, query)?;
         let before = uuid_floor(range.before_ms);
         let filter = EventFilter {
             shard: tenant.shard,
             tenant_id: tenant.tenant.id,
-            event_type: event_type.as_ref().map(|name| name.as_str()),
+            event_type: event_type.as_ref().map(EventTypeName::as_str),
             from: uuid_floor(range.from_ms),
             below: page.after_uuid()?.map_or(before, |after| before.min(after)),
             limit: page.rows_to_read(),
@@ -208,7 +241,9 @@ fn emit_result(result: Result<Accepted, Error>) -> v1::EmitResult {
         Ok(done) => emit_result::Result::Accepted(accepted(done)),
         Err(error) => {
             let field = match &error {
-                Error::Invalid(violations) => violations.first().map(|violation| violation.field.clone()),
+                Error::Invalid(violations) => {
+                    violations.first().map(|violation| violation.field.clone())
+                }
                 _ => None,
             };
             // The status logs the cause of a bug once, under the id in its message.
@@ -220,7 +255,9 @@ fn emit_result(result: Result<Accepted, Error>) -> v1::EmitResult {
             })
         }
     };
-    v1::EmitResult { result: Some(result) }
+    v1::EmitResult {
+        result: Some(result),
+    }
 }
 
 fn summary_proto(summary: &EventSummary) -> v1::Event {
@@ -251,7 +288,9 @@ impl EventService for Events {
         request: Request<v1::EmitEventRequest>,
     ) -> Result<Response<v1::EmitEventResponse>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(self.emit(caller, request.into_inner()).await?))
+        Ok(Response::new(
+            self.emit(caller, request.into_inner()).await?,
+        ))
     }
 
     async fn emit_events(
@@ -260,11 +299,17 @@ impl EventService for Events {
     ) -> Result<Response<Self::EmitEventsStream>, Status> {
         let caller = Caller::of(&request)?;
         let (answers, stream) = mpsc::channel(STREAM_REQUESTS_MAX);
-        tokio::spawn(self.clone().take_stream(caller, request.into_inner(), answers));
+        tokio::spawn(
+            self.clone()
+                .take_stream(caller, request.into_inner(), answers),
+        );
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
-    async fn get_event(&self, request: Request<v1::GetEventRequest>) -> Result<Response<v1::GetEventResponse>, Status> {
+    async fn get_event(
+        &self,
+        request: Request<v1::GetEventRequest>,
+    ) -> Result<Response<v1::GetEventResponse>, Status> {
         let caller = Caller::of(&request)?;
         Ok(Response::new(self.get(caller, request.into_inner()).await?))
     }
@@ -274,6 +319,8 @@ impl EventService for Events {
         request: Request<v1::ListEventsRequest>,
     ) -> Result<Response<v1::ListEventsResponse>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(self.list(caller, request.into_inner()).await?))
+        Ok(Response::new(
+            self.list(caller, request.into_inner()).await?,
+        ))
     }
 }

@@ -22,14 +22,14 @@ const DESCRIPTION_CHARS_MAX: usize = 1_000;
 
 /// Serves `EventTypeService`.
 #[derive(Debug, Clone)]
-pub struct EventTypes {
+pub(crate) struct EventTypes {
     store: Store,
     registry: SharedRegistry,
 }
 
 impl EventTypes {
     /// A service over the store; the registry hears of every change.
-    pub fn new(store: Store, registry: SharedRegistry) -> Self {
+    pub(crate) fn new(store: Store, registry: SharedRegistry) -> Self {
         Self { store, registry }
     }
 

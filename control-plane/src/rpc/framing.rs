@@ -26,11 +26,11 @@ const GRPC: &[u8] = b"application/grpc";
 
 /// Refuses what is no gRPC call.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct FramingLayer;
+pub(crate) struct FramingLayer;
 
 /// The service that [`FramingLayer`] makes.
 #[derive(Debug, Clone)]
-pub struct Framing<S> {
+pub(crate) struct Framing<S> {
     inner: S,
 }
 

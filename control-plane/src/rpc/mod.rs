@@ -1,11 +1,11 @@
 //! The gRPC services, thin, and what every call passes through before it reaches one.
 
-pub mod access;
+pub(crate) mod access;
 mod api_key;
 mod convert;
 mod delivery;
-mod event;
 mod endpoint;
+mod event;
 mod event_type;
 mod framing;
 mod mutation;
@@ -16,15 +16,15 @@ mod tenant;
 mod time_range;
 mod unary;
 
-pub use access::{AccessLayer, Caller};
-pub use framing::FramingLayer;
-pub use mutation::{Begun, Call, Mutation, REMEMBERED_MS};
-pub use page::{Page, QueryFingerprint};
-pub use unary::{UnaryLayer, decode_status};
-pub use api_key::ApiKeys;
-pub use delivery::Deliveries;
-pub use endpoint::Endpoints;
-pub use event::Events;
-pub use event_type::EventTypes;
-pub use node::Nodes;
-pub use tenant::Tenants;
+pub(crate) use access::{AccessLayer, Caller};
+pub(crate) use api_key::ApiKeys;
+pub(crate) use delivery::Deliveries;
+pub(crate) use endpoint::Endpoints;
+pub(crate) use event::Events;
+pub(crate) use event_type::EventTypes;
+pub(crate) use framing::FramingLayer;
+pub(crate) use mutation::{Begun, Call, Mutation, REMEMBERED_MS};
+pub(crate) use node::Nodes;
+pub(crate) use page::{Page, QueryFingerprint};
+pub(crate) use tenant::Tenants;
+pub(crate) use unary::{UnaryLayer, decode_status};

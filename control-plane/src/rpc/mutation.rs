@@ -15,12 +15,12 @@ use crate::{
 };
 
 /// How long a request id is remembered, in milliseconds.
-pub const REMEMBERED_MS: i64 = 24 * 60 * 60 * 1_000;
+pub(crate) const REMEMBERED_MS: i64 = 24 * 60 * 60 * 1_000;
 const REQUEST_ID_CHARS_MAX: usize = 128;
 
 /// One call that changes something.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub(crate) struct Call {
     caller: Caller,
     rpc: &'static str,
     request_id: String,
@@ -30,7 +30,7 @@ pub struct Call {
 
 /// What a call turned out to be.
 #[derive(Debug)]
-pub enum Begun<R> {
+pub(crate) enum Begun<R> {
     /// It was made before; this was the answer.
     Repeat(R),
     /// It is new.
@@ -39,7 +39,7 @@ pub enum Begun<R> {
 
 /// A change under way. Dropped without [`Mutation::commit`], nothing has happened.
 #[derive(Debug)]
-pub struct Mutation<R> {
+pub(crate) struct Mutation<R> {
     tx: Tx,
     call: Call,
     response: PhantomData<fn(R)>,
@@ -47,7 +47,7 @@ pub struct Mutation<R> {
 
 impl Call {
     /// Reads a call's request id; empty means none. `content` is the request, with secrets blinded if it holds any.
-    pub fn new(
+    pub(crate) fn new(
         caller: &Caller,
         rpc: &'static str,
         content: &impl Message,
@@ -72,7 +72,10 @@ impl Call {
 
     /// The answer that this call got before, if it was made before. Costs no transaction: for calls that have slow
     /// checks to make before they begin one.
-    pub async fn earlier<R: Message + Default>(&self, store: &Store) -> Result<Option<R>, Error> {
+    pub(crate) async fn earlier<R: Message + Default>(
+        &self,
+        store: &Store,
+    ) -> Result<Option<R>, Error> {
         if self.request_id.is_empty() {
             return Ok(None);
         }
@@ -81,7 +84,10 @@ impl Call {
     }
 
     /// Begins the transaction of this call and claims its request id.
-    pub async fn begin<R: Message + Default>(self, store: &Store) -> Result<Begun<R>, Error> {
+    pub(crate) async fn begin<R: Message + Default>(
+        self,
+        store: &Store,
+    ) -> Result<Begun<R>, Error> {
         let mut tx = store.begin().await?;
         if !self.request_id.is_empty() {
             let (key, since) = (self.key(), self.since());
@@ -126,7 +132,7 @@ impl Call {
 
 impl<R: Message + Default> Mutation<R> {
     /// Begins a call that has no slow checks to make: [`Call::new`] and [`Call::begin`] in one.
-    pub async fn begin(
+    pub(crate) async fn begin(
         store: &Store,
         caller: &Caller,
         rpc: &'static str,
@@ -140,12 +146,12 @@ impl<R: Message + Default> Mutation<R> {
     }
 
     /// The transaction to make the change in.
-    pub fn tx(&mut self) -> &mut Tx {
+    pub(crate) fn tx(&mut self) -> &mut Tx {
         &mut self.tx
     }
 
     /// Makes the change durable, and the answer to repeats with it: `response` without secrets.
-    pub async fn commit(mut self, response: &R) -> Result<(), Error> {
+    pub(crate) async fn commit(mut self, response: &R) -> Result<(), Error> {
         if !self.call.request_id.is_empty() {
             let response = response.encode_to_vec();
             self.tx.request_finish(self.call.key(), &response).await?;

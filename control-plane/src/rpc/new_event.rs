@@ -9,27 +9,42 @@ use crate::{
     error::Error,
     model::{
         event::{
-            self, CONTENT_TYPE_CHARS_MAX, IDEMPOTENCY_KEY_CHARS_MAX, JSON, JSON_DEPTH_MAX, NewEvent,
-            OCCURRED_AHEAD_MAX_MS,
+            self, CONTENT_TYPE_CHARS_MAX, IDEMPOTENCY_KEY_CHARS_MAX, JSON, JSON_DEPTH_MAX,
+            NewEvent, OCCURRED_AHEAD_MAX_MS,
         },
         event_type::EventTypeName,
     },
 };
 
 /// Reads an event whose payload may have `payload_bytes_max` bytes.
-pub fn parse(request: EmitEventRequest, payload_bytes_max: usize, now_ms: i64) -> Result<NewEvent, Error> {
+pub(super) fn parse(
+    request: EmitEventRequest,
+    payload_bytes_max: usize,
+    now_ms: i64,
+) -> Result<NewEvent, Error> {
     let event_type = event_type(&request.event_type)?;
     let content_type = content_type(request.content_type)?;
     let (field, payload) = match request.content {
-        None => return Err(Error::invalid("payload", "set `payload` (bytes) or `data` (JSON)")),
+        None => {
+            return Err(Error::invalid(
+                "payload",
+                "set `payload` (bytes) or `data` (JSON)",
+            ));
+        }
         Some(Content::Payload(payload)) => ("payload", payload),
         Some(Content::Data(data)) => ("data", json(&data)?),
     };
     event::check_payload(&payload, &content_type, payload_bytes_max)
         .map_err(|error| Error::invalid(field, error.to_string()))?;
-    let occurred_at = request.occurred_at.map(|at| instant_ms("occurred_at", &at)).transpose()?;
+    let occurred_at = request
+        .occurred_at
+        .map(|at| instant_ms("occurred_at", &at))
+        .transpose()?;
     if occurred_at.is_some_and(|at| at < 0 || at > now_ms.saturating_add(OCCURRED_AHEAD_MAX_MS)) {
-        return Err(Error::invalid("occurred_at", "must not be before 1970 or more than 24 h ahead"));
+        return Err(Error::invalid(
+            "occurred_at",
+            "must not be before 1970 or more than 24 h ahead",
+        ));
     }
     Ok(NewEvent {
         event_type,
@@ -42,7 +57,7 @@ pub fn parse(request: EmitEventRequest, payload_bytes_max: usize, now_ms: i64) -
 }
 
 /// Reads the name of an event type.
-pub fn event_type(text: &str) -> Result<EventTypeName, Error> {
+pub(super) fn event_type(text: &str) -> Result<EventTypeName, Error> {
     EventTypeName::parse(text).map_err(|error| Error::invalid("event_type", error.to_string()))
 }
 
@@ -52,7 +67,8 @@ fn content_type(text: String) -> Result<String, Error> {
     }
     let is_visible = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     if text.len() > CONTENT_TYPE_CHARS_MAX || !is_visible || !text.contains('/') {
-        let description = format!("must be a media type of at most {CONTENT_TYPE_CHARS_MAX} characters");
+        let description =
+            format!("must be a media type of at most {CONTENT_TYPE_CHARS_MAX} characters");
         return Err(Error::invalid("content_type", description));
     }
     Ok(text)
@@ -64,7 +80,8 @@ fn idempotency_key(text: String) -> Result<Option<String>, Error> {
     }
     let is_printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     if text.len() > IDEMPOTENCY_KEY_CHARS_MAX || !is_printable || text.trim().is_empty() {
-        let description = format!("must be 1 to {IDEMPOTENCY_KEY_CHARS_MAX} printable ASCII characters");
+        let description =
+            format!("must be 1 to {IDEMPOTENCY_KEY_CHARS_MAX} printable ASCII characters");
         return Err(Error::invalid("idempotency_key", description));
     }
     Ok(Some(text))
@@ -78,7 +95,10 @@ fn json(value: &Value) -> Result<Bytes, Error> {
 
 fn json_value(value: &Value, depth: usize) -> Result<serde_json::Value, Error> {
     if depth > JSON_DEPTH_MAX {
-        return Err(Error::invalid("data", format!("must nest at most {JSON_DEPTH_MAX} deep")));
+        return Err(Error::invalid(
+            "data",
+            format!("must nest at most {JSON_DEPTH_MAX} deep"),
+        ));
     }
     Ok(match &value.kind {
         None => return Err(Error::invalid("data", "must hold a JSON value")),
@@ -152,14 +172,35 @@ mod tests {
         };
         assert_eq!(with(&|r| r.event_type = "a..b".to_owned()), "event_type");
         assert_eq!(with(&|r| r.content = None), "payload");
-        assert_eq!(with(&|r| r.content = Some(Content::Payload(Bytes::new()))), "payload");
-        assert_eq!(with(&|r| r.idempotency_key = "k".repeat(257)), "idempotency_key");
-        assert_eq!(with(&|r| r.idempotency_key = "a\0".to_owned()), "idempotency_key");
-        assert_eq!(with(&|r| r.content_type = "json".to_owned()), "content_type");
+        assert_eq!(
+            with(&|r| r.content = Some(Content::Payload(Bytes::new()))),
+            "payload"
+        );
+        assert_eq!(
+            with(&|r| r.idempotency_key = "k".repeat(257)),
+            "idempotency_key"
+        );
+        assert_eq!(
+            with(&|r| r.idempotency_key = "a\0".to_owned()),
+            "idempotency_key"
+        );
+        assert_eq!(
+            with(&|r| r.content_type = "json".to_owned()),
+            "content_type"
+        );
         let at = |seconds| prost_types::Timestamp { seconds, nanos: 0 };
-        assert_eq!(with(&|r| r.occurred_at = Some(at(-62_135_596_800))), "occurred_at");
-        assert_eq!(with(&|r| r.occurred_at = Some(at(NOW_MS / 1_000 + 48 * 3_600))), "occurred_at");
-        assert_eq!(field_of(request(Content::Data(value(Kind::NumberValue(f64::NAN))))), "data");
+        assert_eq!(
+            with(&|r| r.occurred_at = Some(at(-62_135_596_800))),
+            "occurred_at"
+        );
+        assert_eq!(
+            with(&|r| r.occurred_at = Some(at(NOW_MS / 1_000 + 48 * 3_600))),
+            "occurred_at"
+        );
+        assert_eq!(
+            field_of(request(Content::Data(value(Kind::NumberValue(f64::NAN))))),
+            "data"
+        );
     }
 
     #[test]
@@ -171,7 +212,9 @@ mod tests {
             ("b".to_owned(), value(Kind::ListValue(list))),
             ("a".to_owned(), value(Kind::NullValue(0))),
         ];
-        let data = value(Kind::StructValue(prost_types::Struct { fields: fields.into() }));
+        let data = value(Kind::StructValue(prost_types::Struct {
+            fields: fields.into(),
+        }));
         let event = parse(request(Content::Data(data)), 1_000, NOW_MS).unwrap();
         assert_eq!(event.payload, r#"{"a":null,"b":[2,0.5]}"#);
     }
@@ -180,7 +223,9 @@ mod tests {
     fn data_that_nests_too_deep_is_refused() {
         let mut data = value(Kind::NullValue(0));
         for _ in 0..70 {
-            data = value(Kind::ListValue(prost_types::ListValue { values: vec![data] }));
+            data = value(Kind::ListValue(prost_types::ListValue {
+                values: vec![data],
+            }));
         }
         assert_eq!(field_of(request(Content::Data(data))), "data");
     }

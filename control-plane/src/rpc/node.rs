@@ -14,14 +14,14 @@ const TO_NODE_MAX: usize = 8;
 
 /// The service.
 #[derive(Debug, Clone)]
-pub struct Nodes {
+pub(crate) struct Nodes {
     dispatch: Dispatch,
     shutdown: CancellationToken,
 }
 
 impl Nodes {
     /// Serves sessions until `shutdown`.
-    pub fn new(dispatch: Dispatch, shutdown: CancellationToken) -> Self {
+    pub(crate) fn new(dispatch: Dispatch, shutdown: CancellationToken) -> Self {
         Self { dispatch, shutdown }
     }
 }

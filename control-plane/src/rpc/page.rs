@@ -19,11 +19,11 @@ const TAG_BYTES: usize = 16;
 
 /// What a list was asked for, page aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueryFingerprint([u8; 32]);
+pub(crate) struct QueryFingerprint([u8; 32]);
 
 /// One page of a list.
 #[derive(Debug, Clone)]
-pub struct Page {
+pub(crate) struct Page {
     /// How many rows it has at most.
     limit: i32,
     /// The key of the row that it begins after.
@@ -33,7 +33,7 @@ pub struct Page {
 
 impl QueryFingerprint {
     /// The query of one RPC: its tenant, and each of its filters, in an order that does not change.
-    pub fn new(rpc: &str, parts: &[&[u8]]) -> Self {
+    pub(crate) fn new(rpc: &str, parts: &[&[u8]]) -> Self {
         let mut hash = Sha256::new_with_prefix(b"posthorn.page.v1");
         for part in std::iter::once(&rpc.as_bytes()).chain(parts) {
             hash.update((part.len() as u64).to_be_bytes());
@@ -52,7 +52,11 @@ impl QueryFingerprint {
 
 impl Page {
     /// Reads a request's `page_size` and `page_token`.
-    pub fn parse(page_size: i32, token: &str, query: QueryFingerprint) -> Result<Self, Error> {
+    pub(crate) fn parse(
+        page_size: i32,
+        token: &str,
+        query: QueryFingerprint,
+    ) -> Result<Self, Error> {
         let limit = match page_size {
             ..0 => return Err(Error::invalid("page_size", "must not be negative")),
             0 => PAGE_ROWS_DEFAULT,
@@ -70,28 +74,28 @@ impl Page {
     }
 
     /// How many rows to read: one more than the page shows, which tells whether there is a next one.
-    pub fn rows_to_read(&self) -> i64 {
+    pub(crate) fn rows_to_read(&self) -> i64 {
         i64::from(self.limit) + 1
     }
 
     /// The key of the row that the page begins after.
-    pub fn after(&self) -> Option<&[u8]> {
+    pub(crate) fn after(&self) -> Option<&[u8]> {
         self.after.as_deref()
     }
 
     /// The same, for a list that is ordered by an id.
-    pub fn after_uuid(&self) -> Result<Option<Uuid>, Error> {
+    pub(crate) fn after_uuid(&self) -> Result<Option<Uuid>, Error> {
         let id = self.after().map(Uuid::from_slice);
         id.transpose().map_err(|_| bad_token())
     }
 
     /// The same, for a list that is ordered by a text.
-    pub fn after_text(&self) -> Result<&str, Error> {
+    pub(crate) fn after_text(&self) -> Result<&str, Error> {
         std::str::from_utf8(self.after().unwrap_or_default()).map_err(|_| bad_token())
     }
 
     /// Cuts the rows that were read to the page, and makes the token of the next one: empty when this is the last.
-    pub fn cut<T, K: AsRef<[u8]>>(
+    pub(crate) fn cut<T, K: AsRef<[u8]>>(
         &self,
         mut rows: Vec<T>,
         key: impl Fn(&T) -> K,
@@ -107,7 +111,7 @@ impl Page {
     }
 
     /// The token of the page that begins after the row of that key.
-    pub fn token(&self, key: &[u8]) -> String {
+    pub(crate) fn token(&self, key: &[u8]) -> String {
         let mut bytes = self.query.tag(key).to_vec();
         bytes.extend_from_slice(key);
         BASE64_URL_SAFE_NO_PAD.encode(bytes)

@@ -19,14 +19,14 @@ use crate::{
 
 /// Serves `TenantService`.
 #[derive(Debug, Clone)]
-pub struct Tenants {
+pub(crate) struct Tenants {
     store: Store,
     registry: SharedRegistry,
 }
 
 impl Tenants {
     /// A service over the store; the registry hears of every change.
-    pub fn new(store: Store, registry: SharedRegistry) -> Self {
+    pub(crate) fn new(store: Store, registry: SharedRegistry) -> Self {
         Self { store, registry }
     }
 

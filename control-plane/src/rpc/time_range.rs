@@ -7,7 +7,7 @@ use crate::error::Error;
 
 /// The instants from `from_ms` on and before `before_ms`; an unset bound is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TimeRange {
+pub(super) struct TimeRange {
     /// The first instant in it.
     pub from_ms: i64,
     /// The first instant past it.
@@ -16,20 +16,28 @@ pub struct TimeRange {
 
 impl TimeRange {
     /// Reads two fields of a request, each with its name.
-    pub fn parse(from: (&str, Option<&Timestamp>), before: (&str, Option<&Timestamp>)) -> Result<Self, Error> {
-        let bound = |(field, value): (&str, Option<&Timestamp>)| value.map(|at| instant_ms(field, at)).transpose();
+    pub(super) fn parse(
+        from: (&str, Option<&Timestamp>),
+        before: (&str, Option<&Timestamp>),
+    ) -> Result<Self, Error> {
+        let bound = |(field, value): (&str, Option<&Timestamp>)| {
+            value.map(|at| instant_ms(field, at)).transpose()
+        };
         let range = Self {
             from_ms: bound(from)?.unwrap_or(i64::MIN),
             before_ms: bound(before)?.unwrap_or(i64::MAX),
         };
         if range.before_ms <= range.from_ms {
-            return Err(Error::invalid(before.0, format!("must be after {}", from.0)));
+            return Err(Error::invalid(
+                before.0,
+                format!("must be after {}", from.0),
+            ));
         }
         Ok(range)
     }
 
     /// The bytes that stand for it in a page token.
-    pub fn fingerprint(self) -> [u8; 16] {
+    pub(super) fn fingerprint(self) -> [u8; 16] {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.from_ms.to_be_bytes());
         bytes[8..].copy_from_slice(&self.before_ms.to_be_bytes());
@@ -42,7 +50,8 @@ mod tests {
     use super::*;
 
     fn parse(from: Option<i64>, before: Option<i64>) -> Result<TimeRange, Error> {
-        let [from, before] = [from, before].map(|at| at.map(|seconds| Timestamp { seconds, nanos: 0 }));
+        let [from, before] =
+            [from, before].map(|at| at.map(|seconds| Timestamp { seconds, nanos: 0 }));
         TimeRange::parse(("from", from.as_ref()), ("before", before.as_ref()))
     }
 

@@ -30,11 +30,11 @@ const EMIT_EVENT: &str = "/posthorn.v1.EventService/EmitEvent";
 
 /// Gives plain calls a deadline and mends their errors.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct UnaryLayer;
+pub(crate) struct UnaryLayer;
 
 /// The service that [`UnaryLayer`] makes.
 #[derive(Debug, Clone)]
-pub struct Unary<S> {
+pub(crate) struct Unary<S> {
     inner: S,
 }
 
@@ -78,7 +78,7 @@ where
 }
 
 /// Puts a status that tonic made of undecodable bytes right; leaves every other as it is.
-pub fn decode_status(status: Status) -> Status {
+pub(crate) fn decode_status(status: Status) -> Status {
     if status.code() != Code::Internal || status.message().starts_with(INTERNAL_MESSAGE) {
         return status;
     }

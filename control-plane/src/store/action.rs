@@ -23,7 +23,7 @@ struct ActionRow {
 
 impl Store {
     /// The last actions on a delivery, oldest first.
-    pub async fn action_list(&self, id: DeliveryId) -> Result<Vec<Action>> {
+    pub(crate) async fn action_list(&self, id: DeliveryId) -> Result<Vec<Action>> {
         let rows = on!(self.reader(), pool => {
             sqlx::query_as::<_, ActionRow>(
                 "select kind, reason, key_id, acted_at
@@ -44,7 +44,7 @@ impl Store {
 
 impl Tx {
     /// Records an action on one delivery.
-    pub async fn action_record(
+    pub(crate) async fn action_record(
         &mut self,
         id: DeliveryId,
         endpoint_id: EndpointId,

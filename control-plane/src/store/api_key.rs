@@ -10,7 +10,7 @@ use crate::model::{
 
 /// Which keys a list has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyScope {
+pub(crate) enum KeyScope {
     /// Every key.
     All,
     /// The keys of one tenant.
@@ -55,7 +55,7 @@ const GET: &str = "
 
 impl Store {
     /// One key.
-    pub async fn api_key_get(&self, id: KeyId) -> Result<Option<ApiKey>> {
+    pub(crate) async fn api_key_get(&self, id: KeyId) -> Result<Option<ApiKey>> {
         let row: Option<Row> = on!(&self.reader, pool => {
             sqlx::query_as(GET).bind(id.uuid()).fetch_optional(pool).await
         })?;
@@ -63,7 +63,7 @@ impl Store {
     }
 
     /// Up to `limit` keys by id, those after `after`; revoked and expired ones too.
-    pub async fn api_key_list(
+    pub(crate) async fn api_key_list(
         &self,
         scope: KeyScope,
         after: Option<KeyId>,
@@ -97,14 +97,14 @@ impl Store {
 
 impl Tx {
     /// Whether there is any key: without one, nobody has started this database before.
-    pub async fn api_key_exists(&mut self) -> Result<bool> {
+    pub(crate) async fn api_key_exists(&mut self) -> Result<bool> {
         const SQL: &str = "select count(*) from (select 1 from api_key limit 1) as one";
         let count: i64 = on!(self, tx => sqlx::query_scalar(SQL).fetch_one(&mut **tx).await)?;
         Ok(count > 0)
     }
 
     /// One key.
-    pub async fn api_key_get(&mut self, id: KeyId) -> Result<Option<ApiKey>> {
+    pub(crate) async fn api_key_get(&mut self, id: KeyId) -> Result<Option<ApiKey>> {
         let row: Option<Row> = on!(self, tx => {
             sqlx::query_as(GET).bind(id.uuid()).fetch_optional(&mut **tx).await
         })?;
@@ -112,7 +112,7 @@ impl Tx {
     }
 
     /// Adds a key. `Missing` means that its tenant is.
-    pub async fn api_key_insert(&mut self, key: &ApiKey) -> Result<Change> {
+    pub(crate) async fn api_key_insert(&mut self, key: &ApiKey) -> Result<Change> {
         const SQL: &str = "
             insert into api_key (key_id, tenant_id, name, roles, hash, created_at, expires_at, revoked_at)
             values ($1, $2, $3, $4, $5, $6, $7, $8)";
@@ -134,7 +134,7 @@ impl Tx {
     }
 
     /// Revokes a key. One that is revoked keeps the time of the first revocation.
-    pub async fn api_key_revoke(&mut self, id: KeyId, now: i64) -> Result<Change> {
+    pub(crate) async fn api_key_revoke(&mut self, id: KeyId, now: i64) -> Result<Change> {
         const SQL: &str = "
             update api_key
             set revoked_at = coalesce(revoked_at, $2)

@@ -29,7 +29,12 @@ struct AttemptRow {
 
 impl Store {
     /// A delivery's attempts after the one of this number and lease, by number.
-    pub async fn attempt_list(&self, id: DeliveryId, after: (i32, i64), limit: i64) -> Result<Vec<Attempt>> {
+    pub(crate) async fn attempt_list(
+        &self,
+        id: DeliveryId,
+        after: (i32, i64),
+        limit: i64,
+    ) -> Result<Vec<Attempt>> {
         let rows = on!(self.reader(), pool => {
             sqlx::query_as::<_, AttemptRow>(
                 "select delivery_id, number, lease_id, endpoint_id, tenant_id, status_code, error_kind, started_at,
@@ -53,8 +58,14 @@ impl Store {
 
 impl AttemptRow {
     fn into_attempt(self) -> Result<Attempt> {
-        let code = self.status_code.map(u16::try_from).transpose().map_err(Error::bug)?;
-        let error = self.error_kind.map(|kind| ErrorKind::try_from(i32::from(kind)));
+        let code = self
+            .status_code
+            .map(u16::try_from)
+            .transpose()
+            .map_err(Error::bug)?;
+        let error = self
+            .error_kind
+            .map(|kind| ErrorKind::try_from(i32::from(kind)));
         Ok(Attempt {
             delivery_id: DeliveryId::from_uuid(self.delivery_id),
             number: u32::try_from(self.number).map_err(Error::bug)?,

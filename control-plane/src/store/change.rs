@@ -5,7 +5,7 @@ use super::{Result, constraint};
 /// The outcome of a statement that a name, a version or a missing row can stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub enum Change {
+pub(crate) enum Change {
     /// The row is written.
     Done,
     /// Another row has the name.

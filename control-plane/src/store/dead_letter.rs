@@ -15,7 +15,7 @@ use crate::model::{
 
 /// Which open deliveries of a shard to change, those that died first before others.
 #[derive(Debug, Clone, Copy)]
-pub struct OpenFilter {
+pub(crate) struct OpenFilter {
     /// The shard.
     pub shard: Shard,
     /// Only this tenant's.
@@ -30,7 +30,7 @@ pub struct OpenFilter {
 
 impl Tx {
     /// Makes dead letters due at once. Returns them with their endpoints.
-    pub async fn dead_letter_redrive(
+    pub(crate) async fn dead_letter_redrive(
         &mut self,
         filter: &OpenFilter,
         action: &Action,
@@ -58,12 +58,21 @@ impl Tx {
             .map(|row| Ok((row.try_get::<Uuid, _>(0)?, row.try_get::<Uuid, _>(1)?)))
             .collect::<std::result::Result<Vec<_>, sqlx::Error>>()
         })?;
-        let typed = |(delivery, endpoint)| (DeliveryId::from_uuid(delivery), EndpointId::from_uuid(endpoint));
+        let typed = |(delivery, endpoint)| {
+            (
+                DeliveryId::from_uuid(delivery),
+                EndpointId::from_uuid(endpoint),
+            )
+        };
         Ok(rows.into_iter().map(typed).collect())
     }
 
     /// Removes open deliveries. Returns how many.
-    pub async fn delivery_end_matching(&mut self, filter: &OpenFilter, action: &Action) -> Result<u64> {
+    pub(crate) async fn delivery_end_matching(
+        &mut self,
+        filter: &OpenFilter,
+        action: &Action,
+    ) -> Result<u64> {
         self.record_matching(filter, action).await?;
         let ended = on!(self, tx => {
             sqlx::query(
@@ -89,7 +98,7 @@ impl Tx {
     }
 
     /// Removes every open delivery of an endpoint. Returns how many.
-    pub async fn delivery_cancel_all(
+    pub(crate) async fn delivery_cancel_all(
         &mut self,
         shard: Shard,
         endpoint_id: EndpointId,

@@ -16,7 +16,7 @@ pub(super) const DEAD: i16 = 2;
 
 /// A waiting delivery as the scheduler holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DueDelivery {
+pub(crate) struct DueDelivery {
     /// Its id.
     pub id: DeliveryId,
     /// When the next attempt is due.
@@ -29,7 +29,7 @@ pub struct DueDelivery {
 
 /// How many open deliveries there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct OpenCounts {
+pub(crate) struct OpenCounts {
     /// That wait or are under way.
     pub pending: i64,
     /// That are dead.
@@ -56,7 +56,7 @@ pub(super) struct DeliveryRow {
 
 impl Store {
     /// The endpoints that have something waiting.
-    pub async fn delivery_lanes(&self) -> Result<Vec<(Shard, EndpointId)>> {
+    pub(crate) async fn delivery_lanes(&self) -> Result<Vec<(Shard, EndpointId)>> {
         let rows = on!(self.reader(), pool => {
             sqlx::query_as::<_, (i16, Uuid)>("select distinct shard, endpoint_id from delivery where state = 1")
                 .fetch_all(pool)
@@ -71,7 +71,7 @@ impl Store {
     }
 
     /// What an endpoint has waiting from `(due_at, id)` on, in order.
-    pub async fn delivery_page(
+    pub(crate) async fn delivery_page(
         &self,
         shard: Shard,
         endpoint_id: EndpointId,
@@ -107,7 +107,7 @@ impl Store {
     }
 
     /// The open deliveries of these ids, as far as they are open, in any order.
-    pub async fn delivery_load(&self, ids: &[DeliveryId]) -> Result<Vec<OpenDelivery>> {
+    pub(crate) async fn delivery_load(&self, ids: &[DeliveryId]) -> Result<Vec<OpenDelivery>> {
         let rows = match self.reader() {
             OneOf::Postgres(pool) => {
                 sqlx::query_as::<_, DeliveryRow>(
@@ -140,7 +140,7 @@ impl Store {
     }
 
     /// Counts what is open. Reads an index from end to end: for a gauge every few seconds, not for a hot path.
-    pub async fn delivery_counts(&self) -> Result<OpenCounts> {
+    pub(crate) async fn delivery_counts(&self) -> Result<OpenCounts> {
         let (pending, dead, oldest_due_at, oldest_dead_at) = on!(self.reader(), pool => {
             sqlx::query_as::<_, (i64, i64, Option<i64>, Option<i64>)>(
                 "select (select count(*) from delivery where state = 1),
@@ -162,7 +162,11 @@ impl Store {
 
 impl Tx {
     /// Whether an endpoint has anything open.
-    pub async fn delivery_open_exists(&mut self, shard: Shard, endpoint_id: EndpointId) -> Result<bool> {
+    pub(crate) async fn delivery_open_exists(
+        &mut self,
+        shard: Shard,
+        endpoint_id: EndpointId,
+    ) -> Result<bool> {
         let found = on!(self, tx => {
             sqlx::query_as::<_, (i32,)>("select 1 from delivery where shard = $1 and endpoint_id = $2 limit 1")
                 .bind(shard.column())
@@ -174,7 +178,12 @@ impl Tx {
     }
 
     /// Ends as dead what lost too many leases, unless it was ended or attempted in the meantime.
-    pub async fn delivery_lose(&mut self, id: DeliveryId, attempt_count: u32, now_ms: i64) -> Result<bool> {
+    pub(crate) async fn delivery_lose(
+        &mut self,
+        id: DeliveryId,
+        attempt_count: u32,
+        now_ms: i64,
+    ) -> Result<bool> {
         let done = on!(self, tx => {
             sqlx::query(
                 "update delivery
@@ -194,7 +203,11 @@ impl Tx {
     }
 
     /// One open delivery of a tenant, locked until the transaction ends.
-    pub async fn delivery_lock(&mut self, tenant_id: TenantId, id: DeliveryId) -> Result<Option<OpenDelivery>> {
+    pub(crate) async fn delivery_lock(
+        &mut self,
+        tenant_id: TenantId,
+        id: DeliveryId,
+    ) -> Result<Option<OpenDelivery>> {
         let row = match self {
             OneOf::Postgres(tx) => {
                 sqlx::query_as::<_, DeliveryRow>(
@@ -222,7 +235,7 @@ impl Tx {
     }
 
     /// Makes a delivery due at `now_ms`; a dead one starts its schedule anew.
-    pub async fn delivery_retry(&mut self, id: DeliveryId, now_ms: i64) -> Result<()> {
+    pub(crate) async fn delivery_retry(&mut self, id: DeliveryId, now_ms: i64) -> Result<()> {
         on!(self, tx => {
             sqlx::query(
                 "update delivery
@@ -241,7 +254,7 @@ impl Tx {
     }
 
     /// Removes an open delivery.
-    pub async fn delivery_remove(&mut self, id: DeliveryId) -> Result<()> {
+    pub(crate) async fn delivery_remove(&mut self, id: DeliveryId) -> Result<()> {
         on!(self, tx => {
             sqlx::query("delete from delivery where shard = $1 and delivery_id = $2")
                 .bind(id.shard().column())

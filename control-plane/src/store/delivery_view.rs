@@ -11,7 +11,7 @@ use crate::model::{
 
 /// Which deliveries to list, those of the newest events first.
 #[derive(Debug, Clone, Copy)]
-pub struct DeliveryFilter {
+pub(crate) struct DeliveryFilter {
     /// The tenant's shard.
     pub shard: Shard,
     /// The tenant.
@@ -40,7 +40,11 @@ struct ViewRow {
 
 impl Store {
     /// One delivery of a tenant, open or ended.
-    pub async fn delivery_get(&self, tenant_id: TenantId, id: DeliveryId) -> Result<Option<DeliveryView>> {
+    pub(crate) async fn delivery_get(
+        &self,
+        tenant_id: TenantId,
+        id: DeliveryId,
+    ) -> Result<Option<DeliveryView>> {
         let filter = DeliveryFilter {
             shard: id.shard(),
             tenant_id,
@@ -54,7 +58,7 @@ impl Store {
     }
 
     /// A tenant's deliveries. A cancelled one stays cancelled though an attempt under way may have succeeded.
-    pub async fn delivery_list(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryView>> {
+    pub(crate) async fn delivery_list(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryView>> {
         let rows = on!(self.reader(), pool => {
             sqlx::query_as::<_, ViewRow>(
                 "select delivery_id, endpoint_id, state, attempt_count, at, dead_reason

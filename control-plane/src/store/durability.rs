@@ -6,7 +6,7 @@ use super::{OneOf, Result, Store};
 
 impl Store {
     /// The settings that can lose what was committed, each as `name=value`. Empty: the database is safe.
-    pub async fn unsafe_settings(&self) -> Result<Vec<String>> {
+    pub(crate) async fn unsafe_settings(&self) -> Result<Vec<String>> {
         match self.writer() {
             OneOf::Postgres(pool) => postgres(pool).await,
             OneOf::Sqlite(pool) => sqlite(pool).await,
@@ -23,11 +23,16 @@ async fn postgres(pool: &PgPool) -> Result<Vec<String>> {
     )
     .fetch_all(pool)
     .await?;
-    Ok(found.into_iter().map(|(name, value)| format!("{name}={value}")).collect())
+    Ok(found
+        .into_iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect())
 }
 
 async fn sqlite(pool: &SqlitePool) -> Result<Vec<String>> {
-    let (synchronous,) = sqlx::query_as::<_, (i64,)>("pragma synchronous").fetch_one(pool).await?;
+    let (synchronous,) = sqlx::query_as::<_, (i64,)>("pragma synchronous")
+        .fetch_one(pool)
+        .await?;
     // 2 is FULL and 3 EXTRA (https://www.sqlite.org/pragma.html#pragma_synchronous).
     Ok(if synchronous >= 2 {
         Vec::new()

@@ -22,7 +22,7 @@ const SQLITE_CHUNK: usize = 64;
 
 /// An event to write.
 #[derive(Debug, Clone)]
-pub struct EmitRow {
+pub(crate) struct EmitRow {
     /// The event.
     pub event: Arc<Event>,
     /// The endpoints that it goes to; delivery number n goes to the nth.
@@ -33,14 +33,16 @@ pub struct EmitRow {
 
 impl EmitRow {
     /// The event's deliveries with their endpoints.
-    pub fn deliveries(&self) -> impl Iterator<Item = (DeliveryId, EndpointId)> {
-        (1..).zip(&self.endpoints).map(|(ordinal, endpoint_id)| (self.event.id.delivery(ordinal), *endpoint_id))
+    pub(crate) fn deliveries(&self) -> impl Iterator<Item = (DeliveryId, EndpointId)> {
+        (1..)
+            .zip(&self.endpoints)
+            .map(|(ordinal, endpoint_id)| (self.event.id.delivery(ordinal), *endpoint_id))
     }
 }
 
 /// An idempotency key and what it stands for.
 #[derive(Debug, Clone)]
-pub struct EmitKey {
+pub(crate) struct EmitKey {
     /// The key as given.
     pub key: String,
     /// The hash of the content that it is used with.
@@ -49,7 +51,7 @@ pub struct EmitKey {
 
 /// What became of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Emitted {
+pub(crate) enum Emitted {
     /// The event was written.
     New,
     /// The key stands for this event already, with the same content.
@@ -65,7 +67,7 @@ pub enum Emitted {
 
 impl Store {
     /// Writes a batch and makes it durable. The answers are in the order of the rows.
-    pub async fn emit_batch(&self, rows: &[EmitRow]) -> Result<Vec<Emitted>> {
+    pub(crate) async fn emit_batch(&self, rows: &[EmitRow]) -> Result<Vec<Emitted>> {
         let has_keys = rows.iter().any(|row| row.key.is_some());
         match (self.ledger(), has_keys) {
             (OneOf::Postgres(pool), false) => postgres_unkeyed(pool, rows).await?,
@@ -99,7 +101,10 @@ impl Store {
         .await?;
         let mut standing = HashMap::with_capacity(found.len());
         for row in &found {
-            let key = (row.try_get::<Uuid, _>("tenant_id")?, row.try_get::<String, _>("idempotency_key")?);
+            let key = (
+                row.try_get::<Uuid, _>("tenant_id")?,
+                row.try_get::<String, _>("idempotency_key")?,
+            );
             standing.insert(key, Standing::read(row)?);
         }
         Ok(rows
@@ -172,7 +177,8 @@ impl<'a> Columns<'a> {
         let events = || rows.iter().map(|row| row.event.as_ref());
         let deliveries = || {
             (1..).zip(rows).flat_map(|(parent, row)| {
-                row.deliveries().map(move |(delivery, endpoint)| (parent, delivery, endpoint))
+                row.deliveries()
+                    .map(move |(delivery, endpoint)| (parent, delivery, endpoint))
             })
         };
         Self {
@@ -183,10 +189,14 @@ impl<'a> Columns<'a> {
             payloads: events().map(|event| event.payload.as_ref()).collect(),
             content_types: events().map(|event| event.content_type.as_str()).collect(),
             occurred_ats: events().map(|event| event.occurred_at).collect(),
-            delivery_counts: events().map(|event| i32::from(event.delivery_count)).collect(),
+            delivery_counts: events()
+                .map(|event| i32::from(event.delivery_count))
+                .collect(),
             traceparents: events().map(|event| event.traceparent.as_deref()).collect(),
             parents: deliveries().map(|(parent, ..)| parent).collect(),
-            delivery_ids: deliveries().map(|(_, delivery, _)| delivery.uuid()).collect(),
+            delivery_ids: deliveries()
+                .map(|(_, delivery, _)| delivery.uuid())
+                .collect(),
             endpoint_ids: deliveries().map(|(.., endpoint)| endpoint.uuid()).collect(),
         }
     }
@@ -277,8 +287,15 @@ async fn postgres_keyed(pool: &PgPool, rows: &[EmitRow]) -> Result<()> {
     );
     bind_columns!(query, columns)
         .bind(created_ats(rows))
-        .bind(keys.clone().map(|key| key.map(|key| key.key.as_str())).collect::<Vec<_>>())
-        .bind(keys.map(|key| key.map(|key| key.content_hash.to_vec())).collect::<Vec<_>>())
+        .bind(
+            keys.clone()
+                .map(|key| key.map(|key| key.key.as_str()))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            keys.map(|key| key.map(|key| key.content_hash.to_vec()))
+                .collect::<Vec<_>>(),
+        )
         .execute(pool)
         .await?;
     Ok(())
@@ -308,7 +325,10 @@ async fn sqlite(pool: &SqlitePool, rows: &[EmitRow]) -> Result<Vec<Emitted>> {
     }
     let deliveries = accepted
         .iter()
-        .flat_map(|row| row.deliveries().map(|(delivery, endpoint)| (row.event.as_ref(), delivery, endpoint)))
+        .flat_map(|row| {
+            row.deliveries()
+                .map(|(delivery, endpoint)| (row.event.as_ref(), delivery, endpoint))
+        })
         .collect::<Vec<_>>();
     for chunk in deliveries.chunks(SQLITE_CHUNK) {
         sqlite_insert_deliveries(&mut tx, chunk).await?;
@@ -317,7 +337,11 @@ async fn sqlite(pool: &SqlitePool, rows: &[EmitRow]) -> Result<Vec<Emitted>> {
     Ok(emitted)
 }
 
-async fn sqlite_claim(conn: &mut SqliteConnection, row: &EmitRow, key: &EmitKey) -> Result<Emitted> {
+async fn sqlite_claim(
+    conn: &mut SqliteConnection,
+    row: &EmitRow,
+    key: &EmitKey,
+) -> Result<Emitted> {
     let event = &row.event;
     let claimed = sqlx::query(
         "insert into event_key (shard, tenant_id, idempotency_key, event_id, content_hash)
@@ -383,14 +407,17 @@ async fn sqlite_insert_deliveries(
     let mut query = QueryBuilder::<Sqlite>::new(
         "insert into delivery (shard, delivery_id, endpoint_id, tenant_id, next_attempt_at) ",
     );
-    query.push_values(deliveries, |mut values, (event, delivery_id, endpoint_id)| {
-        values
-            .push_bind(event.id.shard().column())
-            .push_bind(delivery_id.uuid())
-            .push_bind(endpoint_id.uuid())
-            .push_bind(event.tenant_id.uuid())
-            .push_bind(event.id.created_at());
-    });
+    query.push_values(
+        deliveries,
+        |mut values, (event, delivery_id, endpoint_id)| {
+            values
+                .push_bind(event.id.shard().column())
+                .push_bind(delivery_id.uuid())
+                .push_bind(endpoint_id.uuid())
+                .push_bind(event.tenant_id.uuid())
+                .push_bind(event.id.created_at());
+        },
+    );
     query.push(" on conflict do nothing");
     query.build().execute(conn).await?;
     Ok(())

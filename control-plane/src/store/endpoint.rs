@@ -45,7 +45,7 @@ const GET: &str = "
 
 impl Store {
     /// One endpoint.
-    pub async fn endpoint_get(&self, id: EndpointId) -> Result<Option<Endpoint>> {
+    pub(crate) async fn endpoint_get(&self, id: EndpointId) -> Result<Option<Endpoint>> {
         let row: Option<Row> = on!(&self.reader, pool => {
             sqlx::query_as(GET).bind(id.uuid()).fetch_optional(pool).await
         })?;
@@ -53,7 +53,7 @@ impl Store {
     }
 
     /// Up to `limit` endpoints of a tenant by id, those after `after`.
-    pub async fn endpoint_list(
+    pub(crate) async fn endpoint_list(
         &self,
         tenant: TenantId,
         after: Option<EndpointId>,
@@ -75,7 +75,7 @@ impl Store {
 
 impl Tx {
     /// One endpoint.
-    pub async fn endpoint_get(&mut self, id: EndpointId) -> Result<Option<Endpoint>> {
+    pub(crate) async fn endpoint_get(&mut self, id: EndpointId) -> Result<Option<Endpoint>> {
         let row: Option<Row> = on!(self, tx => {
             sqlx::query_as(GET).bind(id.uuid()).fetch_optional(&mut **tx).await
         })?;
@@ -83,7 +83,7 @@ impl Tx {
     }
 
     /// How many endpoints a tenant has.
-    pub async fn endpoint_count(&mut self, tenant: TenantId) -> Result<i64> {
+    pub(crate) async fn endpoint_count(&mut self, tenant: TenantId) -> Result<i64> {
         const SQL: &str = "select count(*) from endpoint where tenant_id = $1";
         Ok(on!(self, tx => {
             sqlx::query_scalar(SQL).bind(tenant.uuid()).fetch_one(&mut **tx).await
@@ -91,7 +91,7 @@ impl Tx {
     }
 
     /// Adds an endpoint. Names are unique in a tenant; `Missing` means that the tenant is.
-    pub async fn endpoint_insert(&mut self, endpoint: &Endpoint) -> Result<Change> {
+    pub(crate) async fn endpoint_insert(&mut self, endpoint: &Endpoint) -> Result<Change> {
         const SQL: &str = "
             insert into endpoint
                 (endpoint_id, tenant_id, name, settings, state, state_reason, version, created_at, updated_at)
@@ -116,7 +116,7 @@ impl Tx {
     }
 
     /// Writes an endpoint's changed settings and state over the version before it.
-    pub async fn endpoint_update(&mut self, endpoint: &Endpoint) -> Result<Change> {
+    pub(crate) async fn endpoint_update(&mut self, endpoint: &Endpoint) -> Result<Change> {
         const SQL: &str = "
             update endpoint
             set name = $3, settings = $4, state = $5, state_reason = $6, version = $2, updated_at = $7
@@ -139,7 +139,7 @@ impl Tx {
     }
 
     /// Counts a change of what belongs to an endpoint, and keeps its row from other writers until the transaction ends.
-    pub async fn endpoint_touch(&mut self, id: EndpointId, now: i64) -> Result<Change> {
+    pub(crate) async fn endpoint_touch(&mut self, id: EndpointId, now: i64) -> Result<Change> {
         const SQL: &str = "
             update endpoint
             set version = version + 1, updated_at = $2
@@ -156,7 +156,7 @@ impl Tx {
     }
 
     /// Disables an endpoint, unless it is disabled or gone already.
-    pub async fn endpoint_disable(
+    pub(crate) async fn endpoint_disable(
         &mut self,
         id: EndpointId,
         reason: &str,
@@ -179,7 +179,7 @@ impl Tx {
     }
 
     /// Deletes an endpoint and its secrets.
-    pub async fn endpoint_delete(&mut self, id: EndpointId) -> Result<Change> {
+    pub(crate) async fn endpoint_delete(&mut self, id: EndpointId) -> Result<Change> {
         const SQL: &str = "delete from endpoint where endpoint_id = $1";
         let rows = on!(self, tx => {
             sqlx::query(SQL)

@@ -3,7 +3,7 @@
 use std::io;
 
 /// The result of a database call.
-pub type Result<T> = std::result::Result<T, Error>;
+pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 /// Why a database call failed.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,7 @@ impl From<sqlx::migrate::MigrateError> for Error {
 }
 
 /// The name of the unique constraint that a statement violated. SQLite names the columns instead: `table.column, ...`.
-pub fn constraint(error: &sqlx::Error) -> Option<&str> {
+pub(crate) fn constraint(error: &sqlx::Error) -> Option<&str> {
     let error = error.as_database_error()?;
     error
         .is_unique_violation()
@@ -64,7 +64,8 @@ fn is_passing(error: &sqlx::Error) -> bool {
 fn is_passing_code(code: &str) -> bool {
     if code.len() == 5 {
         let class = &code[..2];
-        return matches!(class, "08" | "40" | "53" | "57" | "58") || matches!(code, "55P03" | "25006");
+        return matches!(class, "08" | "40" | "53" | "57" | "58")
+            || matches!(code, "55P03" | "25006");
     }
     code.parse::<u32>()
         .is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14))

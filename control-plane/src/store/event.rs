@@ -15,7 +15,7 @@ use crate::model::{
 
 /// An event without its payload.
 #[derive(Debug, Clone)]
-pub struct EventSummary {
+pub(crate) struct EventSummary {
     /// The event; its payload is empty.
     pub event: Event,
     /// How long the payload is, in bytes.
@@ -24,7 +24,7 @@ pub struct EventSummary {
 
 /// Which events to list, newest first.
 #[derive(Debug, Clone)]
-pub struct EventFilter<'a> {
+pub(crate) struct EventFilter<'a> {
     /// The tenant's shard.
     pub shard: Shard,
     /// The tenant.
@@ -60,7 +60,11 @@ struct SummaryRow {
 
 impl Store {
     /// One event of a tenant.
-    pub async fn event_get(&self, tenant_id: TenantId, id: EventId) -> Result<Option<Event>> {
+    pub(crate) async fn event_get(
+        &self,
+        tenant_id: TenantId,
+        id: EventId,
+    ) -> Result<Option<Event>> {
         let row = on!(self.reader(), pool => {
             sqlx::query_as::<_, EventRow>(
                 "select event_id, tenant_id, event_type, payload, content_type, occurred_at, delivery_count, traceparent
@@ -77,7 +81,7 @@ impl Store {
     }
 
     /// A tenant's events, newest first, without payloads.
-    pub async fn event_list(&self, filter: &EventFilter<'_>) -> Result<Vec<EventSummary>> {
+    pub(crate) async fn event_list(&self, filter: &EventFilter<'_>) -> Result<Vec<EventSummary>> {
         let rows = on!(self.reader(), pool => {
             sqlx::query_as::<_, SummaryRow>(
                 "select event_id, tenant_id, event_type, substr(payload, 1, 0) as payload, content_type, occurred_at,
@@ -101,7 +105,7 @@ impl Store {
     }
 
     /// The events of these ids, as far as they exist, in any order: what leases need and memory does not hold.
-    pub async fn event_load(&self, ids: &[EventId]) -> Result<Vec<Arc<Event>>> {
+    pub(crate) async fn event_load(&self, ids: &[EventId]) -> Result<Vec<Arc<Event>>> {
         let rows = match self.reader() {
             OneOf::Postgres(pool) => {
                 sqlx::query_as::<_, EventRow>(
@@ -134,7 +138,9 @@ impl Store {
                 rows
             }
         };
-        rows.into_iter().map(|row| row.into_event().map(Arc::new)).collect()
+        rows.into_iter()
+            .map(|row| row.into_event().map(Arc::new))
+            .collect()
     }
 }
 

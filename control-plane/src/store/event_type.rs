@@ -36,7 +36,7 @@ const GET: &str = "
 
 impl Store {
     /// One event type.
-    pub async fn event_type_get(
+    pub(crate) async fn event_type_get(
         &self,
         tenant: TenantId,
         name: &EventTypeName,
@@ -52,7 +52,7 @@ impl Store {
     }
 
     /// Up to `limit` event types of a tenant by name, those after `after`.
-    pub async fn event_type_list(
+    pub(crate) async fn event_type_list(
         &self,
         tenant: TenantId,
         after: &str,
@@ -87,7 +87,7 @@ impl Store {
 
 impl Tx {
     /// One event type.
-    pub async fn event_type_get(
+    pub(crate) async fn event_type_get(
         &mut self,
         tenant: TenantId,
         name: &EventTypeName,
@@ -103,7 +103,11 @@ impl Tx {
     }
 
     /// Adds an event type. Names are unique in a tenant; `Missing` means that the tenant is.
-    pub async fn event_type_insert(&mut self, tenant: TenantId, new: &EventType) -> Result<Change> {
+    pub(crate) async fn event_type_insert(
+        &mut self,
+        tenant: TenantId,
+        new: &EventType,
+    ) -> Result<Change> {
         const SQL: &str = "
             insert into event_type (tenant_id, name, description, version, created_at, updated_at)
             values ($1, $2, $3, $4, $5, $6)";
@@ -123,7 +127,7 @@ impl Tx {
     }
 
     /// Writes a changed event type over the version before it.
-    pub async fn event_type_update(
+    pub(crate) async fn event_type_update(
         &mut self,
         tenant: TenantId,
         changed: &EventType,
@@ -147,7 +151,7 @@ impl Tx {
     }
 
     /// Deletes an event type.
-    pub async fn event_type_delete(
+    pub(crate) async fn event_type_delete(
         &mut self,
         tenant: TenantId,
         name: &EventTypeName,

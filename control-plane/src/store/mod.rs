@@ -42,18 +42,18 @@ mod request;
 mod secret;
 mod tenant;
 
-pub use api_key::KeyScope;
-pub use change::Change;
-pub use dead_letter::OpenFilter;
-pub use delivery::{DueDelivery, OpenCounts};
-pub use delivery_view::DeliveryFilter;
-pub use emit::{EmitKey, EmitRow, Emitted};
-pub use error::{Error, Result, constraint};
-pub use event::{EventFilter, EventSummary};
-pub use outcome::{Consequence, OutcomeRow};
-pub use owner::Ownership;
-pub use request::{RequestKey, RequestRow};
-pub use tenant::TenantDeletion;
+pub(crate) use api_key::KeyScope;
+pub(crate) use change::Change;
+pub(crate) use dead_letter::OpenFilter;
+pub(crate) use delivery::{DueDelivery, OpenCounts};
+pub(crate) use delivery_view::DeliveryFilter;
+pub(crate) use emit::{EmitKey, EmitRow, Emitted};
+pub(crate) use error::{Error, Result, constraint};
+pub(crate) use event::{EventFilter, EventSummary};
+pub(crate) use outcome::{Consequence, OutcomeRow};
+pub(crate) use owner::Ownership;
+pub(crate) use request::{RequestKey, RequestRow};
+pub(crate) use tenant::TenantDeletion;
 
 /// How many connections one control plane keeps to PostgreSQL.
 const POSTGRES_CONNECTIONS_MAX: u32 = 12;
@@ -74,7 +74,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A thing of PostgreSQL or the same thing of SQLite.
 #[derive(Debug, Clone)]
-pub enum OneOf<P, S> {
+pub(crate) enum OneOf<P, S> {
     /// PostgreSQL's.
     Postgres(P),
     /// SQLite's.
@@ -82,13 +82,13 @@ pub enum OneOf<P, S> {
 }
 
 /// A pool of connections.
-pub type Pool = OneOf<PgPool, SqlitePool>;
+pub(crate) type Pool = OneOf<PgPool, SqlitePool>;
 /// A transaction. Dropped without [`Tx::commit`], it is rolled back.
-pub type Tx = OneOf<Transaction<'static, Postgres>, Transaction<'static, Sqlite>>;
+pub(crate) type Tx = OneOf<Transaction<'static, Postgres>, Transaction<'static, Sqlite>>;
 
 /// The database.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub(crate) struct Store {
     writer: Pool,
     reader: Pool,
     ledger: Pool,
@@ -96,7 +96,7 @@ pub struct Store {
 
 impl Store {
     /// Opens the database that `url` names, `sqlite:PATH` or `postgres://...`, and brings its schema up to date.
-    pub async fn open(url: &str) -> Result<Self> {
+    pub(crate) async fn open(url: &str) -> Result<Self> {
         let store = if let Some(path) = url.strip_prefix("sqlite:") {
             Self::open_sqlite(Path::new(path.trim_start_matches("//"))).await?
         } else {
@@ -160,7 +160,7 @@ impl Store {
     }
 
     /// Begins a transaction that may write. On SQLite it holds the write lock from the start.
-    pub async fn begin(&self) -> Result<Tx> {
+    pub(crate) async fn begin(&self) -> Result<Tx> {
         Ok(match &self.writer {
             OneOf::Postgres(pool) => OneOf::Postgres(pool.begin().await?),
             OneOf::Sqlite(pool) => OneOf::Sqlite(pool.begin_with("begin immediate").await?),
@@ -181,13 +181,13 @@ impl Store {
     }
 
     /// Whether the database answers.
-    pub async fn ping(&self) -> Result<()> {
+    pub(crate) async fn ping(&self) -> Result<()> {
         on!(&self.reader, pool => sqlx::query("select 1").execute(pool).await.map(drop))?;
         Ok(())
     }
 
     /// Closes every connection, waiting for those in use.
-    pub async fn close(&self) {
+    pub(crate) async fn close(&self) {
         on!(&self.reader, pool => pool.close().await);
         on!(&self.ledger, pool => pool.close().await);
         on!(&self.writer, pool => pool.close().await);
@@ -196,7 +196,7 @@ impl Store {
 
 impl Tx {
     /// Makes everything that was done durable.
-    pub async fn commit(self) -> Result<()> {
+    pub(crate) async fn commit(self) -> Result<()> {
         Ok(on!(self, tx => tx.commit().await)?)
     }
 }

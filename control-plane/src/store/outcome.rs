@@ -22,7 +22,7 @@ const SQLITE_CHUNK: usize = 64;
 
 /// An attempt to log, and what follows from it.
 #[derive(Debug, Clone)]
-pub struct OutcomeRow {
+pub(crate) struct OutcomeRow {
     /// The attempt.
     pub attempt: Attempt,
     /// What follows.
@@ -31,7 +31,7 @@ pub struct OutcomeRow {
 
 /// What follows from an attempt for its delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Consequence {
+pub(crate) enum Consequence {
     /// Nothing: the lease had been lost.
     None,
     /// It is delivered.
@@ -79,7 +79,7 @@ impl Consequence {
 impl Store {
     /// Writes a batch and makes it durable. Returns the deliveries that a retry or a death really moved: the others were
     /// ended or moved by somebody else in the meantime.
-    pub async fn outcome_batch(&self, rows: &[OutcomeRow]) -> Result<HashSet<DeliveryId>> {
+    pub(crate) async fn outcome_batch(&self, rows: &[OutcomeRow]) -> Result<HashSet<DeliveryId>> {
         match self.ledger() {
             OneOf::Postgres(pool) => postgres(pool, rows).await,
             OneOf::Sqlite(pool) => sqlite(pool, rows).await,
@@ -204,7 +204,8 @@ async fn sqlite_log(conn: &mut SqliteConnection, rows: &[OutcomeRow]) -> Result<
 }
 
 async fn sqlite_remove(conn: &mut SqliteConnection, deliveries: &[DeliveryId]) -> Result<()> {
-    let mut query = QueryBuilder::<Sqlite>::new("delete from delivery where (shard, delivery_id) in (");
+    let mut query =
+        QueryBuilder::<Sqlite>::new("delete from delivery where (shard, delivery_id) in (");
     query.push_values(deliveries, |mut values, delivery_id| {
         values
             .push_bind(delivery_id.shard().column())
@@ -243,11 +244,17 @@ fn signed(value: u32) -> i32 {
 }
 
 fn status_code(attempt: &Attempt) -> Option<i16> {
-    attempt.outcome.status_code.and_then(|code| i16::try_from(code).ok())
+    attempt
+        .outcome
+        .status_code
+        .and_then(|code| i16::try_from(code).ok())
 }
 
 fn error_kind(attempt: &Attempt) -> Option<i16> {
-    attempt.outcome.error.and_then(|kind| i16::try_from(kind as i32).ok())
+    attempt
+        .outcome
+        .error
+        .and_then(|kind| i16::try_from(kind as i32).ok())
 }
 
 fn excerpt(bytes: &Bytes) -> Option<&[u8]> {

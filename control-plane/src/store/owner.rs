@@ -17,13 +17,15 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Proof that this process may schedule. Given back on drop.
 #[derive(Debug)]
-pub struct Ownership(OneOf<Box<PgConnection>, File>);
+pub(crate) struct Ownership(OneOf<Box<PgConnection>, File>);
 
 impl Store {
     /// Takes ownership. None: another process has it.
-    pub async fn owner_acquire(&self) -> Result<Option<Ownership>> {
+    pub(crate) async fn owner_acquire(&self) -> Result<Option<Ownership>> {
         match self.writer() {
-            OneOf::Postgres(pool) => Ok(lock_postgres(pool).await?.map(|conn| Ownership(OneOf::Postgres(conn)))),
+            OneOf::Postgres(pool) => Ok(lock_postgres(pool)
+                .await?
+                .map(|conn| Ownership(OneOf::Postgres(conn)))),
             OneOf::Sqlite(pool) => {
                 let path = pool.connect_options().get_filename().with_extension("lock");
                 Ok(lock_file(&path)?.map(|file| Ownership(OneOf::Sqlite(file))))
@@ -33,7 +35,7 @@ impl Store {
 
     /// Watches over ownership and takes it again when the connection that held it breaks. Returns when another process
     /// got it first: then this one must stop.
-    pub async fn owner_hold(&self, mut ownership: Ownership) {
+    pub(crate) async fn owner_hold(&self, mut ownership: Ownership) {
         loop {
             tokio::time::sleep(CHECK_INTERVAL).await;
             let OneOf::Postgres(conn) = &mut ownership.0 else {

@@ -20,7 +20,7 @@ const SQLITE_DELETE_MAX: i64 = 5_000;
 
 impl Store {
     /// Makes the partitions of the days around `now_ms`. Nothing to do on SQLite.
-    pub async fn partition_ensure(&self, now_ms: i64) -> Result<()> {
+    pub(crate) async fn partition_ensure(&self, now_ms: i64) -> Result<()> {
         let OneOf::Postgres(pool) = self.writer() else {
             return Ok(());
         };
@@ -38,7 +38,7 @@ impl Store {
 
     /// Drops whole days, or deletes rows, of events emitted before an instant that have no open delivery left. Returns
     /// how many partitions or rows went.
-    pub async fn partition_retire(&self, emitted_before: i64) -> Result<u64> {
+    pub(crate) async fn partition_retire(&self, emitted_before: i64) -> Result<u64> {
         match self.writer() {
             OneOf::Postgres(pool) => postgres_retire(pool, emitted_before).await,
             OneOf::Sqlite(pool) => sqlite_retire(pool, emitted_before).await,
@@ -46,7 +46,7 @@ impl Store {
     }
 
     /// Forgets the idempotency keys and actions of events emitted before an instant, one shard at a time.
-    pub async fn event_key_retire(&self, emitted_before: i64) -> Result<u64> {
+    pub(crate) async fn event_key_retire(&self, emitted_before: i64) -> Result<u64> {
         let mut retired = 0;
         for shard in 0..=i16::from(u8::MAX) {
             for statement in [
@@ -96,10 +96,16 @@ async fn create(pool: &PgPool, table: &str, day: i64) -> Result<()> {
     let (from, to) = (uuid_floor(day * DAY_MS), uuid_floor((day + 1) * DAY_MS));
     let mut tx = pool.begin().await?;
     execute(&mut tx, "set local lock_timeout = '1s'".to_owned()).await?;
-    execute(&mut tx, format!("create table if not exists {name} (like {table} including all)")).await?;
     execute(
         &mut tx,
-        format!("alter table {table} attach partition {name} for values from ('{from}') to ('{to}')"),
+        format!("create table if not exists {name} (like {table} including all)"),
+    )
+    .await?;
+    execute(
+        &mut tx,
+        format!(
+            "alter table {table} attach partition {name} for values from ('{from}') to ('{to}')"
+        ),
     )
     .await?;
     tx.commit().await?;
@@ -135,7 +141,10 @@ async fn postgres_retire(pool: &PgPool, emitted_before: i64) -> Result<u64> {
             continue;
         }
         if oldest_open.is_some_and(|(oldest,)| oldest < uuid_floor(end)) {
-            tracing::warn!(partition = name, "kept partition {name}: deliveries of its time are still open");
+            tracing::warn!(
+                partition = name,
+                "kept partition {name}: deliveries of its time are still open"
+            );
             continue;
         }
         let mut tx = pool.begin().await?;
@@ -159,7 +168,9 @@ async fn sqlite_retire(pool: &SqlitePool, emitted_before: i64) -> Result<u64> {
         .await?;
         let floor = uuid_floor(emitted_before);
         // The event of the oldest open delivery has the delivery's id with a lower ordinal.
-        let below = oldest_open.map_or(floor, |(id,)| floor.min(DeliveryId::from_uuid(id).event().uuid()));
+        let below = oldest_open.map_or(floor, |(id,)| {
+            floor.min(DeliveryId::from_uuid(id).event().uuid())
+        });
         for (table, id) in PARTITIONED {
             deleted += sqlite_delete_below(pool, table, id, shard, below).await?;
         }
@@ -167,7 +178,13 @@ async fn sqlite_retire(pool: &SqlitePool, emitted_before: i64) -> Result<u64> {
     Ok(deleted)
 }
 
-async fn sqlite_delete_below(pool: &SqlitePool, table: &str, id: &str, shard: i16, below: Uuid) -> Result<u64> {
+async fn sqlite_delete_below(
+    pool: &SqlitePool,
+    table: &str,
+    id: &str,
+    shard: i16,
+    below: Uuid,
+) -> Result<u64> {
     let mut deleted = 0;
     loop {
         let statement = format!(

@@ -5,7 +5,7 @@ use crate::model::id::KeyId;
 
 /// What names a call: request ids of two keys or two RPCs have nothing to do with each other.
 #[derive(Debug, Clone, Copy)]
-pub struct RequestKey<'a> {
+pub(crate) struct RequestKey<'a> {
     /// The key that called.
     pub key_id: KeyId,
     /// The RPC's name.
@@ -16,7 +16,7 @@ pub struct RequestKey<'a> {
 
 /// A call that was made before.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct RequestRow {
+pub(crate) struct RequestRow {
     /// The hash of its content.
     pub content_hash: Vec<u8>,
     /// The encoded response.
@@ -30,7 +30,11 @@ const GET: &str = "
 
 impl Store {
     /// The call of that name, if it was made at `since` or later.
-    pub async fn request_get(&self, key: RequestKey<'_>, since: i64) -> Result<Option<RequestRow>> {
+    pub(crate) async fn request_get(
+        &self,
+        key: RequestKey<'_>,
+        since: i64,
+    ) -> Result<Option<RequestRow>> {
         Ok(on!(&self.reader, pool => {
             let query = sqlx::query_as(GET).bind(key.key_id.uuid()).bind(key.rpc);
             query.bind(key.request_id).bind(since).fetch_optional(pool).await
@@ -38,7 +42,7 @@ impl Store {
     }
 
     /// Forgets calls that were made before `before`, up to 5,000 of them; returns how many.
-    pub async fn request_prune(&self, before: i64) -> Result<u64> {
+    pub(crate) async fn request_prune(&self, before: i64) -> Result<u64> {
         const SQL: &str = "
             delete from request
             where (key_id, rpc, request_id) in (
@@ -57,7 +61,7 @@ impl Store {
 
 impl Tx {
     /// The call of that name, if it was made at `since` or later.
-    pub async fn request_get(
+    pub(crate) async fn request_get(
         &mut self,
         key: RequestKey<'_>,
         since: i64,
@@ -70,7 +74,7 @@ impl Tx {
 
     /// Claims a call's name for this transaction, waiting for another that holds it. False: a call of `since` or later
     /// has it. An older one is forgotten.
-    pub async fn request_claim(
+    pub(crate) async fn request_claim(
         &mut self,
         key: RequestKey<'_>,
         content_hash: &[u8],
@@ -102,7 +106,11 @@ impl Tx {
     }
 
     /// Keeps the response of a call that this transaction claimed.
-    pub async fn request_finish(&mut self, key: RequestKey<'_>, response: &[u8]) -> Result<()> {
+    pub(crate) async fn request_finish(
+        &mut self,
+        key: RequestKey<'_>,
+        response: &[u8],
+    ) -> Result<()> {
         const SQL: &str = "
             update request
             set response = $4

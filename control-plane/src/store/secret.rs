@@ -61,7 +61,7 @@ const OF_ENDPOINT: &str = select!("where endpoint_id = $1 order by secret_id, ve
 
 impl Store {
     /// The secrets of one endpoint.
-    pub async fn secret_list(&self, endpoint: EndpointId) -> Result<Vec<SealedSecret>> {
+    pub(crate) async fn secret_list(&self, endpoint: EndpointId) -> Result<Vec<SealedSecret>> {
         let rows: Vec<Row> = on!(&self.reader, pool => {
             sqlx::query_as(OF_ENDPOINT).bind(endpoint.uuid()).fetch_all(pool).await
         })?;
@@ -69,7 +69,7 @@ impl Store {
     }
 
     /// The secrets of the tenant's endpoints with ids from `first` to `last`, by endpoint.
-    pub async fn secret_list_range(
+    pub(crate) async fn secret_list_range(
         &self,
         tenant: TenantId,
         first: EndpointId,
@@ -87,7 +87,7 @@ impl Store {
     }
 
     /// Up to `limit` secrets that are sealed under another master key than `kek_id`, those after `after`.
-    pub async fn secret_list_other_kek(
+    pub(crate) async fn secret_list_other_kek(
         &self,
         kek_id: &str,
         after: (SecretId, i32),
@@ -105,7 +105,7 @@ impl Store {
     }
 
     /// The endpoints that have a former signing key whose time is over at `now`, up to 500.
-    pub async fn secret_retired(&self, now: i64) -> Result<Vec<EndpointId>> {
+    pub(crate) async fn secret_retired(&self, now: i64) -> Result<Vec<EndpointId>> {
         const SQL: &str = "select distinct endpoint_id from secret where retires_at <= $1 limit $2";
         let ids: Vec<Uuid> = on!(&self.reader, pool => {
             sqlx::query_scalar(SQL).bind(now).bind(RETIRED_MAX).fetch_all(pool).await
@@ -116,7 +116,7 @@ impl Store {
 
 impl Tx {
     /// The secrets of one endpoint.
-    pub async fn secret_list(&mut self, endpoint: EndpointId) -> Result<Vec<SealedSecret>> {
+    pub(crate) async fn secret_list(&mut self, endpoint: EndpointId) -> Result<Vec<SealedSecret>> {
         let rows: Vec<Row> = on!(self, tx => {
             sqlx::query_as(OF_ENDPOINT).bind(endpoint.uuid()).fetch_all(&mut **tx).await
         })?;
@@ -124,7 +124,7 @@ impl Tx {
     }
 
     /// Adds a secret.
-    pub async fn secret_insert(&mut self, secret: &SealedSecret) -> Result<()> {
+    pub(crate) async fn secret_insert(&mut self, secret: &SealedSecret) -> Result<()> {
         const SQL: &str = "
             insert into secret
                 (secret_id, version, tenant_id, endpoint_id, purpose, name, kek_id, sealed, fingerprint,
@@ -151,7 +151,7 @@ impl Tx {
     }
 
     /// Sets until when a signing key that is replaced signs too.
-    pub async fn secret_retire(
+    pub(crate) async fn secret_retire(
         &mut self,
         id: SecretId,
         version: i32,
@@ -169,7 +169,7 @@ impl Tx {
     }
 
     /// Replaces the record of a secret that was sealed anew under another master key, unless it changed meanwhile.
-    pub async fn secret_rewrap(
+    pub(crate) async fn secret_rewrap(
         &mut self,
         former: &SealedSecret,
         rewrapped: &SealedSecret,
@@ -193,7 +193,7 @@ impl Tx {
     }
 
     /// Deletes one version of a secret.
-    pub async fn secret_delete(&mut self, id: SecretId, version: i32) -> Result<()> {
+    pub(crate) async fn secret_delete(&mut self, id: SecretId, version: i32) -> Result<()> {
         const SQL: &str = "delete from secret where secret_id = $1 and version = $2";
         on!(self, tx => {
             sqlx::query(SQL).bind(id.uuid()).bind(version).execute(&mut **tx).await.map(drop)
@@ -202,7 +202,7 @@ impl Tx {
     }
 
     /// Deletes an endpoint's former signing keys whose time is over at `now`.
-    pub async fn secret_prune(&mut self, endpoint: EndpointId, now: i64) -> Result<()> {
+    pub(crate) async fn secret_prune(&mut self, endpoint: EndpointId, now: i64) -> Result<()> {
         const SQL: &str = "delete from secret where endpoint_id = $1 and retires_at <= $2";
         on!(self, tx => {
             sqlx::query(SQL).bind(endpoint.uuid()).bind(now).execute(&mut **tx).await.map(drop)

@@ -8,7 +8,7 @@ use crate::model::{id::TenantId, tenant::Tenant};
 /// What became of a deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub enum TenantDeletion {
+pub(crate) enum TenantDeletion {
     /// The tenant, its event types and its keys are gone.
     Done,
     /// The tenant still has endpoints. The transaction can only be rolled back.
@@ -47,7 +47,7 @@ const GET: &str = "
 
 impl Store {
     /// One tenant.
-    pub async fn tenant_get(&self, id: TenantId) -> Result<Option<Tenant>> {
+    pub(crate) async fn tenant_get(&self, id: TenantId) -> Result<Option<Tenant>> {
         let row: Option<Row> = on!(&self.reader, pool => {
             sqlx::query_as(GET).bind(id.uuid()).fetch_optional(pool).await
         })?;
@@ -55,7 +55,11 @@ impl Store {
     }
 
     /// Up to `limit` tenants by id, those after `after`.
-    pub async fn tenant_list(&self, after: Option<TenantId>, limit: i64) -> Result<Vec<Tenant>> {
+    pub(crate) async fn tenant_list(
+        &self,
+        after: Option<TenantId>,
+        limit: i64,
+    ) -> Result<Vec<Tenant>> {
         const SQL: &str = "
             select tenant_id, settings, version, created_at, updated_at
             from tenant
@@ -72,7 +76,7 @@ impl Store {
 
 impl Tx {
     /// One tenant.
-    pub async fn tenant_get(&mut self, id: TenantId) -> Result<Option<Tenant>> {
+    pub(crate) async fn tenant_get(&mut self, id: TenantId) -> Result<Option<Tenant>> {
         let row: Option<Row> = on!(self, tx => {
             sqlx::query_as(GET).bind(id.uuid()).fetch_optional(&mut **tx).await
         })?;
@@ -80,7 +84,7 @@ impl Tx {
     }
 
     /// Adds a tenant. Names are unique.
-    pub async fn tenant_insert(&mut self, tenant: &Tenant) -> Result<Change> {
+    pub(crate) async fn tenant_insert(&mut self, tenant: &Tenant) -> Result<Change> {
         const SQL: &str = "
             insert into tenant (tenant_id, name, settings, version, created_at, updated_at)
             values ($1, $2, $3, $4, $5, $6)";
@@ -101,7 +105,7 @@ impl Tx {
     }
 
     /// Writes a changed tenant over the version before it.
-    pub async fn tenant_update(&mut self, tenant: &Tenant) -> Result<Change> {
+    pub(crate) async fn tenant_update(&mut self, tenant: &Tenant) -> Result<Change> {
         const SQL: &str = "
             update tenant
             set name = $3, settings = $4, version = $2, updated_at = $5
@@ -122,7 +126,7 @@ impl Tx {
     }
 
     /// Deletes a tenant without endpoints, and its event types and keys with it.
-    pub async fn tenant_delete(&mut self, id: TenantId) -> Result<TenantDeletion> {
+    pub(crate) async fn tenant_delete(&mut self, id: TenantId) -> Result<TenantDeletion> {
         const SQL: &str = "delete from tenant where tenant_id = $1";
         let rows = on!(self, tx => {
             sqlx::query(SQL)

@@ -20,10 +20,15 @@ const COUNT_EVERY: u32 = 15;
 const PING_WITHIN: Duration = Duration::from_secs(1);
 
 /// The condition of readiness that this loop keeps.
-pub const DATABASE: &str = "database";
+pub(super) const DATABASE: &str = "database";
 
 /// Fills the gauges for ever.
-pub async fn keep_gauges(store: Store, dispatch: Dispatch, metrics: Metrics, readiness: Readiness) {
+pub(crate) async fn keep_gauges(
+    store: Store,
+    dispatch: Dispatch,
+    metrics: Metrics,
+    readiness: Readiness,
+) {
     for tick in 0_u32.. {
         let answers = tokio::time::timeout(PING_WITHIN, store.ping()).await;
         readiness.set(DATABASE, matches!(answers, Ok(Ok(()))));
@@ -40,23 +45,43 @@ pub async fn keep_gauges(store: Store, dispatch: Dispatch, metrics: Metrics, rea
 
 fn show_memory(dispatch: &Dispatch, metrics: &Metrics) {
     let (loaded, payload_bytes) = dispatch.loaded();
-    let states = [("waiting", loaded.waiting), ("leased", loaded.leased), ("ready_endpoints", loaded.ready_lanes)];
+    let states = [
+        ("waiting", loaded.waiting),
+        ("leased", loaded.leased),
+        ("ready_endpoints", loaded.ready_lanes),
+    ];
     for (state, count) in states {
-        metrics.scheduled.get_or_create(&State { state }).set(gauge(count));
+        metrics
+            .scheduled
+            .get_or_create(&State { state })
+            .set(gauge(count));
     }
     metrics.payload_bytes.set(gauge(payload_bytes));
 }
 
 fn show_counts(counts: &OpenCounts, metrics: &Metrics, now_ms: i64) {
-    metrics.open.get_or_create(&State { state: "pending" }).set(counts.pending);
-    metrics.open.get_or_create(&State { state: "dead" }).set(counts.dead);
-    metrics.oldest_due_seconds.set(age_seconds(counts.oldest_due_at, now_ms));
-    metrics.oldest_dead_seconds.set(age_seconds(counts.oldest_dead_at, now_ms));
+    metrics
+        .open
+        .get_or_create(&State { state: "pending" })
+        .set(counts.pending);
+    metrics
+        .open
+        .get_or_create(&State { state: "dead" })
+        .set(counts.dead);
+    metrics
+        .oldest_due_seconds
+        .set(age_seconds(counts.oldest_due_at, now_ms));
+    metrics
+        .oldest_dead_seconds
+        .set(age_seconds(counts.oldest_dead_at, now_ms));
 }
 
 fn age_seconds(since: Option<i64>, now_ms: i64) -> f64 {
     let age_ms = since.map_or(0, |since| now_ms.saturating_sub(since).max(0));
-    #[expect(clippy::cast_precision_loss, reason = "an age in milliseconds is far below 2^52")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "an age in milliseconds is far below 2^52"
+    )]
     let seconds = age_ms as f64 / 1_000.0;
     seconds
 }

@@ -8,7 +8,7 @@ use crate::{dispatch::Dispatch, registry::SharedRegistry};
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Keeps the registry like the database for ever.
-pub async fn keep_mended(registry: SharedRegistry, dispatch: Dispatch) {
+pub(crate) async fn keep_mended(registry: SharedRegistry, dispatch: Dispatch) {
     loop {
         match registry.mend().await {
             Ok(false) => (),

@@ -5,7 +5,7 @@ mod mend;
 mod retention;
 mod rewrap;
 
-pub use gauges::keep_gauges;
-pub use mend::keep_mended;
-pub use retention::{Retention, keep_retention};
-pub use rewrap::{Rewrapping, keep_rewrapped};
+pub(crate) use gauges::keep_gauges;
+pub(crate) use mend::keep_mended;
+pub(crate) use retention::{Retention, keep_retention};
+pub(crate) use rewrap::{Rewrapping, keep_rewrapped};

@@ -12,13 +12,13 @@ use crate::{
 };
 
 /// How often.
-const INTERVAL: Duration = Duration::from_secs(3_600);
+const INTERVAL: Duration = Duration::from_hours(1);
 /// How many dead letters of a shard expire in one transaction.
 const EXPIRE_BATCH: i64 = 1_000;
 
 /// For how long things are kept, in milliseconds.
 #[derive(Debug, Clone, Copy)]
-pub struct Retention {
+pub(crate) struct Retention {
     /// Events, attempts and idempotency keys, from the emit.
     pub events_ms: i64,
     /// Dead letters, from their death.
@@ -26,7 +26,7 @@ pub struct Retention {
 }
 
 /// Keeps to the retention for ever. A round that fails is made up for by the next.
-pub async fn keep_retention(store: Store, retention: Retention) {
+pub(crate) async fn keep_retention(store: Store, retention: Retention) {
     loop {
         if let Err(error) = round(&store, retention, clock::now_ms()).await {
             tracing::warn!(error = ?error, "a round of retention failed; the next one repeats it");
@@ -41,8 +41,16 @@ async fn round(store: &Store, retention: Retention, now_ms: i64) -> Result<()> {
     let events_before = now_ms.saturating_sub(retention.events_ms);
     let retired = store.partition_retire(events_before).await?;
     let keys = store.event_key_retire(events_before).await?;
-    let requests = store.request_prune(now_ms.saturating_sub(REMEMBERED_MS)).await?;
-    tracing::info!(expired, retired, keys, requests, "a round of retention: {expired} dead letters expired");
+    let requests = store
+        .request_prune(now_ms.saturating_sub(REMEMBERED_MS))
+        .await?;
+    tracing::info!(
+        expired,
+        retired,
+        keys,
+        requests,
+        "a round of retention: {expired} dead letters expired"
+    );
     Ok(())
 }
 

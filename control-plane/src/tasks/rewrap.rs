@@ -25,7 +25,7 @@ const BATCH: i64 = 500;
 
 /// What the loop works with.
 #[derive(Clone)]
-pub struct Rewrapping {
+pub(crate) struct Rewrapping {
     /// The database that holds the secrets.
     pub store: Store,
     /// The vault that seals them.
@@ -46,7 +46,7 @@ struct Round {
 }
 
 /// Keeps secrets under the current master key for ever. A round that fails is made up for by the next.
-pub async fn keep_rewrapped(work: Rewrapping) {
+pub(crate) async fn keep_rewrapped(work: Rewrapping) {
     loop {
         if let Err(error) = round(&work).await {
             tracing::warn!(error = ?error, "a round of re-wrapping failed; the next one repeats it");

@@ -16,7 +16,7 @@ const KEYS_MAX: usize = 16;
 
 /// Names a master key: the first four bytes of its SHA-256, written as 8 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct KekId(pub(super) [u8; 4]);
+pub(crate) struct KekId(pub(super) [u8; 4]);
 
 impl fmt::Display for KekId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,7 +32,7 @@ impl fmt::Debug for KekId {
 
 /// The configured master keys: the first seals, the others still open. They cannot be printed.
 #[derive(Debug)]
-pub struct Keyring {
+pub(crate) struct Keyring {
     current: Kek,
     others: Vec<Kek>,
 }
@@ -61,7 +61,7 @@ pub(super) struct Kek {
 
 impl Keyring {
     /// Reads master keys: base64 of 32 bytes each, separated by line breaks, blanks or commas.
-    pub fn parse(text: &SecretString) -> Result<Self, KeyringError> {
+    pub(crate) fn parse(text: &SecretString) -> Result<Self, KeyringError> {
         let words = text.expose_secret().split([',', '\n', '\r', ' ', '\t']);
         let mut keys = words
             .filter(|word| !word.is_empty())
@@ -82,7 +82,7 @@ impl Keyring {
     }
 
     /// Makes the text of one new master key.
-    pub fn generate(rng: &mut impl Rng) -> SecretString {
+    pub(crate) fn generate(rng: &mut impl Rng) -> SecretString {
         let mut bytes = Zeroizing::new([0; KEY_BYTES]);
         rng.fill_bytes(bytes.as_mut_slice());
         BASE64_STANDARD.encode(bytes.as_slice()).into()

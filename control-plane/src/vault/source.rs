@@ -18,7 +18,7 @@ const FILE_BYTES_MAX: u64 = 64 * 1_024;
 
 /// Where master keys come from.
 #[derive(Debug, Clone)]
-pub enum KeySource {
+pub(crate) enum KeySource {
     /// A file, which can change while it is in use.
     File(PathBuf),
     /// A text, which cannot.
@@ -43,7 +43,7 @@ pub enum KeySourceError {
 
 impl KeySource {
     /// The file, unless it is a text.
-    pub fn file(&self) -> Option<&Path> {
+    pub(crate) fn file(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
             Self::Text(_) => None,
@@ -51,7 +51,7 @@ impl KeySource {
     }
 
     /// Reads the keys.
-    pub fn read(&self) -> Result<Keyring, KeySourceError> {
+    pub(crate) fn read(&self) -> Result<Keyring, KeySourceError> {
         match self {
             Self::File(path) => {
                 let text = read(path).map_err(|error| KeySourceError::File(path.clone(), error))?;
@@ -62,7 +62,7 @@ impl KeySource {
     }
 
     /// Uses the file, and writes a new key into it first if it is not there. Only its owner can read it.
-    pub fn create(path: &Path, rng: &mut impl CryptoRng) -> Result<Self, KeySourceError> {
+    pub(crate) fn create(path: &Path, rng: &mut impl CryptoRng) -> Result<Self, KeySourceError> {
         match write_new(path, &Keyring::generate(rng)) {
             Ok(()) => tracing::info!(
                 "made a master key in {}: back it up, secrets are lost without it",

@@ -20,7 +20,7 @@ use receiver::Receiver;
 const LOG_FILTER: &str = "warn";
 
 /// Runs the demo, then goes on serving until `shutdown`.
-pub async fn run(
+pub(crate) async fn run(
     mut args: PlaneArgs,
     mut log: LogArgs,
     shutdown: CancellationToken,
@@ -29,7 +29,9 @@ pub async fn run(
         LOG_FILTER.clone_into(&mut log.filter);
     }
     init_logging(&log)?;
-    let folder = tempfile::Builder::new().prefix("posthorn-demo-").tempdir()?;
+    let folder = tempfile::Builder::new()
+        .prefix("posthorn-demo-")
+        .tempdir()?;
     args.control.data_dir = folder.path().to_owned();
     args.control.database = None;
     let planes = Planes::bind(args).await?;

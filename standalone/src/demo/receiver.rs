@@ -21,33 +21,33 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 
 /// The path that takes everything.
-pub const STEADY: &str = "/steady";
+pub(super) const STEADY: &str = "/steady";
 /// The path that fails twice first.
-pub const FLAKY: &str = "/flaky";
+pub(super) const FLAKY: &str = "/flaky";
 /// How many requests it fails.
 const FAILURES: usize = 2;
 
 /// A bound receiver.
-pub struct Receiver {
+pub(super) struct Receiver {
     listener: TcpListener,
     addr: SocketAddr,
 }
 
 impl Receiver {
     /// Binds a free port of this machine.
-    pub async fn bind() -> io::Result<Self> {
+    pub(super) async fn bind() -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let addr = listener.local_addr()?;
         Ok(Self { listener, addr })
     }
 
     /// Where it listens.
-    pub fn addr(&self) -> SocketAddr {
+    pub(super) fn addr(&self) -> SocketAddr {
         self.addr
     }
 
     /// Receives for ever.
-    pub async fn serve(self) -> Infallible {
+    pub(super) async fn serve(self) -> Infallible {
         let failed = Arc::new(AtomicUsize::new(0));
         loop {
             // A connection that breaks before it is accepted concerns nobody here.
@@ -61,7 +61,9 @@ impl Receiver {
 async fn converse(stream: TcpStream, failed: Arc<AtomicUsize>) {
     let service = service_fn(move |request| receive(request, Arc::clone(&failed)));
     // The node closes connections as it likes.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 async fn receive(
@@ -69,8 +71,18 @@ async fn receive(
     failed: Arc<AtomicUsize>,
 ) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let fails = request.uri().path() == FLAKY && failed.fetch_add(1, Ordering::Relaxed) < FAILURES;
-    let status = if fails { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("-");
+    let status = if fails {
+        StatusCode::INTERNAL_SERVER_ERROR
+    } else {
+        StatusCode::OK
+    };
+    let header = |name| {
+        request
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("-")
+    };
     let line = format!(
         "  {:<8} attempt {} of {} ({}): answered {}",
         request.uri().path(),

@@ -3,10 +3,11 @@
 use std::{error::Error, net::SocketAddr, time::Duration};
 
 use posthorn::v1::{
-    CreateEndpointRequest, Delivery, DeliveryState, EmitEventRequest, EndpointSettings, ExplicitRetry,
-    ListDeliveriesRequest, RetryPolicy, delivery_service_client::DeliveryServiceClient,
-    emit_event_request::Content, endpoint_service_client::EndpointServiceClient,
-    event_service_client::EventServiceClient, retry_policy::Schedule,
+    CreateEndpointRequest, Delivery, DeliveryState, EmitEventRequest, EndpointSettings,
+    ExplicitRetry, ListDeliveriesRequest, RetryPolicy,
+    delivery_service_client::DeliveryServiceClient, emit_event_request::Content,
+    endpoint_service_client::EndpointServiceClient, event_service_client::EventServiceClient,
+    retry_policy::Schedule,
 };
 use tonic::{
     Request, Status,
@@ -33,22 +34,37 @@ struct Authorize(MetadataValue<Ascii>);
 
 impl Interceptor for Authorize {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("authorization", self.0.clone());
+        request
+            .metadata_mut()
+            .insert("authorization", self.0.clone());
         Ok(request)
     }
 }
 
 /// Plays the scene.
-pub async fn play(grpc: SocketAddr, key: &str, receiver: SocketAddr) -> Result<(), Box<dyn Error>> {
+pub(super) async fn play(
+    grpc: SocketAddr,
+    key: &str,
+    receiver: SocketAddr,
+) -> Result<(), Box<dyn Error>> {
     let authorize = Authorize(format!("Bearer {key}").parse()?);
-    #[expect(clippy::disallowed_methods, reason = "a caller of this very process, over loopback")]
-    let channel = Endpoint::from_shared(format!("http://{grpc}"))?.connect().await?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a caller of this very process, over loopback"
+    )]
+    let channel = Endpoint::from_shared(format!("http://{grpc}"))?
+        .connect()
+        .await?;
     let caller = InterceptedService::new(channel, authorize);
 
-    println!("Two endpoints: {STEADY} takes everything, {FLAKY} fails twice first and is tried again after 1 s, 2 s, 4 s.");
+    println!(
+        "Two endpoints: {STEADY} takes everything, {FLAKY} fails twice first and is tried again after 1 s, 2 s, 4 s."
+    );
     let mut endpoints = EndpointServiceClient::new(caller.clone());
     for path in [STEADY, FLAKY] {
-        endpoints.create_endpoint(endpoint(format!("http://{receiver}{path}"))).await?;
+        endpoints
+            .create_endpoint(endpoint(format!("http://{receiver}{path}")))
+            .await?;
     }
     println!("A dozen events:");
     let mut events = EventServiceClient::new(caller.clone());
@@ -57,17 +73,24 @@ pub async fn play(grpc: SocketAddr, key: &str, receiver: SocketAddr) -> Result<(
     }
     let mut deliveries = DeliveryServiceClient::new(caller);
     let retried = await_all(&mut deliveries).await?;
-    println!("\nAll {} deliveries are done, {retried} of them after a retry. Posthorn goes on serving; Ctrl-C ends it.", 2 * EVENTS);
+    println!(
+        "\nAll {} deliveries are done, {retried} of them after a retry. Posthorn goes on serving; Ctrl-C ends it.",
+        2 * EVENTS
+    );
     Ok(())
 }
 
 fn endpoint(url: String) -> CreateEndpointRequest {
     let delays = DELAYS_S.map(|seconds| prost_types::Duration { seconds, nanos: 0 });
-    let schedule = Schedule::Explicit(ExplicitRetry { delays: delays.to_vec() });
+    let schedule = Schedule::Explicit(ExplicitRetry {
+        delays: delays.to_vec(),
+    });
     let settings = EndpointSettings {
         url,
         subscriptions: vec!["order.*".to_owned()],
-        retry_policy: Some(RetryPolicy { schedule: Some(schedule) }),
+        retry_policy: Some(RetryPolicy {
+            schedule: Some(schedule),
+        }),
         ..EndpointSettings::default()
     };
     CreateEndpointRequest {
@@ -90,7 +113,10 @@ async fn await_all(deliveries: &mut Deliveries) -> Result<usize, Status> {
         tokio::time::sleep(LOOK_AGAIN).await;
     }
     let delivered = list(deliveries, DeliveryState::Delivered).await?;
-    Ok(delivered.iter().filter(|delivery| delivery.attempt_count > 1).count())
+    Ok(delivered
+        .iter()
+        .filter(|delivery| delivery.attempt_count > 1)
+        .count())
 }
 
 async fn list(deliveries: &mut Deliveries, state: DeliveryState) -> Result<Vec<Delivery>, Status> {
@@ -98,5 +124,9 @@ async fn list(deliveries: &mut Deliveries, state: DeliveryState) -> Result<Vec<D
         state: state.into(),
         ..ListDeliveriesRequest::default()
     };
-    Ok(deliveries.list_deliveries(request).await?.into_inner().deliveries)
+    Ok(deliveries
+        .list_deliveries(request)
+        .await?
+        .into_inner()
+        .deliveries)
 }

@@ -30,7 +30,13 @@ fn delivery(number: u64) -> DeliveryId {
 fn scheduler(endpoints: u8) -> Scheduler {
     let mut scheduler = Scheduler::new(9);
     for number in 0..endpoints {
-        scheduler.configure(SHARD, endpoint(number), EndpointState::Enabled, CONCURRENCY, NOW_MS);
+        scheduler.configure(
+            SHARD,
+            endpoint(number),
+            EndpointState::Enabled,
+            CONCURRENCY,
+            NOW_MS,
+        );
     }
     scheduler.recovered(NOW_MS);
     scheduler
@@ -38,7 +44,12 @@ fn scheduler(endpoints: u8) -> Scheduler {
 
 fn admit(scheduler: &mut Scheduler, endpoint_number: u8, number: u64) -> DeliveryId {
     let id = delivery(number);
-    scheduler.admit(endpoint(endpoint_number), (NOW_MS, id), Entry::fresh(None), NOW_MS);
+    scheduler.admit(
+        endpoint(endpoint_number),
+        (NOW_MS, id),
+        Entry::fresh(None),
+        NOW_MS,
+    );
     id
 }
 
@@ -54,7 +65,10 @@ fn an_endpoint_gets_no_more_leases_than_its_concurrency() {
     }
     admit(&mut scheduler, 1, 100);
     let grants = take(&mut scheduler, 100, 0);
-    let to_first = grants.iter().filter(|grant| grant.endpoint_id == endpoint(0)).count();
+    let to_first = grants
+        .iter()
+        .filter(|grant| grant.endpoint_id == endpoint(0))
+        .count();
     assert_eq!(to_first, CONCURRENCY as usize);
     assert_eq!(grants.len(), CONCURRENCY as usize + 1);
     assert!(take(&mut scheduler, 100, 0).is_empty());
@@ -80,10 +94,22 @@ fn a_report_is_taken_once_and_only_from_the_holder_of_the_current_lease() {
     let mut scheduler = scheduler(1);
     let id = admit(&mut scheduler, 0, 1);
     let grant = take(&mut scheduler, 1, 0).remove(0);
-    assert_eq!(scheduler.report(node(1), id, grant.lease_id, NOW_MS), Reported::OtherNode);
-    assert_eq!(scheduler.report(node(0), id, grant.lease_id + 1, NOW_MS), Reported::Lost);
-    assert!(matches!(scheduler.report(node(0), id, grant.lease_id, NOW_MS), Reported::Current(_)));
-    assert_eq!(scheduler.report(node(0), id, grant.lease_id, NOW_MS), Reported::Repeated);
+    assert_eq!(
+        scheduler.report(node(1), id, grant.lease_id, NOW_MS),
+        Reported::OtherNode
+    );
+    assert_eq!(
+        scheduler.report(node(0), id, grant.lease_id + 1, NOW_MS),
+        Reported::Lost
+    );
+    assert!(matches!(
+        scheduler.report(node(0), id, grant.lease_id, NOW_MS),
+        Reported::Current(_)
+    ));
+    assert_eq!(
+        scheduler.report(node(0), id, grant.lease_id, NOW_MS),
+        Reported::Repeated
+    );
 }
 
 #[test]
@@ -109,8 +135,14 @@ fn a_lost_lease_goes_to_another_node_and_the_fifth_is_the_last() {
         assert_eq!(grant.attempt_count, 0);
         let buried = scheduler.lose(node(round), &HashSet::new(), NOW_MS);
         let is_last = round == LOST_MAX;
-        assert_eq!(buried.first().map(|lost| lost.delivery_id), is_last.then_some(id));
-        assert_eq!(scheduler.report(node(round), id, grant.lease_id + 1, NOW_MS), Reported::Lost);
+        assert_eq!(
+            buried.first().map(|lost| lost.delivery_id),
+            is_last.then_some(id)
+        );
+        assert_eq!(
+            scheduler.report(node(round), id, grant.lease_id + 1, NOW_MS),
+            Reported::Lost
+        );
     }
     assert!(take(&mut scheduler, 1, 0).is_empty());
 }
@@ -129,7 +161,13 @@ fn a_node_keeps_the_leases_that_it_still_names() {
 #[test]
 fn nothing_old_is_read_while_nodes_may_still_hold_it_but_new_events_flow() {
     let mut scheduler = Scheduler::new(9);
-    scheduler.configure(SHARD, endpoint(0), EndpointState::Enabled, CONCURRENCY, NOW_MS);
+    scheduler.configure(
+        SHARD,
+        endpoint(0),
+        EndpointState::Enabled,
+        CONCURRENCY,
+        NOW_MS,
+    );
     scheduler.suspect(SHARD, endpoint(0), NOW_MS);
     assert_eq!(scheduler.next_page(), None);
     admit(&mut scheduler, 0, 1);
@@ -141,9 +179,20 @@ fn nothing_old_is_read_while_nodes_may_still_hold_it_but_new_events_flow() {
 #[test]
 fn an_adopted_lease_keeps_its_delivery_from_being_read_again() {
     let mut scheduler = Scheduler::new(9);
-    scheduler.configure(SHARD, endpoint(0), EndpointState::Enabled, CONCURRENCY, NOW_MS);
+    scheduler.configure(
+        SHARD,
+        endpoint(0),
+        EndpointState::Enabled,
+        CONCURRENCY,
+        NOW_MS,
+    );
     scheduler.suspect(SHARD, endpoint(0), NOW_MS);
-    let row = DueDelivery { id: delivery(1), due_at: NOW_MS, attempt_count: 2, attempt_base: 0 };
+    let row = DueDelivery {
+        id: delivery(1),
+        due_at: NOW_MS,
+        attempt_count: 2,
+        attempt_base: 0,
+    };
     scheduler.adopt(77, node(0), &row, endpoint(0), 0);
     scheduler.recovered(NOW_MS);
     let page = scheduler.next_page().unwrap();
@@ -165,7 +214,12 @@ fn a_page_that_was_read_before_an_outcome_does_not_bring_the_delivery_back() {
     // The page is read while the row is still there; then the delivery ends; then the page arrives.
     scheduler.report(node(0), id, grant.lease_id, NOW_MS);
     scheduler.settle(id, grant.lease_id, Settled::Ended, NOW_MS);
-    let row = DueDelivery { id, due_at: NOW_MS, attempt_count: 0, attempt_base: 0 };
+    let row = DueDelivery {
+        id,
+        due_at: NOW_MS,
+        attempt_count: 0,
+        attempt_base: 0,
+    };
     scheduler.page_read(&page, Some(&[row]), NOW_MS);
     assert!(take(&mut scheduler, 1, 0).is_empty());
 }
@@ -173,10 +227,22 @@ fn a_page_that_was_read_before_an_outcome_does_not_bring_the_delivery_back() {
 #[test]
 fn a_paused_endpoint_rests_until_it_is_enabled() {
     let mut scheduler = scheduler(1);
-    scheduler.configure(SHARD, endpoint(0), EndpointState::Paused, CONCURRENCY, NOW_MS);
+    scheduler.configure(
+        SHARD,
+        endpoint(0),
+        EndpointState::Paused,
+        CONCURRENCY,
+        NOW_MS,
+    );
     admit(&mut scheduler, 0, 1);
     assert!(take(&mut scheduler, 1, 0).is_empty());
-    scheduler.configure(SHARD, endpoint(0), EndpointState::Enabled, CONCURRENCY, NOW_MS);
+    scheduler.configure(
+        SHARD,
+        endpoint(0),
+        EndpointState::Enabled,
+        CONCURRENCY,
+        NOW_MS,
+    );
     assert_eq!(take(&mut scheduler, 1, 0).len(), 1);
 }
 
@@ -186,7 +252,10 @@ struct Table(BTreeMap<(i64, DeliveryId), (EndpointId, u32)>);
 
 impl Table {
     fn page(&self, page: &PageWanted) -> Vec<DueDelivery> {
-        let waiting = self.0.range(page.from..).filter(|(_, (endpoint_id, _))| *endpoint_id == page.endpoint_id);
+        let waiting = self
+            .0
+            .range(page.from..)
+            .filter(|(_, (endpoint_id, _))| *endpoint_id == page.endpoint_id);
         let rows = waiting.map(|((due_at, id), (_, attempt_count))| DueDelivery {
             id: *id,
             due_at: *due_at,
@@ -263,7 +332,9 @@ impl World {
             Step::EndPage => self.end_page(),
             Step::Pause(number) => self.configure(*number, EndpointState::Paused),
             Step::Resume(number) => self.configure(*number, EndpointState::Enabled),
-            Step::Suspect(number) => self.scheduler.suspect(SHARD, endpoint(*number), self.now_ms),
+            Step::Suspect(number) => self
+                .scheduler
+                .suspect(SHARD, endpoint(*number), self.now_ms),
             Step::Wait => {
                 self.now_ms += 300;
                 self.scheduler.fire(self.now_ms);
@@ -275,13 +346,21 @@ impl World {
         self.emitted += 1;
         let key = (self.now_ms, delivery(self.emitted));
         self.table.0.insert(key, (endpoint(number), 0));
-        self.scheduler.admit(endpoint(number), key, Entry::fresh(None), self.now_ms);
+        self.scheduler
+            .admit(endpoint(number), key, Entry::fresh(None), self.now_ms);
     }
 
     fn take(&mut self, node_id: NodeId, max: usize) {
         for grant in self.scheduler.take(max, node_id, self.now_ms, 0) {
-            assert!(!self.ended.contains(&grant.delivery_id), "an ended delivery was leased");
-            let row = self.table.0.iter().find(|((_, id), _)| *id == grant.delivery_id);
+            assert!(
+                !self.ended.contains(&grant.delivery_id),
+                "an ended delivery was leased"
+            );
+            let row = self
+                .table
+                .0
+                .iter()
+                .find(|((_, id), _)| *id == grant.delivery_id);
             let (key, (_, attempt_count)) = row.expect("only open deliveries are leased");
             assert_eq!(*attempt_count, grant.attempt_count);
             let key = *key;
@@ -289,7 +368,10 @@ impl World {
             assert!(twice.is_none(), "a delivery was leased twice");
         }
         for number in 0..3 {
-            let running = self.held.values().filter(|(grant, ..)| grant.endpoint_id == endpoint(number));
+            let running = self
+                .held
+                .values()
+                .filter(|(grant, ..)| grant.endpoint_id == endpoint(number));
             assert!(running.count() <= CONCURRENCY as usize);
         }
     }
@@ -299,7 +381,9 @@ impl World {
             return;
         };
         let (grant, node_id, key) = self.held.remove(&id).expect("it is held");
-        let reported = self.scheduler.report(node_id, id, grant.lease_id, self.now_ms);
+        let reported = self
+            .scheduler
+            .report(node_id, id, grant.lease_id, self.now_ms);
         assert!(matches!(reported, Reported::Current(_)));
         self.table.0.remove(&key);
         let settled = match retry_at {
@@ -308,11 +392,14 @@ impl World {
                 Settled::Ended
             }
             Some(at) => {
-                self.table.0.insert((at, id), (grant.endpoint_id, grant.attempt_count + 1));
+                self.table
+                    .0
+                    .insert((at, id), (grant.endpoint_id, grant.attempt_count + 1));
                 Settled::RetryAt(at)
             }
         };
-        self.scheduler.settle(id, grant.lease_id, settled, self.now_ms);
+        self.scheduler
+            .settle(id, grant.lease_id, settled, self.now_ms);
     }
 
     fn lose(&mut self, node_id: NodeId) {
@@ -320,7 +407,8 @@ impl World {
         for lost in self.scheduler.lose(node_id, &HashSet::new(), self.now_ms) {
             self.table.0.retain(|(_, id), _| *id != lost.delivery_id);
             self.ended.insert(lost.delivery_id);
-            self.scheduler.settle(lost.delivery_id, lost.lease_id, Settled::Ended, self.now_ms);
+            self.scheduler
+                .settle(lost.delivery_id, lost.lease_id, Settled::Ended, self.now_ms);
         }
     }
 
@@ -338,7 +426,8 @@ impl World {
     }
 
     fn configure(&mut self, number: u8, state: EndpointState) {
-        self.scheduler.configure(SHARD, endpoint(number), state, CONCURRENCY, self.now_ms);
+        self.scheduler
+            .configure(SHARD, endpoint(number), state, CONCURRENCY, self.now_ms);
     }
 
     /// Lets everything run to its end.

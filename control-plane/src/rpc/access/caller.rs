@@ -15,7 +15,7 @@ use crate::{
 
 /// Who calls. Found in the extensions of every request that needs a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Caller {
+pub(crate) struct Caller {
     key_id: KeyId,
     tenant_id: Option<TenantId>,
     roles: Roles,
@@ -33,7 +33,7 @@ impl From<&ApiKey> for Caller {
 
 impl Caller {
     /// Who made the request.
-    pub fn of<T>(request: &Request<T>) -> Result<Self, Error> {
+    pub(crate) fn of<T>(request: &Request<T>) -> Result<Self, Error> {
         request
             .extensions()
             .get()
@@ -42,22 +42,22 @@ impl Caller {
     }
 
     /// The key that calls.
-    pub fn key_id(&self) -> KeyId {
+    pub(crate) fn key_id(&self) -> KeyId {
         self.key_id
     }
 
     /// The tenant that the key is bound to. None: it belongs to the whole installation.
-    pub fn tenant_id(&self) -> Option<TenantId> {
+    pub(crate) fn tenant_id(&self) -> Option<TenantId> {
         self.tenant_id
     }
 
     /// What the key may do.
-    pub fn roles(&self) -> Roles {
+    pub(crate) fn roles(&self) -> Roles {
         self.roles
     }
 
     /// Whether the key still works: streams ask this again while they last.
-    pub fn is_live(&self, registry: &Registry, now: i64) -> bool {
+    pub(crate) fn is_live(&self, registry: &Registry, now: i64) -> bool {
         registry
             .key(self.key_id)
             .is_some_and(|key| key.is_live(now))
@@ -65,12 +65,16 @@ impl Caller {
     }
 
     /// Whether what belongs to the tenant may be shown to the caller at all. If not, it does not exist for it.
-    pub fn can_see(&self, tenant: TenantId) -> bool {
+    pub(crate) fn can_see(&self, tenant: TenantId) -> bool {
         self.tenant_id.is_none_or(|own| own == tenant)
     }
 
     /// The tenant that a request's `tenant_id` names, or the caller's own when it names none.
-    pub fn tenant(&self, registry: &Registry, text: &str) -> Result<Arc<TenantEntry>, Error> {
+    pub(crate) fn tenant(
+        &self,
+        registry: &Registry,
+        text: &str,
+    ) -> Result<Arc<TenantEntry>, Error> {
         let id = self.tenant_named(text)?;
         registry
             .tenant(id)
@@ -79,7 +83,7 @@ impl Caller {
     }
 
     /// Refuses a key that is bound to a tenant.
-    pub fn require_installation(&self) -> Result<(), Error> {
+    pub(crate) fn require_installation(&self) -> Result<(), Error> {
         match self.tenant_id {
             None => Ok(()),
             Some(_) => Err(Error::PermissionDenied(

@@ -4,7 +4,7 @@ use crate::model::api_key::Role::{self, Admin, Emitter, Node, Operator, Viewer};
 
 /// Every call of the contract with the roles that may make it.
 #[rustfmt::skip]
-pub const TABLE: &[(&str, &[Role])] = &[
+pub(super) const TABLE: &[(&str, &[Role])] = &[
     ("/posthorn.v1.ApiKeyService/CreateApiKey", &[Admin]),
     ("/posthorn.v1.ApiKeyService/ListApiKeys", &[Admin]),
     ("/posthorn.v1.ApiKeyService/RevokeApiKey", &[Admin]),
@@ -42,7 +42,7 @@ pub const TABLE: &[(&str, &[Role])] = &[
 ];
 
 /// The calls of the contract that are no plain question and answer.
-pub const STREAMING: &[&str] = &[
+pub(super) const STREAMING: &[&str] = &[
     "/posthorn.v1.EventService/EmitEvents",
     "/posthorn.v1.NodeService/Session",
 ];
@@ -54,7 +54,7 @@ pub(super) fn roles(path: &str) -> Option<&'static [Role]> {
 }
 
 /// Whether the call is a question with one answer, and one of the contract.
-pub fn is_unary(path: &str) -> bool {
+pub(crate) fn is_unary(path: &str) -> bool {
     roles(path).is_some() && !STREAMING.contains(&path)
 }
 

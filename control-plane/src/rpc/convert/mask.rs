@@ -5,7 +5,7 @@ use prost_types::FieldMask;
 use crate::error::Error;
 
 /// Reads an `update_mask`: at least one of the `known` fields, each once.
-pub fn check_mask(
+pub(crate) fn check_mask(
     mask: Option<&FieldMask>,
     known: &[&'static str],
 ) -> Result<Vec<&'static str>, Error> {

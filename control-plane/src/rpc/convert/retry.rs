@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Reads a policy; `field` is its path in the request.
-pub fn retry_policy(field: &str, policy: &v1::RetryPolicy) -> Result<RetryPolicy, Error> {
+pub(crate) fn retry_policy(field: &str, policy: &v1::RetryPolicy) -> Result<RetryPolicy, Error> {
     match &policy.schedule {
         None => Err(Error::invalid(
             field,
@@ -31,7 +31,7 @@ pub fn retry_policy(field: &str, policy: &v1::RetryPolicy) -> Result<RetryPolicy
 }
 
 /// The contract's form of a policy.
-pub fn retry_policy_proto(policy: &RetryPolicy) -> v1::RetryPolicy {
+pub(crate) fn retry_policy_proto(policy: &RetryPolicy) -> v1::RetryPolicy {
     let preset = |preset: RetryPreset| Schedule::Preset(preset.into());
     let schedule = match policy {
         RetryPolicy::Default => preset(RetryPreset::Default),

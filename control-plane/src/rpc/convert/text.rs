@@ -9,7 +9,7 @@ const BIDI_CONTROLS: &[char] = &[
 ];
 
 /// A text of at most `chars_max` printable characters, or none.
-pub fn printable(field: &str, text: &str, chars_max: usize) -> Result<String, Error> {
+pub(crate) fn printable(field: &str, text: &str, chars_max: usize) -> Result<String, Error> {
     if text.chars().count() > chars_max || !text.chars().all(is_printable) || is_blank(text) {
         let rule = format!("must be at most {chars_max} printable characters, not only blanks");
         return Err(Error::invalid(field, rule));
@@ -18,7 +18,7 @@ pub fn printable(field: &str, text: &str, chars_max: usize) -> Result<String, Er
 }
 
 /// A text of 1 to `chars_max` printable characters.
-pub fn visible_name(field: &str, text: &str, chars_max: usize) -> Result<String, Error> {
+pub(crate) fn visible_name(field: &str, text: &str, chars_max: usize) -> Result<String, Error> {
     match printable(field, text, chars_max) {
         Ok(text) if !text.is_empty() => Ok(text),
         _ => {
@@ -29,7 +29,7 @@ pub fn visible_name(field: &str, text: &str, chars_max: usize) -> Result<String,
 }
 
 /// A text of at most `chars_max` characters that may have several lines, or none.
-pub fn long_text(field: &str, text: &str, chars_max: usize) -> Result<String, Error> {
+pub(crate) fn long_text(field: &str, text: &str, chars_max: usize) -> Result<String, Error> {
     let is_allowed = |char| is_printable(char) || matches!(char, '\n' | '\t');
     if text.chars().count() > chars_max || !text.chars().all(is_allowed) {
         let rule = format!("must be at most {chars_max} characters without control characters");

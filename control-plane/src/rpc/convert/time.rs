@@ -11,7 +11,7 @@ const SECONDS_MAX: i64 = 253_402_300_799;
 const NANOS_PER_MS: i32 = 1_000_000;
 
 /// The contract's form of an instant.
-pub fn timestamp(at_ms: i64) -> Timestamp {
+pub(crate) fn timestamp(at_ms: i64) -> Timestamp {
     Timestamp {
         seconds: at_ms.div_euclid(1_000),
         nanos: i32::try_from(at_ms.rem_euclid(1_000)).unwrap_or(0) * NANOS_PER_MS,
@@ -19,7 +19,7 @@ pub fn timestamp(at_ms: i64) -> Timestamp {
 }
 
 /// Reads an instant, in milliseconds; what is finer is cut.
-pub fn instant_ms(field: &str, value: &Timestamp) -> Result<i64, Error> {
+pub(crate) fn instant_ms(field: &str, value: &Timestamp) -> Result<i64, Error> {
     let is_second = (SECONDS_MIN..=SECONDS_MAX).contains(&value.seconds);
     if !is_second || !(0..1_000_000_000).contains(&value.nanos) {
         return Err(Error::invalid(
@@ -31,7 +31,7 @@ pub fn instant_ms(field: &str, value: &Timestamp) -> Result<i64, Error> {
 }
 
 /// The contract's form of a duration.
-pub fn duration_proto(ms: u64) -> Duration {
+pub(crate) fn duration_proto(ms: u64) -> Duration {
     Duration {
         seconds: i64::try_from(ms / 1_000).unwrap_or(i64::MAX),
         nanos: i32::try_from(ms % 1_000).unwrap_or(0) * NANOS_PER_MS,
@@ -39,7 +39,7 @@ pub fn duration_proto(ms: u64) -> Duration {
 }
 
 /// Reads a duration that is not negative, in milliseconds; what is finer is cut.
-pub fn duration_ms(field: &str, value: &Duration) -> Result<u64, Error> {
+pub(crate) fn duration_ms(field: &str, value: &Duration) -> Result<u64, Error> {
     let refused = || Error::invalid(field, "must be a duration that is not negative");
     if !(0..1_000_000_000).contains(&value.nanos) {
         return Err(refused());
