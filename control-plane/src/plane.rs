@@ -6,7 +6,7 @@ use posthorn_guard::{Policy, Resolver, ResolverError};
 use posthorn_telemetry::{Operations, Readiness, Registry as MetricsRegistry};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use secrecy::SecretString;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinError};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Identity;
 
@@ -75,6 +75,9 @@ pub enum StartError {
     /// The gRPC server failed.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The part that delivers ended; without it nothing may be served.
+    #[error("the delivery engine ended")]
+    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The drain took too long.
     #[error("the drain took longer than its limit; what was under way is in the database")]
     Drain,
@@ -193,7 +196,7 @@ impl ControlPlane {
             readiness.clone(),
             operations_stop.clone(),
         ));
-        let engine = tokio::spawn(self.dispatch.run(self.loops, engine_stops.clone()));
+        let mut engine = tokio::spawn(self.dispatch.run(self.loops, engine_stops.clone()));
         let server = server::serve(
             self.listener,
             self.tls,
@@ -205,6 +208,7 @@ impl ControlPlane {
             result = server => result.map_err(StartError::from),
             () = self.store.owner_hold(self.ownership) => Err(StartError::Owned),
             () = background => Ok(()),
+            result = &mut engine => return Err(engine_error(result)),
             () = drain(&shutdown, &readiness, self.config.drain_timeout) => Err(StartError::Drain),
         };
         engine_stops.cancel();
@@ -212,11 +216,10 @@ impl ControlPlane {
         operations_stop.cancel();
         let _ = operations.await;
         self.store.close().await;
-        match engine {
-            Ok(result) => result?,
-            Err(panic) => tracing::error!(error = %panic, "the engine ended by a panic"),
-        }
         ended?;
+        if !matches!(engine, Ok(Ok(()))) {
+            return Err(engine_error(engine));
+        }
         tracing::info!("drained");
         Ok(())
     }
@@ -284,6 +287,15 @@ impl ControlPlane {
 /// A source of randomness that may be held across waits.
 fn start_rng() -> StdRng {
     StdRng::from_rng(&mut clock::rng())
+}
+
+/// Why the engine ended before it was asked to.
+fn engine_error(ended: Result<Result<(), Error>, JoinError>) -> StartError {
+    match ended {
+        Ok(Ok(())) => StartError::Engine("it ended by itself".into()),
+        Ok(Err(error)) => StartError::Engine(error.into()),
+        Err(panic) => StartError::Engine(panic.into()),
+    }
 }
 
 /// Waits for the shutdown, then for the time that a drain may take.

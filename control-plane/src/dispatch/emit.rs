@@ -28,8 +28,8 @@ use crate::{
 const BATCH_EVENTS_MAX: usize = 512;
 /// How many deliveries one commit carries, unless a single event has more.
 const BATCH_DELIVERIES_MAX: usize = 4_096;
-/// How many emits of one tenant may wait for their commit.
-const TENANT_QUEUE_MAX: usize = 8_192;
+/// How much of one tenant may wait for its commit, in KiB: each event counts as one and its payload.
+const TENANT_QUEUE_KIB: usize = 32 * 1_024;
 /// For how long a commit is repeated while the database does not answer.
 const REPEAT_FOR: Duration = Duration::from_secs(3);
 /// How long a repeat waits.
@@ -82,7 +82,7 @@ impl Dispatch {
     ) -> Result<Accepted, Error> {
         let permit = self
             .queue_of(tenant.tenant.id)
-            .try_acquire_owned()
+            .try_acquire_many_owned(weight(&event))
             .map_err(|_| {
                 self.0
                     .metrics
@@ -107,8 +107,9 @@ impl Dispatch {
         event: NewEvent,
         now_ms: i64,
     ) -> Result<Emitting, Error> {
+        let queue = self.queue_of(tenant.tenant.id);
+        let permit = queue.acquire_many_owned(weight(&event)).await;
         let row = row(tenant, event, now_ms)?;
-        let permit = self.queue_of(tenant.tenant.id).acquire_owned().await;
         self.submit(row, permit.map_err(|_| shutting_down())?).await
     }
 
@@ -166,9 +167,14 @@ impl Dispatch {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let queue = queued
             .entry(tenant_id)
-            .or_insert_with(|| Arc::new(Semaphore::new(TENANT_QUEUE_MAX)));
+            .or_insert_with(|| Arc::new(Semaphore::new(TENANT_QUEUE_KIB)));
         Arc::clone(queue)
     }
+}
+
+/// What an event counts for in its tenant's queue.
+fn weight(event: &NewEvent) -> u32 {
+    u32::try_from(1 + event.payload.len() / 1_024).unwrap_or(u32::MAX)
 }
 
 fn shutting_down() -> Error {

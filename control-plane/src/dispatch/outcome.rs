@@ -61,11 +61,32 @@ pub(super) async fn run(
             }
         }
         if !rows.is_empty() {
+            prefer_successes(&mut rows);
             commit(&dispatch, rows).await;
         }
         for (sequence, acknowledged) in barriers {
             // The session may be gone; the node reports again in its next one.
             let _ = acknowledged.send(sequence);
+        }
+    }
+}
+
+/// Lets a failure change nothing whose delivery a late success ends in the same batch: one statement cannot do both to
+/// one row.
+fn prefer_successes(rows: &mut [OutcomeRow]) {
+    let is_late_success =
+        |row: &&OutcomeRow| row.attempt.late && row.consequence == Consequence::Deliver;
+    let delivered: HashSet<_> = rows
+        .iter()
+        .filter(is_late_success)
+        .map(|row| row.attempt.delivery_id)
+        .collect();
+    if delivered.is_empty() {
+        return;
+    }
+    for row in rows {
+        if row.consequence != Consequence::Deliver && delivered.contains(&row.attempt.delivery_id) {
+            row.consequence = Consequence::None;
         }
     }
 }
@@ -125,8 +146,8 @@ fn settle(dispatch: &Dispatch, rows: &[OutcomeRow], moved: &HashSet<DeliveryId>)
             let attempt = &row.attempt;
             let id = attempt.delivery_id;
             let settled = match row.consequence {
-                Consequence::None => continue,
-                Consequence::Deliver => Settled::Ended,
+                Consequence::None if attempt.late => continue,
+                Consequence::None | Consequence::Deliver => Settled::Ended,
                 _ if !moved.contains(&id) => Settled::Unknown,
                 Consequence::RetryAt(at) => Settled::RetryAt(at),
                 Consequence::Die { .. } => Settled::Ended,

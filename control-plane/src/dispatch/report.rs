@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::{
     Dispatch,
     outcome::PendingOutcome,
-    scheduler::{Granted, Reported},
+    scheduler::{Granted, Reported, Settled},
 };
 use crate::{
     clock,
@@ -195,9 +195,12 @@ impl Dispatch {
         };
         match self.standing(node_id, &report, now_ms).await? {
             Standing::Current(granted) => {
-                let tenant_id = self.tenant_of(granted.endpoint_id);
-                let Some(tenant_id) = tenant_id else {
-                    return Ok(Judged::Nothing);
+                let Some(tenant_id) = self.tenant_of(&granted, report.delivery_id).await? else {
+                    // Cancelled with its endpoint while the attempt was under way.
+                    let (id, lease_id) = (report.delivery_id, report.lease_id);
+                    self.scheduler()
+                        .settle(id, lease_id, Settled::Ended, now_ms);
+                    return Ok(Judged::Released);
                 };
                 let number = granted.attempt_count + 1;
                 let consequence = self.consequence(&granted, *outcome, retry_after, now_ms);
@@ -313,11 +316,18 @@ impl Dispatch {
         }
     }
 
-    fn tenant_of(&self, endpoint_id: EndpointId) -> Option<TenantId> {
+    /// Whose delivery it is: as the registry has it, or the table when the endpoint is gone or cannot be signed for.
+    async fn tenant_of(
+        &self,
+        granted: &Granted,
+        id: DeliveryId,
+    ) -> Result<Option<TenantId>, Error> {
         let registry = self.0.registry.snapshot();
-        registry
-            .endpoint(endpoint_id)
-            .map(|endpoint| endpoint.endpoint.tenant_id)
+        if let Some(endpoint) = registry.endpoint(granted.endpoint_id) {
+            return Ok(Some(endpoint.endpoint.tenant_id));
+        }
+        let row = self.0.store.delivery_load(&[id]).await?.pop();
+        Ok(row.map(|row| row.tenant_id))
     }
 
     fn consequence(

@@ -30,7 +30,7 @@ use crate::{
 /// How many events one message of a stream may carry.
 const STREAM_EVENTS_MAX: usize = 1_000;
 /// How many messages of one stream may wait for their commit.
-const STREAM_REQUESTS_MAX: usize = 32;
+const STREAM_REQUESTS_MAX: usize = 16;
 
 /// Serves `EventService`.
 #[derive(Debug, Clone)]

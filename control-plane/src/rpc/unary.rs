@@ -91,11 +91,12 @@ async fn answer<E>(
 ) -> Result<Response<Body>, E> {
     tokio::select! {
         biased;
-        response = call => response.map(mended),
+        // First, so that a deadline that is over before the call begins is always kept.
         () = deadline => {
             let status = Status::deadline_exceeded("the call took longer than its timeout; what it did is unknown");
             Ok(status.into_http())
         }
+        response = call => response.map(mended),
     }
 }
 
