@@ -15,14 +15,24 @@ mod support;
 
 /// Who may call what: every RPC with every kind of caller.
 mod access;
+/// More waits for an endpoint than memory holds.
+mod backlog;
 /// Where in the source things may happen: sockets, SQL, clocks.
 mod boundaries;
 /// Processes and databases killed under load: nothing acknowledged is lost.
 mod crash;
+/// What operators do to deliveries, and how they find them.
+mod deliveries;
+/// Orderly ends under load: what was acknowledged is there, what was held is given back.
+mod drain;
+/// Databases that would lose what they acknowledged, and those that somebody else uses.
+mod durability;
 /// Emitting: limits, idempotency, streams, and that bytes go out as they came in.
 mod emit;
 /// gRPC itself: broken messages, odd headers, limits of the transport.
 mod grpc;
+/// Master keys that change, and that are missing.
+mod master_key;
 /// The protocol between nodes and the control plane, spoken by hand.
 mod node;
 /// What an operator does with grpcurl.
@@ -31,6 +41,8 @@ mod operators;
 mod registry;
 /// Orderly restarts keep everything.
 mod restart;
+/// What is old enough goes, unless it is still needed.
+mod retention;
 /// Failed attempts: when they are tried again, and when they are given up.
 mod retries;
 /// Secrets stay inside.
@@ -39,3 +51,5 @@ mod secrets;
 mod signing;
 /// The single program with both planes.
 mod standalone;
+/// TLS on every link.
+mod tls;

@@ -1,14 +1,16 @@
 //! Orderly restarts keep everything.
 
 use posthorn::v1::{
-    DeliveryState, EmitEventRequest, EndpointSettings, GetEndpointRequest, PauseEndpointRequest,
-    ResumeEndpointRequest, RetryPolicy, RetryPreset, retry_policy::Schedule,
+    DeliveryState, EmitEventRequest, EndpointSettings, GetEndpointRequest, RetryPolicy,
+    RetryPreset, retry_policy::Schedule,
 };
 use posthorn_harness::{Answer, Client, Deployment, StoreKind};
 
 use super::support::{
     DEADLINE,
     follow::{attempts_of, await_delivery, delivery, delivery_of},
+    pause::{pause, resume},
+    restart,
 };
 
 on_both! {
@@ -19,33 +21,9 @@ on_both! {
     a_delivery_in_flight_at_a_restart_arrives_once,
 }
 
-async fn pause(client: &Client, endpoint_id: &str) {
-    let request = PauseEndpointRequest {
-        tenant_id: client.tenant_id.clone(),
-        endpoint_id: endpoint_id.to_owned(),
-        ..PauseEndpointRequest::default()
-    };
-    let answer = client.endpoints().pause_endpoint(request).await;
-    answer.expect("it is paused");
-}
-
-async fn resume(client: &Client, endpoint_id: &str) {
-    let request = ResumeEndpointRequest {
-        tenant_id: client.tenant_id.clone(),
-        endpoint_id: endpoint_id.to_owned(),
-        ..ResumeEndpointRequest::default()
-    };
-    let answer = client.endpoints().resume_endpoint(request).await;
-    answer.expect("it is resumed");
-}
-
 /// Ends the control plane in good order and starts it again; returns a client of the new one.
 async fn restart(deployment: &mut Deployment) -> Client {
-    let status = deployment.control.terminate().await;
-    assert!(status.success(), "{}", deployment.control.logs());
-    deployment.control.restart().await;
-    let admin = deployment.control.admin().await;
-    deployment.admin = admin.for_tenant(&deployment.tenant_id);
+    restart::restart(deployment).await;
     deployment.admin.clone()
 }
 

@@ -17,13 +17,9 @@ struct Args {
     log: LogArgs,
 }
 
-/// Small allocations by the thousand are most of what a delivery costs outside the kernel.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    match Box::pin(run(Args::parse())).await {
+    match run(Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = error.as_ref(), "the control plane ended");
@@ -47,7 +43,7 @@ async fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         control.addr(),
         control.metrics_addr()
     );
-    Ok(Box::pin(control.serve(shutdown)).await?)
+    Ok(control.serve(shutdown).await?)
 }
 
 /// An error with everything that caused it, in one line.

@@ -69,8 +69,6 @@ pub(crate) struct Metrics {
     pub leases_lost: Counter,
     /// Reports under a lease that is not the delivery's.
     pub stale_reports: Counter,
-    /// Calls refused by the access layer or by a limit.
-    pub refusals: Family<Word, Counter>,
 }
 
 fn commit_seconds() -> Histogram {
@@ -100,7 +98,6 @@ impl Metrics {
             sessions: Gauge::default(),
             leases_lost: Counter::default(),
             stale_reports: Counter::default(),
-            refusals: Family::default(),
         };
         metrics.register(registry.sub_registry_with_prefix("posthorn"));
         metrics
@@ -177,6 +174,5 @@ impl Metrics {
             "Reports under a lease that is not current",
             self.stale_reports.clone(),
         );
-        r.register("refusals", "Calls refused, by why", self.refusals.clone());
     }
 }

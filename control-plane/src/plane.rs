@@ -340,11 +340,17 @@ async fn check_durability(store: &Store, is_allowed: bool) -> Result<(), StartEr
 
 async fn own(store: &Store) -> Result<Ownership, StartError> {
     let acquired = async {
+        let mut is_waiting = false;
         loop {
             if let Some(ownership) = store.owner_acquire().await? {
                 return Ok(ownership);
             }
-            tracing::info!("another control plane owns this database; waiting for it to let go");
+            if !is_waiting {
+                tracing::info!(
+                    "another control plane owns this database; waiting for it to let go"
+                );
+                is_waiting = true;
+            }
             tokio::time::sleep(OWNER_PAUSE).await;
         }
     };

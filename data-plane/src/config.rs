@@ -38,7 +38,7 @@ pub struct Config {
         long,
         value_name = "N",
         env = "POSTHORN_CAPACITY",
-        default_value_t = 1024,
+        default_value_t = 4096,
         value_parser = clap::value_parser!(u32).range(1..=CAPACITY_MAX)
     )]
     pub capacity: u32,
@@ -84,7 +84,7 @@ impl Default for Config {
             node_key_file: None,
             node_key: None,
             control_plane_ca: None,
-            capacity: 1_024,
+            capacity: 4_096,
             allow_target: Vec::new(),
             extra_ca: None,
             name: None,

@@ -17,10 +17,6 @@ struct Cli {
     log: LogArgs,
 }
 
-/// Small allocations by the thousand are most of what a delivery costs outside the kernel.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut cli = Cli::parse();

@@ -1,6 +1,10 @@
 //! A control plane in a process of its own.
 
-use std::{net::SocketAddr, process::Command, process::ExitStatus, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    process::{Command, ExitStatus},
+    sync::Arc,
+};
 
 use tempfile::TempDir;
 
@@ -12,6 +16,9 @@ use crate::{
 
 /// A master key for databases that hold nothing worth a secret: base64 of 32 bytes.
 const MASTER_KEY: &str = "cG9zdGhvcm4taGFybmVzcy10ZXN0LW1hc3Rlci1rZXk=";
+
+/// No line of a log is like this.
+const NEVER_LOGGED: &str = "\0";
 
 /// How a control plane is started. The default is `SQLite` in a fresh folder.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +33,69 @@ pub struct ControlPlaneOptions {
     pub env: Vec<(String, String)>,
     /// The key of a database that has one already and hence prints none.
     pub admin_key: Option<String>,
+    /// Where it serves gRPC. None: 127.0.0.1.
+    pub listen: Option<IpAddr>,
+}
+
+/// A `posthorn-control-plane` that was started and may not be listening yet, killed when dropped.
+#[derive(Debug)]
+pub struct Starting {
+    process: Process,
+    options: ControlPlaneOptions,
+    folder: Arc<TempDir>,
+}
+
+impl Starting {
+    /// Starts one and waits for nothing.
+    pub fn spawn(options: ControlPlaneOptions) -> Self {
+        let folder = options.folder.clone().unwrap_or_else(|| {
+            Arc::new(
+                TempDir::with_prefix("posthorn-control-").expect("a temporary folder can be made"),
+            )
+        });
+        let listen = options.listen.unwrap_or(Ipv4Addr::LOCALHOST.into());
+        let process = spawn(&options, &folder, SocketAddr::new(listen, 0));
+        Self {
+            process,
+            options,
+            folder,
+        }
+    }
+
+    /// Waits until it logs a line that contains `part`. False when it ended without one.
+    pub async fn logged(&self, part: &str) -> bool {
+        self.process.logged(part).await
+    }
+
+    /// Waits until it listens.
+    pub async fn listening(self) -> ControlPlane {
+        let facts = self.process.stdout_line("listening ").await;
+        let admin_key = self
+            .process
+            .stdout_so_far("bootstrap-admin-key ")
+            .or_else(|| self.options.admin_key.clone());
+        ControlPlane {
+            grpc: address(&facts, "grpc"),
+            metrics: address(&facts, "metrics"),
+            admin_key: admin_key.unwrap_or_default(),
+            process: self.process,
+            options: self.options,
+            folder: self.folder,
+        }
+    }
+
+    /// Waits until it ends without ever having listened, and returns what it logged.
+    ///
+    /// Panics when it ends as if all were well.
+    pub async fn refused(mut self) -> String {
+        let status = self.process.exited().await;
+        let listened = self.process.stdout_so_far("listening ").is_some();
+        // The end of the process closes its pipes; what was in them comes before that.
+        let ended = !self.process.logged(NEVER_LOGGED).await;
+        let logs = self.process.logs();
+        assert!(ended && !status.success() && !listened, "{status}: {logs}");
+        logs
+    }
 }
 
 /// A running `posthorn-control-plane`, killed when dropped. Delivers to 127.0.0.0/8 too.
@@ -45,25 +115,7 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Starts one, and waits until it listens.
     pub async fn start(options: ControlPlaneOptions) -> Self {
-        let folder = options.folder.clone().unwrap_or_else(|| {
-            Arc::new(
-                TempDir::with_prefix("posthorn-control-").expect("a temporary folder can be made"),
-            )
-        });
-        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let process = spawn(&options, &folder, any_port);
-        let facts = process.stdout_line("listening ").await;
-        let admin_key = process
-            .stdout_so_far("bootstrap-admin-key ")
-            .or_else(|| options.admin_key.clone());
-        Self {
-            grpc: address(&facts, "grpc"),
-            metrics: address(&facts, "metrics"),
-            admin_key: admin_key.unwrap_or_default(),
-            process,
-            options,
-            folder,
-        }
+        Starting::spawn(options).listening().await
     }
 
     /// Starts it again after [`Self::kill`] or [`Self::terminate`], with the same database and gRPC address.
@@ -97,6 +149,19 @@ impl ControlPlane {
     /// Waits until it ends by itself.
     pub async fn exited(&mut self) -> ExitStatus {
         self.process.exited().await
+    }
+
+    /// Waits until it logs a line that contains `part`, since it was last started. False when it ended without one.
+    pub async fn logged(&self, part: &str) -> bool {
+        self.process.logged(part).await
+    }
+
+    /// The URL of its database.
+    pub fn database(&self) -> String {
+        self.options.database.clone().unwrap_or_else(|| {
+            let file = self.folder.path().join("posthorn.db");
+            format!("sqlite:{}", file.display())
+        })
     }
 
     /// What it logged since it was last started.

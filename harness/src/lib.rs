@@ -11,6 +11,7 @@
     reason = "the harness is an edge: it stands for the callers and receivers of Posthorn on loopback"
 )]
 
+mod authority;
 mod binaries;
 mod client;
 mod control_plane;
@@ -21,17 +22,20 @@ mod postgres;
 mod process;
 mod procfs;
 mod receiver;
+mod sql;
 mod standalone;
 mod wait;
 
+pub use authority::{Authority, CertificateFiles};
 pub use binaries::Binaries;
 pub use client::{Authorized, Bearer, Client};
-pub use control_plane::{ControlPlane, ControlPlaneOptions};
+pub use control_plane::{ControlPlane, ControlPlaneOptions, Starting};
 pub use deployment::{Deployment, StoreKind};
 pub use node::{Node, NodeOptions};
 pub use operations::{Page, get};
 pub use postgres::Postgres;
 pub use procfs::{cpu_time, machine_cpu_time, peak_rss_bytes, rss_bytes, tree_cpu_time};
 pub use receiver::{Answer, Arrival, Received, Receiver, Refused, Request};
+pub use sql::Sql;
 pub use standalone::Standalone;
 pub use wait::eventually;

@@ -22,6 +22,8 @@ pub struct NodeOptions {
     pub args: Vec<String>,
     /// More environment variables.
     pub env: Vec<(String, String)>,
+    /// Whether the control plane serves TLS.
+    pub tls: bool,
 }
 
 impl NodeOptions {
@@ -32,6 +34,7 @@ impl NodeOptions {
             key: key.to_owned(),
             args: Vec::new(),
             env: Vec::new(),
+            tls: false,
         }
     }
 }
@@ -84,6 +87,11 @@ impl Node {
         self.process.exited().await
     }
 
+    /// Waits until it logs a line that contains `part`, since it was last started. False when it ended without one.
+    pub async fn logged(&self, part: &str) -> bool {
+        self.process.logged(part).await
+    }
+
     /// What it logged since it was last started.
     pub fn logs(&self) -> String {
         self.process.logs()
@@ -97,9 +105,10 @@ impl Node {
 
 fn spawn(options: &NodeOptions) -> Process {
     let mut command = Command::new(Binaries::data_plane());
+    let scheme = if options.tls { "https" } else { "http" };
     command.args([
         "--control-plane",
-        &format!("http://{}", options.control_plane),
+        &format!("{scheme}://{}", options.control_plane),
     ]);
     command.args([
         "--metrics-listen",

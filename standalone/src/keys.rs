@@ -1,9 +1,9 @@
 //! The files that the first keys are written to.
 
 use std::{
-    fs::OpenOptions,
+    fs::{DirBuilder, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -22,6 +22,10 @@ pub(crate) fn default_file(data_dir: &Path) -> PathBuf {
 
 /// Writes the keys for their owner only, and shows the admin key once.
 pub(crate) fn write(data_dir: &Path, keys: &FirstKeys) -> io::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data_dir)?;
     write_one(&admin_file(data_dir), &keys.admin)?;
     if let Some(key) = &keys.default_tenant {
         write_one(&default_file(data_dir), key)?;

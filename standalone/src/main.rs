@@ -34,10 +34,6 @@ enum Command {
     Demo,
 }
 
-/// Small allocations by the thousand are most of what a delivery costs outside the kernel.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(Args::parse()).await {

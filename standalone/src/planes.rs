@@ -51,6 +51,13 @@ impl Planes {
     /// Binds both planes.
     pub(crate) async fn bind(args: PlaneArgs) -> Result<Self, Box<dyn Error>> {
         let mut config = args.control.with_environment();
+        if config.tls_cert.is_some() {
+            return Err(
+                "--tls-cert is for planes that run apart: start posthorn-control-plane and \
+                        posthorn-data-plane"
+                    .into(),
+            );
+        }
         if !args.deny_loopback {
             for cidr in LOOPBACK {
                 config.allow_target.push(cidr.parse()?);

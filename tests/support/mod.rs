@@ -4,8 +4,10 @@ pub(crate) mod descriptor;
 pub(crate) mod follow;
 pub(crate) mod grpcurl;
 pub(crate) mod hand_node;
+pub(crate) mod pause;
 pub(crate) mod raw;
 pub(crate) mod refusal;
+pub(crate) mod restart;
 pub(crate) mod time;
 
 use std::{path::PathBuf, time::Duration};

@@ -5,6 +5,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use posthorn::v1::ErrorKind;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -208,8 +209,20 @@ fn log(row: &OutcomeRow) {
 }
 
 /// The word for an error kind in metrics and logs.
-fn error_word(kind: posthorn::v1::ErrorKind) -> &'static str {
-    kind.as_str_name()
-        .strip_prefix("ERROR_KIND_")
-        .unwrap_or("UNSPECIFIED")
+fn error_word(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Unspecified => "unspecified",
+        ErrorKind::DnsError => "dns_error",
+        ErrorKind::ConnectionRefused => "connection_refused",
+        ErrorKind::ConnectionReset => "connection_reset",
+        ErrorKind::ConnectionClosed => "connection_closed",
+        ErrorKind::TlsError => "tls_error",
+        ErrorKind::Timeout => "timeout",
+        ErrorKind::ProtocolError => "protocol_error",
+        ErrorKind::ResponseTooLarge => "response_too_large",
+        ErrorKind::TargetNotAllowed => "target_not_allowed",
+        ErrorKind::Http3xx => "http_3xx",
+        ErrorKind::Http4xx => "http_4xx",
+        ErrorKind::Http5xx => "http_5xx",
+    }
 }

@@ -111,10 +111,8 @@ pub(crate) async fn converse(
     dispatch.count_sessions();
     let ended = stand(&dispatch, node_id, hello, parts, opened, shutdown).await;
     if dispatch.0.sessions.close(node_id, number) {
-        dispatch
-            .0
-            .tasks
-            .spawn(give_grace(dispatch.clone(), node_id));
+        // Not waited for at a shutdown: the leases end with this process.
+        tokio::spawn(give_grace(dispatch.clone(), node_id));
     }
     dispatch.count_sessions();
     tracing::info!(%node_id, end = ?ended.as_ref().err().map(Status::code), "the session of node {node_id} ended");

@@ -134,7 +134,10 @@ impl Store {
         // Set per connection, because a role's or a database's default may say otherwise.
         let options = PgConnectOptions::from_str(url)?
             .application_name("posthorn-control-plane")
-            .options([("synchronous_commit", "on")]);
+            .options([
+                ("synchronous_commit", "on"),
+                ("client_min_messages", "warning"),
+            ]);
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)

@@ -120,27 +120,16 @@ async fn execute(conn: &mut PgConnection, statement: String) -> Result<()> {
 }
 
 async fn postgres_retire(pool: &PgPool, emitted_before: i64) -> Result<u64> {
-    let oldest_open = sqlx::query_as::<_, (Uuid,)>(
-        "select first
-         from (
-             select (select delivery_id from delivery d where d.shard = s.shard order by delivery_id limit 1) as first
-             from generate_series(0, 255) as s (shard)
-         ) as oldest
-         where first is not null
-         order by first
-         limit 1",
-    )
-    .fetch_optional(pool)
-    .await?;
     let mut dropped = 0;
     for name in partitions(pool).await? {
-        let Some(end) = partition_day(&name).map(|day| (day + 1) * DAY_MS) else {
+        let Some(day) = partition_day(&name) else {
             continue;
         };
-        if end > emitted_before {
+        let (from, below) = (uuid_floor(day * DAY_MS), uuid_floor((day + 1) * DAY_MS));
+        if (day + 1) * DAY_MS > emitted_before {
             continue;
         }
-        if oldest_open.is_some_and(|(oldest,)| oldest < uuid_floor(end)) {
+        if postgres_has_open(pool, from, below).await? {
             tracing::warn!(
                 partition = name,
                 "kept partition {name}: deliveries of its time are still open"
@@ -157,43 +146,74 @@ async fn postgres_retire(pool: &PgPool, emitted_before: i64) -> Result<u64> {
     Ok(dropped)
 }
 
+/// Whether a delivery between two ids is open: one look into the primary key for each shard.
+async fn postgres_has_open(pool: &PgPool, from: Uuid, below: Uuid) -> Result<bool> {
+    let (is_open,) = sqlx::query_as::<_, (bool,)>(
+        "select exists (
+             select
+             from generate_series(0, 255) as s (shard)
+             cross join lateral (
+                 select
+                 from delivery d
+                 where d.shard = s.shard::smallint and d.delivery_id >= $1 and d.delivery_id < $2
+                 limit 1
+             ) as open
+         )",
+    )
+    .bind(from)
+    .bind(below)
+    .fetch_one(pool)
+    .await?;
+    Ok(is_open)
+}
+
 async fn sqlite_retire(pool: &SqlitePool, emitted_before: i64) -> Result<u64> {
     let mut deleted = 0;
     for shard in 0..=i16::from(u8::MAX) {
-        let oldest_open = sqlx::query_as::<_, (Uuid,)>(
-            "select delivery_id from delivery where shard = $1 order by delivery_id limit 1",
-        )
-        .bind(shard)
-        .fetch_optional(pool)
-        .await?;
-        let floor = uuid_floor(emitted_before);
-        // The event of the oldest open delivery has the delivery's id with a lower ordinal.
-        let below = oldest_open.map_or(floor, |(id,)| {
-            floor.min(DeliveryId::from_uuid(id).event().uuid())
-        });
-        for (table, id) in PARTITIONED {
-            deleted += sqlite_delete_below(pool, table, id, shard, below).await?;
+        let mut from_ms = 0;
+        // From each day with something open to the next such day.
+        while from_ms < emitted_before {
+            let open_day = sqlite_open_day(pool, shard, uuid_floor(from_ms)).await?;
+            let below_ms = open_day.map_or(emitted_before, |day| emitted_before.min(day * DAY_MS));
+            let range = (uuid_floor(from_ms), uuid_floor(below_ms));
+            for (table, id) in PARTITIONED {
+                deleted += sqlite_delete_between(pool, table, id, shard, range).await?;
+            }
+            from_ms = open_day.map_or(emitted_before, |day| (day + 1) * DAY_MS);
         }
     }
     Ok(deleted)
 }
 
-async fn sqlite_delete_below(
+/// The first day since 1970 that has an open delivery whose id is not below `from`.
+async fn sqlite_open_day(pool: &SqlitePool, shard: i16, from: Uuid) -> Result<Option<i64>> {
+    let first = sqlx::query_as::<_, (Uuid,)>(
+        "select delivery_id from delivery where shard = $1 and delivery_id >= $2 order by delivery_id limit 1",
+    )
+    .bind(shard)
+    .bind(from)
+    .fetch_optional(pool)
+    .await?;
+    Ok(first.map(|(id,)| DeliveryId::from_uuid(id).created_at().div_euclid(DAY_MS)))
+}
+
+async fn sqlite_delete_between(
     pool: &SqlitePool,
     table: &str,
     id: &str,
     shard: i16,
-    below: Uuid,
+    (from, below): (Uuid, Uuid),
 ) -> Result<u64> {
     let mut deleted = 0;
     loop {
         let statement = format!(
             "delete from {table} where shard = $1 and {id} in (
-                 select {id} from {table} where shard = $1 and {id} < $2 order by {id} limit $3
+                 select {id} from {table} where shard = $1 and {id} >= $2 and {id} < $3 order by {id} limit $4
              )"
         );
         let done = sqlx::query(AssertSqlSafe(statement))
             .bind(shard)
+            .bind(from)
             .bind(below)
             .bind(SQLITE_DELETE_MAX)
             .execute(pool)

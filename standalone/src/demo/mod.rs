@@ -7,6 +7,7 @@ mod scene;
 
 use std::error::Error;
 
+use posthorn_control_plane::Config as ControlConfig;
 use posthorn_telemetry::{LogArgs, init_logging};
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +19,18 @@ use receiver::Receiver;
 
 /// What the demo logs unless it is told otherwise: its own lines tell the story.
 const LOG_FILTER: &str = "warn";
+
+/// Takes free ports where none were asked for.
+fn take_free_ports(args: &mut PlaneArgs) {
+    let defaults = ControlConfig::default();
+    if args.control.grpc_listen == defaults.grpc_listen {
+        args.control.grpc_listen.set_port(0);
+    }
+    if args.control.metrics_listen == defaults.metrics_listen {
+        args.control.metrics_listen.set_port(0);
+        args.node_metrics_listen.set_port(0);
+    }
+}
 
 /// Runs the demo, then goes on serving until `shutdown`.
 pub(crate) async fn run(
@@ -34,6 +47,7 @@ pub(crate) async fn run(
         .tempdir()?;
     args.control.data_dir = folder.path().to_owned();
     args.control.database = None;
+    take_free_ports(&mut args);
     let planes = Planes::bind(args).await?;
     greeting::print(&planes);
     let key = std::fs::read_to_string(keys::default_file(&planes.data_dir))?;
