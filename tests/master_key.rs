@@ -2,18 +2,134 @@
 
 use std::{fs, path::PathBuf, sync::Arc};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use posthorn::v1::DeliveryState;
-use posthorn_harness::{
-    ControlPlaneOptions, CreateEndpointResponse, Deployment, Sql, StoreKind,
-};
+use posthorn_harness::{ControlPlaneOptions, Deployment, Sql, StoreKind};
+use standardwebhooks::Webhook;
+use tempfile::TempDir;
 
 use super::support::{
     DEADLINE,
-    follow::{await_state, delivery_of},
+    follow::{await_state, deliveries_of},
     restart::restart,
 };
 
 on_both! {
     a_new_master_key_takes_over_and_the_old_one_can_go,
     without_its_master_key_an_endpoint_waits_until_the_key_is_back,
+}
+
+const OLD: u8 = 1;
+const NEW: u8 = 2;
+
+/// A deployment with its master keys in a file.
+struct Keyed {
+    deployment: Deployment,
+    file: PathBuf,
+}
+
+impl Keyed {
+    async fn start(store: StoreKind) -> Self {
+        let folder = TempDir::with_prefix("posthorn-keys-");
+        let folder = Arc::new(folder.expect("a temporary folder can be made"));
+        let file = folder.path().join("master.keys");
+        let options = ControlPlaneOptions {
+            folder: Some(folder),
+            args: vec!["--master-key-file".to_owned(), file.display().to_string()],
+            // Goes before the file, unless it is empty.
+            env: vec![("POSTHORN_MASTER_KEY".to_owned(), String::new())],
+            ..ControlPlaneOptions::default()
+        };
+        write(&file, &[OLD]);
+        let deployment = Deployment::start_with(store, options, &[]).await;
+        Self { deployment, file }
+    }
+
+    /// Restarts the control plane with these keys, the current one first.
+    async fn restart_with(&mut self, keys: &[u8]) {
+        write(&self.file, keys);
+        restart(&mut self.deployment).await;
+    }
+
+    /// Makes an endpoint for everything at a path of the receiver; returns its secret.
+    async fn endpoint(&self, path: &str) -> String {
+        let url = self.deployment.receiver.url(path);
+        let created = self.deployment.admin.create_endpoint(&url, &["*"]).await;
+        created.secret
+    }
+
+    /// Emits an event, and waits until a request with a good signature of `secret` brought it to the path.
+    async fn assert_signs(&self, path: &str, secret: &str) {
+        let event_id = self.deployment.admin.emit("a.b", "{}").await.event_id;
+        await_state(&self.deployment.admin, &event_id, DeliveryState::Delivered).await;
+        let requests = self.deployment.receiver.received(path).requests();
+        let last = requests.last().expect("it was delivered");
+        assert_eq!(last.webhook_id(), event_id);
+        let webhook = Webhook::new(secret).expect("a standard secret");
+        let verified = webhook.verify(&last.body, &last.headers);
+        assert!(verified.is_ok(), "{last:?}");
+    }
+
+    /// The ids of the master keys that secrets are sealed under.
+    async fn used_keys(&self) -> Vec<String> {
+        let mut sql = Sql::open(&self.deployment.control.database()).await;
+        sql.texts("select distinct kek_id from secret order by kek_id")
+            .await
+    }
+}
+
+/// Writes master keys, each of one repeated byte.
+fn write(file: &PathBuf, keys: &[u8]) {
+    let lines = keys.iter().map(|key| BASE64.encode([*key; 32]) + "\n");
+    fs::write(file, lines.collect::<String>()).expect("the folder can be written to");
+}
+
+async fn a_new_master_key_takes_over_and_the_old_one_can_go(store: StoreKind) {
+    let mut keyed = Keyed::start(store).await;
+    let secret = keyed.endpoint("/").await;
+    keyed.assert_signs("/", &secret).await;
+    let before = keyed.used_keys().await;
+
+    keyed.restart_with(&[NEW, OLD]).await;
+    assert!(keyed.deployment.control.logged("re-wrapped").await);
+    keyed.assert_signs("/", &secret).await;
+    let after = keyed.used_keys().await;
+    assert_eq!((before.len(), after.len()), (1, 1));
+    assert_ne!(before, after);
+
+    keyed.restart_with(&[NEW]).await;
+    keyed.assert_signs("/", &secret).await;
+}
+
+async fn without_its_master_key_an_endpoint_waits_until_the_key_is_back(store: StoreKind) {
+    let mut keyed = Keyed::start(store).await;
+    let secret = keyed.endpoint("/sealed").await;
+    keyed.assert_signs("/sealed", &secret).await;
+
+    keyed.restart_with(&[NEW]).await;
+    let log = keyed.deployment.control.logged("cannot be opened").await;
+    assert!(log, "{}", keyed.deployment.control.logs());
+    let open = keyed.endpoint("/open").await;
+    let admin = keyed.deployment.admin.clone();
+    let emitted = admin.emit("a.b", "{}").await;
+    assert_eq!(emitted.delivery_count, 2, "one of them waits");
+    let receiver = &keyed.deployment.receiver;
+    let requests = receiver.received("/open").await_count(1, DEADLINE).await;
+    let webhook = Webhook::new(&open).expect("a standard secret");
+    assert!(webhook.verify(&requests[0].body, &requests[0].headers).is_ok());
+    let sealed = receiver.received("/sealed");
+    assert_eq!(sealed.count(), 1, "only what came before");
+    let states = deliveries_of(&admin, &emitted.event_id).await;
+    let pending = states
+        .iter()
+        .filter(|delivery| delivery.state() == DeliveryState::Pending && delivery.attempt_count == 0);
+    assert!(pending.count() >= 1, "{states:?}");
+
+    // The running control plane reads the file again.
+    write(&keyed.file, &[NEW, OLD]);
+    let requests = sealed.await_count(2, DEADLINE).await;
+    assert_eq!(requests[1].webhook_id(), emitted.event_id);
+    let webhook = Webhook::new(&secret).expect("a standard secret");
+    assert!(webhook.verify(&requests[1].body, &requests[1].headers).is_ok());
+    assert!(keyed.deployment.control.logged("re-wrapped").await);
 }

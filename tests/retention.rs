@@ -8,7 +8,7 @@ use posthorn_harness::{Answer, Deployment, Sql, StoreKind};
 
 use super::support::{
     DEADLINE,
-    follow::{await_state, delivery, delivery_of},
+    follow::{await_state, delivery},
     pause::{pause, resume},
     restart::{restart, start, stop},
     time::from_now,
@@ -219,22 +219,18 @@ async fn a_dead_letter_expires_at_the_end_of_its_retention(store: StoreKind) {
         ..EndpointSettings::default()
     };
     deployment.admin.create_endpoint_with(settings).await;
-    // The retention of dead letters is 7 days: one died 8 days ago, the other 6.
     let old = dead_letter(&deployment).await;
-    await_round(&deployment).await;
-    stop(&mut deployment).await;
-    let mut sql = Sql::open(&deployment.control.database()).await;
-    let eight = days_ago(8);
-    sql.run(&format!("update delivery set dead_at = {eight}"))
-        .await;
-    // Not expired yet while the first round of this start runs: it is young still.
-    let six = days_ago(6);
-    start(&mut deployment).await;
-    await_round(&deployment).await;
     let young = dead_letter(&deployment).await;
+    await_round(&deployment).await;
     stop(&mut deployment).await;
+    // The retention of dead letters is 7 days.
+    let mut sql = Sql::open(&deployment.control.database()).await;
+    let (eight, six) = (days_ago(8), days_ago(6));
     sql.run(&format!("update delivery set dead_at = {six}"))
         .await;
+    let first = "select delivery_id from delivery order by delivery_id limit 1";
+    let statement = format!("update delivery set dead_at = {eight} where delivery_id in ({first})");
+    assert_eq!(sql.run(&statement).await, 1);
     start(&mut deployment).await;
     await_round(&deployment).await;
 
@@ -251,6 +247,4 @@ async fn a_dead_letter_expires_at_the_end_of_its_retention(store: StoreKind) {
     assert!(actions[0].key_id.is_empty() && !actions[0].reason.is_empty());
     let kept = delivery(&deployment.admin, &young).await;
     assert_eq!(kept.state(), DeliveryState::Dead);
-    let event = delivery_of(&deployment.admin, &kept.event_id).await;
-    assert_eq!(event, kept);
 }

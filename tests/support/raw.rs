@@ -91,7 +91,8 @@ pub(crate) async fn connect(addr: SocketAddr) -> TcpStream {
         .expect("the control plane listens")
 }
 
-async fn read(response: Response<hyper::body::Incoming>) -> Answer {
+/// Reads an answer to its end.
+pub(crate) async fn read(response: Response<hyper::body::Incoming>) -> Answer {
     let (head, body) = response.into_parts();
     let trailers = match body.collect().await {
         Ok(body) => body.trailers().cloned().unwrap_or_default(),
