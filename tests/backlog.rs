@@ -2,9 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use posthorn::v1::{
-    EmitEventsRequest, EndpointSettings, emit_result::Result as EmitResult,
-};
+use posthorn::v1::{EmitEventsRequest, EndpointSettings, emit_result::Result as EmitResult};
 use posthorn_harness::{Deployment, Request, StoreKind};
 
 use super::support::{

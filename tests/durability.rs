@@ -59,12 +59,12 @@ async fn a_server_that_does_not_flush_is_refused_unless_allowed() {
 async fn a_default_of_not_waiting_for_the_flush_does_not_reach_our_connections() {
     let postgres = Postgres::start().await;
     let database = postgres.database("lazy").await;
+    set(&postgres, "synchronous_commit", "off").await;
     let mut sql = Sql::open(&database).await;
     for scope in ["role posthorn", "database lazy"] {
         sql.run(&format!("alter {scope} set synchronous_commit = off"))
             .await;
     }
-    set(&postgres, "synchronous_commit", "on").await;
     let mut fresh = Sql::open(&database).await;
     assert_eq!(fresh.texts("show synchronous_commit").await, ["off"]);
     // The start itself asks what holds on a connection of its pool.

@@ -116,13 +116,17 @@ async fn without_its_master_key_an_endpoint_waits_until_the_key_is_back(store: S
     let receiver = &keyed.deployment.receiver;
     let requests = receiver.received("/open").await_count(1, DEADLINE).await;
     let webhook = Webhook::new(&open).expect("a standard secret");
-    assert!(webhook.verify(&requests[0].body, &requests[0].headers).is_ok());
+    assert!(
+        webhook
+            .verify(&requests[0].body, &requests[0].headers)
+            .is_ok()
+    );
     let sealed = receiver.received("/sealed");
     assert_eq!(sealed.count(), 1, "only what came before");
     let states = deliveries_of(&admin, &emitted.event_id).await;
-    let pending = states
-        .iter()
-        .filter(|delivery| delivery.state() == DeliveryState::Pending && delivery.attempt_count == 0);
+    let pending = states.iter().filter(|delivery| {
+        delivery.state() == DeliveryState::Pending && delivery.attempt_count == 0
+    });
     assert!(pending.count() >= 1, "{states:?}");
 
     // The running control plane reads the file again.
@@ -130,6 +134,10 @@ async fn without_its_master_key_an_endpoint_waits_until_the_key_is_back(store: S
     let requests = sealed.await_count(2, DEADLINE).await;
     assert_eq!(requests[1].webhook_id(), emitted.event_id);
     let webhook = Webhook::new(&secret).expect("a standard secret");
-    assert!(webhook.verify(&requests[1].body, &requests[1].headers).is_ok());
+    assert!(
+        webhook
+            .verify(&requests[1].body, &requests[1].headers)
+            .is_ok()
+    );
     assert!(keyed.deployment.control.logged("re-wrapped").await);
 }

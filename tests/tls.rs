@@ -108,7 +108,11 @@ async fn an_endpoint_whose_root_is_unknown_is_sent_nothing() {
         let dead = await_state(&secured.admin, &event_id, DeliveryState::Dead).await;
         let attempts = attempts_of(&secured.admin, &dead.delivery_id).await;
         assert_eq!(attempts.len(), 1);
-        assert_eq!(attempts[0].error_kind(), ErrorKind::TlsError, "{attempts:?}");
+        assert_eq!(
+            attempts[0].error_kind(),
+            ErrorKind::TlsError,
+            "{attempts:?}"
+        );
         assert_eq!(receiver.received("/hook").count(), 0);
     }
 }
@@ -156,7 +160,11 @@ async fn plaintext_beyond_loopback_can_be_insisted_on() {
         ..ControlPlaneOptions::default()
     };
     let control = ControlPlane::start(options).await;
-    assert!(control.logged("is in plaintext").await, "{}", control.logs());
+    assert!(
+        control.logged("is in plaintext").await,
+        "{}",
+        control.logs()
+    );
     assert_eq!(control.grpc.ip(), IpAddr::from(Ipv4Addr::UNSPECIFIED));
     let near = SocketAddr::from((Ipv4Addr::LOCALHOST, control.grpc.port()));
     let admin = Client::connect(near, &control.admin_key).await;
@@ -178,8 +186,14 @@ async fn a_certificate_that_cannot_be_used_is_refused_by_name() {
     for (hint, args) in [
         ("--tls-key", good[..2].to_vec()),
         ("--tls-cert", good[2..].to_vec()),
-        (missing, [&["--tls-cert".to_owned(), missing.to_owned()], &good[2..]].concat()),
-        ("certificate", [&good[..2], &["--tls-key".to_owned(), root]].concat()),
+        (
+            missing,
+            [&["--tls-cert".to_owned(), missing.to_owned()], &good[2..]].concat(),
+        ),
+        (
+            "certificate",
+            [&good[..2], &["--tls-key".to_owned(), root]].concat(),
+        ),
     ] {
         let options = ControlPlaneOptions {
             args,

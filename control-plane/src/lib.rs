@@ -10,6 +10,7 @@ mod clock;
 pub mod config;
 mod dispatch;
 mod error;
+mod incoming;
 mod metrics;
 mod model;
 mod plane;

@@ -1,6 +1,6 @@
 //! The numbers that the control plane shows. Labels are bounded words, never ids, URLs or free text.
 
-use std::sync::atomic::AtomicU64;
+use std::{sync::atomic::AtomicU64, time::Duration};
 
 use posthorn_telemetry::{
     Registry,
@@ -101,6 +101,19 @@ impl Metrics {
         };
         metrics.register(registry.sub_registry_with_prefix("posthorn"));
         metrics
+    }
+
+    /// Notes a group commit: its kind, how long it took and how many rows it carried.
+    pub(crate) fn committed(&self, kind: &'static str, elapsed: Duration, rows: usize) {
+        let commit = Commit { kind };
+        self.commit_seconds
+            .get_or_create(&commit)
+            .observe(elapsed.as_secs_f64());
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a batch has at most a few hundred rows"
+        )]
+        self.commit_rows.get_or_create(&commit).observe(rows as f64);
     }
 
     fn register(&self, r: &mut Registry) {

@@ -7,8 +7,8 @@ use posthorn_telemetry::{Operations, Readiness, Registry as MetricsRegistry};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use secrecy::SecretString;
 use tokio::{net::TcpListener, task::JoinError};
-use tokio_util::sync::CancellationToken;
-use tonic::transport::Identity;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::transport::{Identity, Server};
 
 use crate::{
     bootstrap::{self, FirstKeys, Scope},
@@ -30,6 +30,8 @@ use crate::{
 const OWNER_WITHIN: Duration = Duration::from_secs(30);
 /// How long a start waits before it asks for ownership again.
 const OWNER_PAUSE: Duration = Duration::from_millis(200);
+/// How long the last answers of a drain may take to be sent.
+const FLUSH: Duration = Duration::from_millis(500);
 /// The condition of readiness that a drain takes away.
 const SERVING: &str = "serving";
 
@@ -79,7 +81,9 @@ pub enum StartError {
     #[error("the delivery engine ended")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The drain took too long.
-    #[error("the drain took longer than its limit; what was under way is in the database")]
+    #[error(
+        "the database did not take the last outcomes in time; nodes keep them and report again"
+    )]
     Drain,
 }
 
@@ -102,7 +106,7 @@ pub struct ControlPlane {
     loops: Loops,
     metrics: Metrics,
     metrics_registry: MetricsRegistry,
-    tls: Option<Identity>,
+    server: Server,
     listener: TcpListener,
     addr: SocketAddr,
     operations: Operations,
@@ -116,7 +120,7 @@ impl ControlPlane {
         scope: Scope,
         hand_over: impl FnOnce(&FirstKeys) -> io::Result<()>,
     ) -> Result<Self, StartError> {
-        let tls = identity(&config.transport()?, config.grpc_listen)?;
+        let server = server::server(identity(&config.transport()?, config.grpc_listen)?)?;
         bootstrap::make_data_dir(&config).map_err(StartError::DataDir)?;
         let keys = bootstrap::key_source(&config, &mut clock::rng())?;
         let vault = Arc::new(Vault::new(keys.read()?));
@@ -160,7 +164,7 @@ impl ControlPlane {
             loops,
             metrics,
             metrics_registry,
-            tls,
+            server,
             listener,
             addr,
             operations,
@@ -187,8 +191,10 @@ impl ControlPlane {
     /// Serves until `shutdown`, then finishes what is under way within the drain timeout.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), StartError> {
         let readiness = Readiness::new();
+        let drain_timeout = self.config.drain_timeout;
         readiness.set(SERVING, true);
         let services = self.services(&shutdown);
+        let calls = TaskTracker::new();
         let background = self.background(&readiness);
         let (engine_stops, operations_stop) = (CancellationToken::new(), CancellationToken::new());
         let operations = tokio::spawn(self.operations.serve(
@@ -198,10 +204,11 @@ impl ControlPlane {
         ));
         let mut engine = tokio::spawn(self.dispatch.run(self.loops, engine_stops.clone()));
         let server = server::serve(
+            self.server,
             self.listener,
-            self.tls,
             self.registry,
             services,
+            calls.clone(),
             shutdown.clone(),
         );
         let ended = tokio::select! {
@@ -209,16 +216,18 @@ impl ControlPlane {
             () = self.store.owner_hold(self.ownership) => Err(StartError::Owned),
             () = background => Ok(()),
             result = &mut engine => return Err(engine_error(result)),
-            () = drain(&shutdown, &readiness, self.config.drain_timeout) => Err(StartError::Drain),
+            () = drain(&shutdown, &readiness, &calls, drain_timeout) => Ok(()),
         };
         engine_stops.cancel();
-        let engine = engine.await;
+        let engine = tokio::time::timeout(drain_timeout, engine).await;
         operations_stop.cancel();
         let _ = operations.await;
         self.store.close().await;
         ended?;
-        if !matches!(engine, Ok(Ok(()))) {
-            return Err(engine_error(engine));
+        match engine {
+            Ok(Ok(Ok(()))) => {}
+            Ok(ended) => return Err(engine_error(ended)),
+            Err(_) => return Err(StartError::Drain),
         }
         tracing::info!("drained");
         Ok(())
@@ -298,12 +307,22 @@ fn engine_error(ended: Result<Result<(), Error>, JoinError>) -> StartError {
     }
 }
 
-/// Waits for the shutdown, then for the time that a drain may take.
-async fn drain(shutdown: &CancellationToken, readiness: &Readiness, timeout: Duration) {
+/// Waits for the shutdown, then until every call has its answer, but no longer than a drain may take. Connections that
+/// stay open without a call are no reason to wait.
+async fn drain(
+    shutdown: &CancellationToken,
+    readiness: &Readiness,
+    calls: &TaskTracker,
+    timeout: Duration,
+) {
     shutdown.cancelled().await;
     readiness.set(SERVING, false);
     tracing::info!("draining");
-    tokio::time::sleep(timeout).await;
+    calls.close();
+    if tokio::time::timeout(timeout, calls.wait()).await.is_err() {
+        tracing::warn!("calls were still under way at the end of the drain");
+    }
+    tokio::time::sleep(FLUSH).await;
 }
 
 /// Reads the certificate of the gRPC server, if it has one.

@@ -9,14 +9,15 @@ use posthorn::v1::{
     node_service_server::NodeServiceServer, tenant_service_server::TenantServiceServer,
 };
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{
     server::NamedService,
     service::RoutesBuilder,
-    transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming},
+    transport::{Identity, Server, ServerTlsConfig},
 };
 
 use crate::{
+    incoming::incoming,
     registry::SharedRegistry,
     rpc::{
         AccessLayer, ApiKeys, Deliveries, Endpoints, EventTypes, Events, FramingLayer, Nodes,
@@ -73,19 +74,26 @@ pub enum ServeError {
     Serve(#[source] tonic::transport::Error),
 }
 
-/// Serves until `shutdown`, then finishes the calls that are under way.
+/// A server with this certificate, if any. Made before anything is served, so that a certificate that cannot be used
+/// ends the start and nothing else.
+pub(crate) fn server(tls: Option<Identity>) -> Result<Server, ServeError> {
+    let server = Server::builder();
+    let Some(identity) = tls else {
+        return Ok(server);
+    };
+    let config = ServerTlsConfig::new().identity(identity);
+    server.tls_config(config).map_err(ServeError::Tls)
+}
+
+/// Serves until `shutdown`, then finishes the calls that are under way, which are counted in `calls`.
 pub(crate) async fn serve(
+    server: Server,
     listener: TcpListener,
-    tls: Option<Identity>,
     registry: SharedRegistry,
     services: Services,
+    calls: TaskTracker,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let mut server = Server::builder();
-    if let Some(identity) = tls {
-        let config = ServerTlsConfig::new().identity(identity);
-        server = server.tls_config(config).map_err(ServeError::Tls)?;
-    }
     let routes = routes(services).await?;
     server
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
@@ -95,14 +103,11 @@ pub(crate) async fn serve(
         .max_concurrent_streams(STREAMS_MAX)
         .http2_max_header_list_size(HEAD_BYTES_MAX)
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
-        .layer(FramingLayer)
+        .layer(FramingLayer::new(calls))
         .layer(UnaryLayer)
         .layer(AccessLayer::new(registry))
         .add_routes(routes)
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            shutdown.cancelled_owned(),
-        )
+        .serve_with_incoming_shutdown(incoming(listener), shutdown.cancelled_owned())
         .await
         .map_err(ServeError::Serve)
 }

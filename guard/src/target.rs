@@ -45,6 +45,10 @@ impl Target {
         {
             return Err(TargetError::UserInfo);
         }
+        if url.as_str().len() > URL_BYTES_MAX {
+            // Escaping made it longer.
+            return Err(TargetError::TooLong);
+        }
         if url.fragment().is_some() {
             return Err(TargetError::Fragment);
         }

@@ -96,7 +96,12 @@ impl Found {
         request: ListDeliveriesRequest,
         matches: impl Fn(&Delivery) -> bool,
     ) {
-        let expected: Vec<_> = self.all.iter().filter(|one| matches(one)).cloned().collect();
+        let expected: Vec<_> = self
+            .all
+            .iter()
+            .filter(|one| matches(one))
+            .cloned()
+            .collect();
         for page_size in [1, 2, 7, 500] {
             let listed = self.list(request.clone(), page_size).await;
             assert_eq!(ids(&listed), ids(&expected), "{what} by {page_size}");
@@ -186,7 +191,11 @@ async fn deliveries_are_found_by_state_endpoint_event_and_time(store: StoreKind)
         ..any
     };
     let between: BTreeSet<&str> = ids(&found.all[4..=12]).into_iter().collect();
-    for state in [None, Some(DeliveryState::Pending), Some(DeliveryState::Cancelled)] {
+    for state in [
+        None,
+        Some(DeliveryState::Pending),
+        Some(DeliveryState::Cancelled),
+    ] {
         let request = ListDeliveriesRequest {
             state: state.map_or(0, i32::from),
             ..by_time.clone()

@@ -134,6 +134,10 @@ async fn a_delivery_is_cancelled_once_however_often_it_is_asked_for(store: Store
     resume(&deployment.admin, &endpoint_id).await;
     let next = deployment.admin.emit("a.b", "{}").await.event_id;
     await_state(&deployment.admin, &next, DeliveryState::Delivered).await;
-    let received = deployment.receiver.received("/").await_count(2, DEADLINE).await;
+    let received = deployment
+        .receiver
+        .received("/")
+        .await_count(2, DEADLINE)
+        .await;
     assert_eq!(received[1].webhook_id(), next);
 }

@@ -14,6 +14,7 @@ on_both! {
     two_events_of_a_batch_with_one_key_are_one_event,
     every_request_of_a_stream_is_answered_under_its_sequence,
     a_request_without_an_event_or_with_too_many_ends_the_stream,
+    a_request_over_the_limit_of_a_message_ends_the_stream_after_what_came_before,
 }
 
 /// Sends these requests on one stream, ends it, and returns what came back until the stream ended.
@@ -173,4 +174,25 @@ async fn a_request_without_an_event_or_with_too_many_ends_the_stream(store: Stor
     let (responses, end) = stream(&deployment.admin, vec![batch]).await;
     end.expect("the stream ends well");
     assert_eq!(responses[0].results.len(), 1_000);
+}
+
+async fn a_request_over_the_limit_of_a_message_ends_the_stream_after_what_came_before(
+    store: StoreKind,
+) {
+    let deployment = Deployment::start(store).await;
+    let payload = format!("\"{}\"", "x".repeat(256 * 1024 - 2));
+    let event = deployment.admin.event("order.paid", payload);
+    // 15 of these events and what is around them are less than 4 MiB; 16 are more.
+    let requests = [15, 16, 1].map(|count| EmitEventsRequest {
+        sequence: count,
+        events: vec![event.clone(); usize::try_from(count).expect("a small number")],
+    });
+    let (responses, end) = stream(&deployment.admin, requests.into()).await;
+    let refusal = Refusal::from(end.expect_err("the stream is refused"));
+    assert_eq!(refusal.code, Code::OutOfRange, "{refusal:?}");
+    assert_eq!(responses.len(), 1);
+    assert_eq!(responses[0].sequence, 15);
+    let results = responses[0].results.iter();
+    assert_eq!(results.clone().count(), 15);
+    assert!(results.map(outcome).all(|(code, _)| code == Code::Ok));
 }

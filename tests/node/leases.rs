@@ -71,18 +71,19 @@ async fn no_more_leases_come_than_credit_and_capacity_allow(store: StoreKind) {
     // Nothing came without credit: the first message is what comes after two were allowed.
     node.credit(2).await;
     let two = node.leases(2).await;
-    // Capacity is three, so that of a great credit one is of use.
+    node.settle(two.iter().map(|lease| answered(lease, 200)).collect())
+        .await;
+    // Capacity is three, so that of a great credit three is of use.
     node.credit(1_000_000_000).await;
-    let third = node.lease().await;
-    node.settle(vec![answered(&third, 200)]).await;
-    let mut held = two;
-    for _ in 0..7 {
+    let three = node.leases(3).await;
+    node.settle(vec![answered(&three[0], 200)]).await;
+    for _ in 0..5 {
         node.credit(1).await;
         let lease = node.lease().await;
         node.settle(vec![answered(&lease, 200)]).await;
     }
-    node.settle(held.drain(..).map(|lease| answered(&lease, 200)).collect())
-        .await;
+    let rest = three[1..].iter().map(|lease| answered(lease, 200));
+    node.settle(rest.collect()).await;
 }
 
 async fn an_outcome_counts_once_however_often_it_is_reported(store: StoreKind) {

@@ -13,7 +13,7 @@ use super::{Dispatch, Entry};
 use crate::{
     clock,
     error::Error,
-    metrics::{Commit, Word},
+    metrics::Word,
     model::{
         endpoint::LiveEndpoint,
         event::{Event, NewEvent},
@@ -28,6 +28,8 @@ use crate::{
 const BATCH_EVENTS_MAX: usize = 512;
 /// How many deliveries one commit carries, unless a single event has more.
 const BATCH_DELIVERIES_MAX: usize = 4_096;
+/// How many bytes of payloads one commit carries, unless a single event has more.
+const BATCH_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 /// How much of one tenant may wait for its commit, in KiB: each event counts as one and its payload.
 const TENANT_QUEUE_KIB: usize = 32 * 1_024;
 /// For how long a commit is repeated while the database does not answer.
@@ -254,10 +256,11 @@ pub(super) async fn run(
 
 /// How many of the emits that wait go into the next commit.
 fn batch_len(waiting: &[PendingEmit]) -> usize {
-    let mut deliveries = 0;
+    let (mut deliveries, mut bytes) = (0, 0);
     let fitting = waiting.iter().take_while(|pending| {
         deliveries += pending.row.endpoints.len();
-        deliveries <= BATCH_DELIVERIES_MAX
+        bytes += pending.row.event.payload.len();
+        deliveries <= BATCH_DELIVERIES_MAX && bytes <= BATCH_BYTES_MAX
     });
     fitting.count().max(1).min(waiting.len())
 }
@@ -267,11 +270,12 @@ async fn commit(dispatch: &Dispatch, batch: Vec<PendingEmit>) {
         .into_iter()
         .map(|pending| (pending.row, pending.reply))
         .unzip();
+    dispatch.scheduler().writing(ids(&rows));
     match write(dispatch, &rows).await {
         Ok(emitted) => accept(dispatch, &rows, emitted, replies),
-        Err(store::Error::Bug(cause)) if rows.len() > 1 => {
+        Err(error) if rows.len() > 1 && error.is_fault_of_a_row() => {
             // One row that the database refuses must not take the others with it.
-            tracing::warn!(error = %cause, rows = rows.len(), "an emit batch was refused; writing its rows one by one");
+            tracing::warn!(error = ?error, rows = rows.len(), "an emit batch was refused; writing its rows one by one");
             for (row, reply) in rows.into_iter().zip(replies) {
                 let row = [row];
                 match write(dispatch, &row).await {
@@ -282,6 +286,10 @@ async fn commit(dispatch: &Dispatch, batch: Vec<PendingEmit>) {
         }
         Err(error) => refuse(dispatch, &rows, replies, error),
     }
+}
+
+fn ids(rows: &[EmitRow]) -> impl Iterator<Item = EventId> {
+    rows.iter().map(|row| row.event.id)
 }
 
 /// Writes a batch, repeating it for a while when the database does not answer.
@@ -296,20 +304,7 @@ async fn write(dispatch: &Dispatch, rows: &[EmitRow]) -> Result<Vec<Emitted>, st
                 tokio::time::sleep(REPEAT_PAUSE).await;
             }
             Ok(emitted) => {
-                let commit = Commit { kind: "emit" };
-                let metrics = &dispatch.0.metrics;
-                metrics
-                    .commit_seconds
-                    .get_or_create(&commit)
-                    .observe(elapsed.as_secs_f64());
-                #[expect(
-                    clippy::cast_precision_loss,
-                    reason = "a batch has at most a few hundred rows"
-                )]
-                metrics
-                    .commit_rows
-                    .get_or_create(&commit)
-                    .observe(rows.len() as f64);
+                dispatch.0.metrics.committed("emit", elapsed, rows.len());
                 return Ok(emitted);
             }
             Err(error) => return Err(error),
@@ -327,6 +322,7 @@ fn accept(
     let now_ms = clock::now_ms();
     {
         let mut scheduler = dispatch.scheduler();
+        scheduler.written(ids(rows));
         let new = rows
             .iter()
             .zip(&emitted)
@@ -402,9 +398,14 @@ fn refuse(
                 .map(|endpoint_id| (row.event.id.shard(), *endpoint_id))
         })
         .collect::<HashSet<_>>();
-    for (shard, endpoint_id) in endpoints {
-        dispatch.scheduler().suspect(shard, endpoint_id, now_ms);
+    {
+        let mut scheduler = dispatch.scheduler();
+        scheduler.written(ids(rows));
+        for (shard, endpoint_id) in endpoints {
+            scheduler.suspect(shard, endpoint_id, now_ms);
+        }
     }
+    dispatch.wake();
     let failed = dispatch
         .0
         .metrics

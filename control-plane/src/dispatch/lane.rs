@@ -114,11 +114,6 @@ impl Lane {
         self.window.len()
     }
 
-    /// Whether neither the window nor, as far as known, the table holds anything.
-    pub(super) fn is_empty(&self) -> bool {
-        self.window.is_empty() && self.horizon.is_none() && self.page.is_none()
-    }
-
     /// What the lane can do at `now_ms`.
     pub(super) fn state(&self, now_ms: i64) -> LaneState {
         if !self.open || self.running >= self.concurrency {

@@ -2,12 +2,13 @@
 //!
 //! [`Dispatch`] is what the rest of the plane calls. Its parts: `emit` and `outcome` are the two group commits,
 //! `scheduler` (with `lane`) decides what goes out next, `grant` turns a lease into a signed request, `session` speaks
-//! with one node, `report` takes what nodes report, `pager` reads backlogs from the table, `operate` does what operators
-//! ask for. All waiting happens here; the decisions are in pure modules.
+//! with one node, `report` takes what nodes report, `lost` takes back leases, `pager` reads backlogs from the table,
+//! `operate` does what operators ask for. All waiting happens here; the decisions are in pure modules.
 
 mod emit;
 mod grant;
 mod lane;
+mod lost;
 mod operate;
 mod outcome;
 mod pager;
@@ -24,6 +25,7 @@ use std::{
 
 use tokio::{
     sync::{Notify, Semaphore, mpsc},
+    task::JoinSet,
     time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -70,7 +72,7 @@ struct Engine {
     queued: Mutex<HashMap<TenantId, Arc<Semaphore>>>,
     /// Something became ready to be leased.
     ready: Notify,
-    /// A timer may have to fire earlier, or a page is wanted.
+    /// A timer may have to fire earlier.
     changed: Notify,
     started: Instant,
     payload_bytes_max: usize,
@@ -121,16 +123,19 @@ impl Dispatch {
     /// Learns what was open before this process, and runs until `shutdown`; then commits what is queued.
     pub(crate) async fn run(self, loops: Loops, shutdown: CancellationToken) -> Result<(), Error> {
         self.recover().await?;
-        let emits = tokio::spawn(emit::run(self.clone(), loops.emits, shutdown.clone()));
-        let outcomes = tokio::spawn(outcome::run(self.clone(), loops.outcomes, shutdown.clone()));
+        let mut commits = JoinSet::new();
+        commits.spawn(emit::run(self.clone(), loops.emits, shutdown.clone()));
+        commits.spawn(outcome::run(self.clone(), loops.outcomes, shutdown.clone()));
         tokio::select! {
             () = pager::run(self.clone()) => {}
             () = pager::run_timers(self.clone()) => {}
-            () = session::run_sweeps(self.clone()) => {}
+            () = lost::run_sweeps(self.clone()) => {}
             () = shutdown.cancelled() => {}
+            // Neither ends by itself: without it nothing may be accepted.
+            Some(ended) = commits.join_next() => ended.map_err(|panic| Error::Internal(panic.into()))?,
         }
         // The group commits end after they have written what is queued.
-        let _ = tokio::join!(emits, outcomes);
+        while commits.join_next().await.is_some() {}
         self.0.tasks.close();
         self.0.tasks.wait().await;
         Ok(())
@@ -139,7 +144,7 @@ impl Dispatch {
     /// Makes a lane for each endpoint and notes what the table holds.
     async fn recover(&self) -> Result<(), Error> {
         let now_ms = clock::now_ms();
-        let lanes = self.0.store.delivery_lanes().await?;
+        let lanes = self.0.store.delivery_lanes(i64::MAX).await?;
         let registry = self.0.registry.snapshot();
         for endpoint in registry.endpoints() {
             self.configure(endpoint, now_ms);
@@ -188,6 +193,14 @@ impl Dispatch {
     /// What the scheduler holds, and how many bytes of payloads.
     pub(crate) fn loaded(&self) -> (Loaded, usize) {
         (self.scheduler().loaded(), self.0.budget.used())
+    }
+
+    /// Shows how many nodes have a session.
+    fn count_sessions(&self) {
+        self.0
+            .metrics
+            .sessions
+            .set(i64::try_from(self.0.sessions.len()).unwrap_or(i64::MAX));
     }
 
     fn scheduler(&self) -> MutexGuard<'_, Scheduler> {

@@ -12,7 +12,7 @@ use crate::{
     model::{
         delivery::{Action, DeliveryView, OpenDelivery, OpenState, ViewState},
         endpoint::EndpointState,
-        id::{DeliveryId, EndpointId, NodeId, TenantId},
+        id::{DeliveryId, EndpointId, TenantId},
     },
     store::{DueDelivery, OpenFilter, Tx},
 };
@@ -23,7 +23,7 @@ pub(crate) struct Moved {
     dispatch: Dispatch,
     lanes: HashSet<EndpointId>,
     tenant_id: TenantId,
-    revoked: Option<(NodeId, u64)>,
+    cancelled: Option<(EndpointId, DeliveryId)>,
     due: Option<(EndpointId, DueDelivery)>,
 }
 
@@ -33,18 +33,27 @@ impl Moved {
             dispatch: dispatch.clone(),
             lanes: HashSet::new(),
             tenant_id,
-            revoked: None,
+            cancelled: None,
             due: None,
         }
     }
 
     /// The transaction is committed.
     pub(crate) fn committed(mut self) {
-        if let Some((node_id, lease_id)) = self.revoked.take() {
-            self.dispatch.0.sessions.revoke(node_id, lease_id);
+        let now_ms = clock::now_ms();
+        if let Some((endpoint_id, id)) = self.cancelled.take() {
+            let mut scheduler = self.dispatch.scheduler();
+            // Again: a page that was read before the commit may have brought it back.
+            scheduler.forget(endpoint_id, id, now_ms);
+            if let Some((lease_id, node_id)) = scheduler.abandon(id) {
+                self.dispatch.0.sessions.revoke(node_id, lease_id);
+            }
         }
         if let Some((endpoint_id, due)) = self.due.take() {
             self.lanes.remove(&endpoint_id);
+            self.dispatch
+                .scheduler()
+                .forget(endpoint_id, due.id, now_ms);
             self.dispatch.reschedule(endpoint_id, &due);
         }
     }
@@ -116,13 +125,9 @@ impl Dispatch {
             };
         };
         moved.lanes.insert(row.endpoint_id);
-        {
-            let mut scheduler = self.scheduler();
-            moved.revoked = scheduler
-                .lease_of(id)
-                .map(|(lease_id, node_id)| (node_id, lease_id));
-            scheduler.forget(row.endpoint_id, id, action.acted_at);
-        }
+        moved.cancelled = Some((row.endpoint_id, id));
+        self.scheduler()
+            .forget(row.endpoint_id, id, action.acted_at);
         tx.delivery_remove(id).await?;
         tx.action_record(id, row.endpoint_id, tenant_id, row.attempt_count, action)
             .await?;

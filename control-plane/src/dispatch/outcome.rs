@@ -6,13 +6,13 @@
 use std::{collections::HashSet, time::Duration};
 
 use posthorn::v1::ErrorKind;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{Dispatch, scheduler::Settled};
 use crate::{
     clock,
-    metrics::{Commit, Word},
+    metrics::Word,
     model::id::DeliveryId,
     store::{self, Consequence, OutcomeRow},
 };
@@ -28,7 +28,7 @@ pub(super) enum PendingOutcome {
     /// An attempt and what follows from it.
     Row(Box<OutcomeRow>),
     /// Everything before this is durable once it is reached: the sequence to acknowledge, and to whom.
-    Barrier(u64, mpsc::UnboundedSender<u64>),
+    Barrier(u64, watch::Sender<u64>),
 }
 
 /// Commits what queues until `shutdown`, then what is queued.
@@ -67,7 +67,11 @@ pub(super) async fn run(
         }
         for (sequence, acknowledged) in barriers {
             // The session may be gone; the node reports again in its next one.
-            let _ = acknowledged.send(sequence);
+            acknowledged.send_if_modified(|through| {
+                let is_later = sequence > *through;
+                *through = sequence.max(*through);
+                is_later
+            });
         }
     }
 }
@@ -94,52 +98,61 @@ fn prefer_successes(rows: &mut [OutcomeRow]) {
 
 async fn commit(dispatch: &Dispatch, rows: Vec<OutcomeRow>) {
     let began = clock::monotonic();
-    let moved = write(dispatch, &rows).await;
-    let commit = Commit { kind: "outcome" };
-    let metrics = &dispatch.0.metrics;
+    let written = write(dispatch, &rows).await;
     let elapsed = clock::monotonic().duration_since(began);
-    metrics
-        .commit_seconds
-        .get_or_create(&commit)
-        .observe(elapsed.as_secs_f64());
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a batch has at most a few hundred rows"
-    )]
-    metrics
-        .commit_rows
-        .get_or_create(&commit)
-        .observe(rows.len() as f64);
-    settle(dispatch, &rows, &moved);
+    dispatch.0.metrics.committed("outcome", elapsed, rows.len());
+    settle(dispatch, &rows, &written);
+}
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+struct Written {
+    /// The deliveries that a retry or a death moved.
+    moved: HashSet<DeliveryId>,
+    /// The leases whose rows the database refused for good.
+    refused: HashSet<u64>,
 }
 
 /// Writes a batch, however long that takes. A row that the database refuses for good is logged and left out.
-async fn write(dispatch: &Dispatch, rows: &[OutcomeRow]) -> HashSet<DeliveryId> {
+async fn write(dispatch: &Dispatch, rows: &[OutcomeRow]) -> Written {
     loop {
         match dispatch.0.store.outcome_batch(rows).await {
-            Ok(moved) => return moved,
-            Err(store::Error::Unavailable(cause)) => {
-                tracing::warn!(error = %cause, rows = rows.len(), "an outcome commit failed; repeating it");
+            Ok(moved) => {
+                return Written {
+                    moved,
+                    ..Written::default()
+                };
+            }
+            Err(error) if error.is_fault_of_a_row() => {
+                return write_singly(dispatch, rows, error).await;
+            }
+            Err(error) => {
+                tracing::warn!(error = ?error, rows = rows.len(), "an outcome commit failed; repeating it");
                 tokio::time::sleep(REPEAT_PAUSE).await;
-            }
-            Err(store::Error::Bug(cause)) if rows.len() == 1 => {
-                let delivery_id = rows[0].attempt.delivery_id;
-                tracing::error!(%delivery_id, error = ?cause, "the outcome of {delivery_id} could not be written");
-                return HashSet::new();
-            }
-            Err(store::Error::Bug(cause)) => {
-                tracing::warn!(error = %cause, "an outcome batch was refused; writing its rows one by one");
-                let mut moved = HashSet::new();
-                for row in rows {
-                    moved.extend(Box::pin(write(dispatch, std::slice::from_ref(row))).await);
-                }
-                return moved;
             }
         }
     }
 }
 
-fn settle(dispatch: &Dispatch, rows: &[OutcomeRow], moved: &HashSet<DeliveryId>) {
+/// Writes the rows of a refused batch one by one, so that one does not take the others with it.
+async fn write_singly(dispatch: &Dispatch, rows: &[OutcomeRow], error: store::Error) -> Written {
+    let mut written = Written::default();
+    if let [row] = rows {
+        let delivery_id = row.attempt.delivery_id;
+        tracing::error!(%delivery_id, error = ?error, "the outcome of {delivery_id} could not be written");
+        written.refused.insert(row.attempt.lease_id);
+        return written;
+    }
+    tracing::warn!(error = ?error, "an outcome batch was refused; writing its rows one by one");
+    for row in rows {
+        let one = Box::pin(write(dispatch, std::slice::from_ref(row))).await;
+        written.moved.extend(one.moved);
+        written.refused.extend(one.refused);
+    }
+    written
+}
+
+fn settle(dispatch: &Dispatch, rows: &[OutcomeRow], written: &Written) {
     let now_ms = clock::now_ms();
     {
         let mut scheduler = dispatch.scheduler();
@@ -148,8 +161,9 @@ fn settle(dispatch: &Dispatch, rows: &[OutcomeRow], moved: &HashSet<DeliveryId>)
             let id = attempt.delivery_id;
             let settled = match row.consequence {
                 Consequence::None if attempt.late => continue,
+                _ if written.refused.contains(&attempt.lease_id) => Settled::Unknown,
                 Consequence::None | Consequence::Deliver => Settled::Ended,
-                _ if !moved.contains(&id) => Settled::Unknown,
+                _ if !written.moved.contains(&id) => Settled::Unknown,
                 Consequence::RetryAt(at) => Settled::RetryAt(at),
                 Consequence::Die { .. } => Settled::Ended,
             };

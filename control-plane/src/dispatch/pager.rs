@@ -1,7 +1,7 @@
 //! Reading the table: backlogs a page at a time, and timers.
 //!
-//! The table is the truth: besides the pages that lanes want, a slow sweep finds endpoints that have something due which
-//! memory does not know, whatever the reason.
+//! The table is the truth: besides the pages that lanes want, a slow sweep has every lane read anew that has something
+//! overdue, whatever the reason that memory did not send it.
 
 use std::time::Duration;
 
@@ -13,8 +13,10 @@ use crate::{
 
 /// For how long after a start what was open before waits until nodes have said what they hold.
 const RECOVERY: Duration = Duration::from_secs(5);
-/// How often the table is searched for what memory does not know.
+/// How often the table is searched for what is overdue.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
+/// From when on something due counts as overdue, in milliseconds.
+const OVERDUE_MS: i64 = 30_000;
 /// How long reading waits after the database did not answer.
 const FAILED_PAUSE: Duration = Duration::from_millis(500);
 /// How long timers are left alone at the most.
@@ -65,7 +67,8 @@ async fn read(dispatch: &Dispatch, page: PageWanted) {
 async fn sweep(dispatch: &Dispatch) {
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
-        match dispatch.0.store.delivery_lanes().await {
+        let due_by = clock::now_ms() - OVERDUE_MS;
+        match dispatch.0.store.delivery_lanes(due_by).await {
             Ok(lanes) => {
                 for (shard, endpoint_id) in lanes {
                     look_again(dispatch, shard, endpoint_id).await;
@@ -83,10 +86,7 @@ async fn look_again(dispatch: &Dispatch, shard: Shard, endpoint_id: EndpointId) 
     let now_ms = clock::now_ms();
     let registry = dispatch.0.registry.snapshot();
     if registry.endpoint(endpoint_id).is_some() || registry.is_sealed(endpoint_id) {
-        let mut scheduler = dispatch.scheduler();
-        if scheduler.is_idle(endpoint_id) {
-            scheduler.suspect(shard, endpoint_id, now_ms);
-        }
+        dispatch.scheduler().suspect(shard, endpoint_id, now_ms);
         return;
     }
     // An event that was being emitted while its endpoint was deleted.

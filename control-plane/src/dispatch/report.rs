@@ -4,8 +4,11 @@
 //! nothing, except that a success is always taken. A lease from before this process counts when nobody else has made
 //! that attempt.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use posthorn::v1::{self, outcome::Result as NodeResult};
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 
 use super::{
     Dispatch,
@@ -17,6 +20,7 @@ use crate::{
     error::Error,
     model::{
         delivery::{Attempt, AttemptOutcome, DeadReason, OpenDelivery, OpenState},
+        endpoint::EndpointState,
         id::{DeliveryId, EndpointId, NodeId, TenantId},
     },
     retry::{self, Decision, Fact, RetryPolicy},
@@ -27,6 +31,8 @@ use crate::{
 const OUTCOMES_MAX: usize = 1_024;
 /// How much of an answer's body a report may carry, in bytes.
 const EXCERPT_BYTES_MAX: usize = 4_096;
+/// How long reading a delivery waits after the database failed.
+const LOAD_PAUSE: Duration = Duration::from_millis(200);
 /// How long a `Retry-After` header may be, in characters.
 const RETRY_AFTER_CHARS_MAX: usize = 64;
 
@@ -35,7 +41,7 @@ const RETRY_AFTER_CHARS_MAX: usize = 64;
 pub(super) struct Report {
     pub(super) lease_id: u64,
     pub(super) delivery_id: DeliveryId,
-    attempt: u32,
+    pub(super) attempt: u32,
     what: What,
     duration_ms: u32,
     age_ms: u64,
@@ -43,12 +49,16 @@ pub(super) struct Report {
 
 #[derive(Debug, Clone)]
 enum What {
-    Attempted {
-        outcome: AttemptOutcome,
-        retry_after: String,
-        excerpt: bytes::Bytes,
-    },
+    Attempted(Made),
     NotStarted,
+}
+
+/// An attempt that was made.
+#[derive(Debug, Clone)]
+struct Made {
+    outcome: AttemptOutcome,
+    retry_after: String,
+    excerpt: Bytes,
 }
 
 /// Checks the reports of one message. `path` names it in errors.
@@ -97,11 +107,11 @@ fn parse_error(kind: i32, path: &str) -> Result<What, Error> {
     let kind = kind.filter(|kind| *kind != v1::ErrorKind::Unspecified);
     let kind =
         kind.ok_or_else(|| Error::invalid(format!("{path}.error"), "must be a known error kind"))?;
-    Ok(What::Attempted {
+    Ok(What::Attempted(Made {
         outcome: AttemptOutcome::failed(kind),
         retry_after: String::new(),
-        excerpt: bytes::Bytes::new(),
-    })
+        excerpt: Bytes::new(),
+    }))
 }
 
 fn parse_answer(answer: v1::HttpAnswer, path: &str) -> Result<What, Error> {
@@ -122,39 +132,64 @@ fn parse_answer(answer: v1::HttpAnswer, path: &str) -> Result<What, Error> {
         let limit = format!("must be at most {RETRY_AFTER_CHARS_MAX} characters");
         return Err(Error::invalid(format!("{path}.answer.retry_after"), limit));
     }
-    Ok(What::Attempted {
+    Ok(What::Attempted(Made {
         outcome: AttemptOutcome::answered(code),
         retry_after: answer.retry_after,
         excerpt: answer.excerpt,
-    })
+    }))
+}
+
+impl Report {
+    /// The attempt as it is logged, for an endpoint of a tenant.
+    fn attempt(
+        &self,
+        made: &Made,
+        node_id: NodeId,
+        number: u32,
+        (endpoint_id, tenant_id): (EndpointId, TenantId),
+        now_ms: i64,
+    ) -> Attempt {
+        Attempt {
+            delivery_id: self.delivery_id,
+            number,
+            lease_id: self.lease_id,
+            endpoint_id,
+            tenant_id,
+            outcome: made.outcome,
+            started_at: now_ms.saturating_sub_unsigned(self.age_ms).max(0),
+            duration_ms: self.duration_ms,
+            node_id,
+            excerpt: made.excerpt.clone(),
+            late: false,
+        }
+    }
 }
 
 impl Dispatch {
-    /// Takes a message of reports. `acknowledged` gets its sequence once all of it is durable. Returns how many leases
-    /// ended by it.
+    /// Takes a message of reports. `acknowledged` gets its sequence once all of it is durable.
     pub(super) async fn report(
         &self,
         node_id: NodeId,
         reports: Vec<Report>,
         sequence: u64,
-        acknowledged: &mpsc::UnboundedSender<u64>,
-    ) -> Result<u32, Error> {
-        let mut ended = 0;
+        acknowledged: &watch::Sender<u64>,
+    ) -> Result<(), Error> {
         for report in reports {
-            match self.judge(node_id, report).await? {
-                Judged::Released => ended += 1,
-                Judged::Row(row) => {
-                    ended += u32::from(!row.attempt.late);
-                    self.queue(PendingOutcome::Row(Box::new(row))).await?;
-                }
-                Judged::Nothing => {}
+            if let Some(row) = self.judge(node_id, report).await? {
+                self.queue(PendingOutcome::Row(Box::new(row))).await?;
             }
         }
         // Slots and leases were freed.
         self.wake();
         self.queue(PendingOutcome::Barrier(sequence, acknowledged.clone()))
-            .await?;
-        Ok(ended)
+            .await
+    }
+
+    /// Notes a report that is dropped, because the node does not hold the lease.
+    pub(super) fn refuse_report(&self, node_id: NodeId, report: &Report) {
+        self.0.metrics.stale_reports.inc();
+        let delivery_id = report.delivery_id;
+        tracing::warn!(%node_id, %delivery_id, "node {node_id} reported on a lease of {delivery_id} that it does not hold");
     }
 
     async fn queue(&self, pending: PendingOutcome) -> Result<(), Error> {
@@ -162,69 +197,43 @@ impl Dispatch {
         self.0.outcomes.send(pending).await.map_err(closed)
     }
 
-    async fn judge(&self, node_id: NodeId, report: Report) -> Result<Judged, Error> {
+    async fn judge(&self, node_id: NodeId, report: Report) -> Result<Option<OutcomeRow>, Error> {
         let now_ms = clock::now_ms();
-        let What::Attempted {
-            outcome,
-            retry_after,
-            excerpt,
-        } = &report.what
-        else {
-            let id = report.delivery_id;
-            let is_released = self
-                .scheduler()
-                .release(node_id, id, report.lease_id, now_ms);
-            return Ok(if is_released {
-                Judged::Released
-            } else {
-                Judged::Nothing
-            });
-        };
-        let attempt = |number, endpoint_id, tenant_id, late| Attempt {
-            delivery_id: report.delivery_id,
-            number,
-            lease_id: report.lease_id,
-            endpoint_id,
-            tenant_id,
-            outcome: *outcome,
-            started_at: now_ms.saturating_sub_unsigned(report.age_ms).max(0),
-            duration_ms: report.duration_ms,
-            node_id,
-            excerpt: excerpt.clone(),
-            late,
+        let What::Attempted(made) = &report.what else {
+            let (id, lease_id) = (report.delivery_id, report.lease_id);
+            self.scheduler().release(node_id, id, lease_id, now_ms);
+            return Ok(None);
         };
         match self.standing(node_id, &report, now_ms).await? {
-            Standing::Current(granted) => {
-                let Some(tenant_id) = self.tenant_of(&granted, report.delivery_id).await? else {
-                    // Cancelled with its endpoint while the attempt was under way.
-                    let (id, lease_id) = (report.delivery_id, report.lease_id);
-                    self.scheduler()
-                        .settle(id, lease_id, Settled::Ended, now_ms);
-                    return Ok(Judged::Released);
-                };
-                let number = granted.attempt_count + 1;
-                let consequence = self.consequence(&granted, *outcome, retry_after, now_ms);
+            Standing::Current(granted, tenant_id) => {
+                let consequence = self.consequence(&granted, made, now_ms);
                 if is_gone(consequence) {
                     self.disable(granted.endpoint_id).await;
                 }
-                Ok(Judged::Row(OutcomeRow {
-                    attempt: attempt(number, granted.endpoint_id, tenant_id, false),
+                let number = granted.attempt_count + 1;
+                let of = (granted.endpoint_id, tenant_id);
+                Ok(Some(OutcomeRow {
+                    attempt: report.attempt(made, node_id, number, of, now_ms),
                     consequence,
                 }))
             }
             Standing::Late(endpoint_id, tenant_id) => {
                 self.0.metrics.stale_reports.inc();
-                let consequence = if outcome.succeeded() {
-                    Consequence::Deliver
-                } else {
-                    Consequence::None
-                };
-                Ok(Judged::Row(OutcomeRow {
-                    attempt: attempt(report.attempt, endpoint_id, tenant_id, true),
-                    consequence,
+                let of = (endpoint_id, tenant_id);
+                let attempt = report.attempt(made, node_id, report.attempt, of, now_ms);
+                Ok(Some(OutcomeRow {
+                    attempt: Attempt {
+                        late: true,
+                        ..attempt
+                    },
+                    consequence: if made.outcome.succeeded() {
+                        Consequence::Deliver
+                    } else {
+                        Consequence::None
+                    },
                 }))
             }
-            Standing::Nothing => Ok(Judged::Nothing),
+            Standing::Nothing => Ok(None),
         }
     }
 
@@ -234,62 +243,47 @@ impl Dispatch {
         report: &Report,
         now_ms: i64,
     ) -> Result<Standing, Error> {
-        let id = report.delivery_id;
-        let reported = self
-            .scheduler()
-            .report(node_id, id, report.lease_id, now_ms);
+        let (id, lease_id) = (report.delivery_id, report.lease_id);
+        let reported = self.scheduler().report(node_id, id, lease_id, now_ms);
         match reported {
-            Reported::Current(granted) => return Ok(Standing::Current(granted)),
-            Reported::Repeated => return Ok(Standing::Nothing),
-            Reported::OtherNode => {
-                self.0.metrics.stale_reports.inc();
-                tracing::warn!(%node_id, delivery_id = %id, "node {node_id} reported on another node's lease of {id}");
-                return Ok(Standing::Nothing);
+            Reported::Current(granted) => {
+                let tenant_id = self.tenant_of(&granted, id).await;
+                if tenant_id.is_none() {
+                    // Cancelled with its endpoint while the attempt was under way.
+                    let settled = Settled::Ended;
+                    self.scheduler().settle(id, lease_id, settled, now_ms);
+                }
+                Ok(tenant_id.map_or(Standing::Nothing, |tenant_id| {
+                    Standing::Current(granted, tenant_id)
+                }))
             }
-            Reported::Lost => {}
-        }
-        let row = self.0.store.delivery_load(&[id]).await?.pop();
-        let Some(row) = row else {
-            return self.standing_of_ended(node_id, id).await;
-        };
-        if !self.scheduler().is_own_lease(report.lease_id)
-            && let Some(granted) =
-                self.adopt(node_id, report.lease_id, report.attempt, &row, now_ms)
-        {
-            return Ok(Standing::Current(granted));
-        }
-        Ok(Standing::Late(row.endpoint_id, row.tenant_id))
-    }
-
-    /// Takes a lease from before this process for the delivery's current one, and its report with it.
-    fn adopt(
-        &self,
-        node_id: NodeId,
-        lease_id: u64,
-        attempt: u32,
-        row: &OpenDelivery,
-        now_ms: i64,
-    ) -> Option<Granted> {
-        let due = adoptable(row, attempt)?;
-        let uptime_ms = self.uptime_ms();
-        let mut scheduler = self.scheduler();
-        scheduler.adopt(lease_id, node_id, &due, row.endpoint_id, uptime_ms);
-        match scheduler.report(node_id, row.id, lease_id, now_ms) {
-            Reported::Current(granted) => Some(granted),
-            _ => None,
+            Reported::Repeated => Ok(Standing::Nothing),
+            Reported::OtherNode => {
+                self.refuse_report(node_id, report);
+                Ok(Standing::Nothing)
+            }
+            Reported::Lost => self.standing_of_lost(node_id, report).await,
         }
     }
 
-    /// A report on a delivery that is not open any more: logged beside its other attempts.
-    async fn standing_of_ended(&self, node_id: NodeId, id: DeliveryId) -> Result<Standing, Error> {
+    /// A report under a lease that was lost: it is logged once, whatever became of the delivery.
+    async fn standing_of_lost(&self, node_id: NodeId, report: &Report) -> Result<Standing, Error> {
+        let id = report.delivery_id;
+        let attempts = self.0.store.attempt_numbers(id).await?;
+        let is_logged = attempts.contains(&(report.attempt, report.lease_id));
+        let next = attempts.iter().map(|(number, _)| number + 1).max();
+        if is_logged || report.attempt > next.unwrap_or(1) {
+            self.refuse_report(node_id, report);
+            return Ok(Standing::Nothing);
+        }
+        if let Some(row) = self.0.store.delivery_load(&[id]).await?.pop() {
+            return Ok(Standing::Late(row.endpoint_id, row.tenant_id));
+        }
+        // Not open any more: logged beside its other attempts.
         let attempt = self.0.store.attempt_list(id, (0, i64::MIN), 1).await?.pop();
-        Ok(attempt.map_or_else(
-            || {
-                tracing::warn!(%node_id, delivery_id = %id, "node {node_id} reported on {id}, which is not known");
-                Standing::Nothing
-            },
-            |attempt| Standing::Late(attempt.endpoint_id, attempt.tenant_id),
-        ))
+        Ok(attempt.map_or(Standing::Nothing, |attempt| {
+            Standing::Late(attempt.endpoint_id, attempt.tenant_id)
+        }))
     }
 
     /// Disables an endpoint that answered 410 Gone, before the outcome that says so is written: whoever sees the one
@@ -305,6 +299,13 @@ impl Dispatch {
             tx.commit().await?;
             self.0.registry.refresh_endpoint(endpoint_id).await
         };
+        let registry = self.0.registry.snapshot();
+        let state = registry
+            .endpoint(endpoint_id)
+            .map(|endpoint| endpoint.endpoint.state);
+        if state == Some(EndpointState::Disabled) {
+            return;
+        }
         if let Err(error) = disabled.await {
             // The next event to it answers 410 again.
             tracing::error!(%endpoint_id, error = ?error, "could not disable endpoint {endpoint_id}");
@@ -316,41 +317,45 @@ impl Dispatch {
         }
     }
 
-    /// Whose delivery it is: as the registry has it, or the table when the endpoint is gone or cannot be signed for.
-    async fn tenant_of(
-        &self,
-        granted: &Granted,
-        id: DeliveryId,
-    ) -> Result<Option<TenantId>, Error> {
+    /// Whose delivery it is: as the registry has it, or the table when the endpoint is gone or cannot be signed for,
+    /// however long the table takes. None: the delivery is gone too.
+    async fn tenant_of(&self, granted: &Granted, id: DeliveryId) -> Option<TenantId> {
         let registry = self.0.registry.snapshot();
         if let Some(endpoint) = registry.endpoint(granted.endpoint_id) {
-            return Ok(Some(endpoint.endpoint.tenant_id));
+            return Some(endpoint.endpoint.tenant_id);
         }
-        let row = self.0.store.delivery_load(&[id]).await?.pop();
-        Ok(row.map(|row| row.tenant_id))
+        loop {
+            match self.0.store.delivery_load(&[id]).await {
+                Ok(mut rows) => return rows.pop().map(|row| row.tenant_id),
+                Err(error) => {
+                    tracing::warn!(delivery_id = %id, error = ?error, "could not read delivery {id}; trying again");
+                    tokio::time::sleep(LOAD_PAUSE).await;
+                }
+            }
+        }
     }
 
-    fn consequence(
-        &self,
-        granted: &Granted,
-        outcome: AttemptOutcome,
-        retry_after: &str,
-        now_ms: i64,
-    ) -> Consequence {
+    fn consequence(&self, granted: &Granted, made: &Made, now_ms: i64) -> Consequence {
         let registry = self.0.registry.snapshot();
         let policy = registry
             .endpoint(granted.endpoint_id)
             .map(|endpoint| &endpoint.retry_policy);
-        let made = granted.attempt_count + 1 - granted.attempt_base;
-        let fact = outcome
+        let attempts = granted.attempt_count + 1 - granted.attempt_base;
+        let fact = made
+            .outcome
             .status_code
             .map_or(Fact::NoAnswer, |code| Fact::Status {
                 code,
-                retry_after_ms: retry::parse_retry_after(retry_after, now_ms),
+                retry_after_ms: retry::parse_retry_after(&made.retry_after, now_ms),
             });
         let default = RetryPolicy::default();
         let die = |reason| Consequence::Die { reason, at: now_ms };
-        match retry::decide(policy.unwrap_or(&default), made, fact, &mut clock::rng()) {
+        match retry::decide(
+            policy.unwrap_or(&default),
+            attempts,
+            fact,
+            &mut clock::rng(),
+        ) {
             Decision::Delivered => Consequence::Deliver,
             Decision::RetryIn(wait_ms) => {
                 Consequence::RetryAt(now_ms.saturating_add_unsigned(wait_ms))
@@ -382,21 +387,12 @@ fn is_gone(consequence: Consequence) -> bool {
     )
 }
 
-/// What a report comes to.
-enum Judged {
-    /// An attempt to write.
-    Row(OutcomeRow),
-    /// The lease went back.
-    Released,
-    /// Nothing.
-    Nothing,
-}
-
+/// What a report meets.
 enum Standing {
-    /// Under the delivery's current lease.
-    Current(Granted),
-    /// Under a lost lease, of this endpoint and tenant.
+    /// The delivery's current lease, and whose the delivery is.
+    Current(Granted, TenantId),
+    /// A lost lease; the delivery's endpoint and tenant.
     Late(EndpointId, TenantId),
-    /// Not to be written.
+    /// Nothing that is to be written.
     Nothing,
 }

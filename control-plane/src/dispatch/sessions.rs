@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     error::Error,
@@ -23,6 +23,8 @@ pub(super) struct Sessions(Mutex<Table>);
 #[derive(Debug, Default)]
 struct Table {
     sessions: HashMap<NodeId, Standing>,
+    /// Nodes without a session that may still come back, with the number of their last one.
+    gone: HashMap<NodeId, u64>,
     next: u64,
 }
 
@@ -31,6 +33,7 @@ struct Standing {
     number: u64,
     key_id: KeyId,
     replaced: CancellationToken,
+    ended: CancellationToken,
     revoked: mpsc::UnboundedSender<u64>,
 }
 
@@ -41,8 +44,20 @@ pub(super) struct Opened {
     pub number: u64,
     /// Cancelled when the node opens another one.
     pub replaced: CancellationToken,
+    /// Cancelled when the node's former session has ended, if it had one.
+    former: Option<CancellationToken>,
     /// Leases that the node need not begin.
     pub revoked: mpsc::UnboundedReceiver<u64>,
+    _ended: DropGuard,
+}
+
+impl Opened {
+    /// Waits until the node's former session has ended, so that it grants nothing any more.
+    pub(super) async fn former_ended(&self) {
+        if let Some(former) = &self.former {
+            former.cancelled().await;
+        }
+    }
 }
 
 impl Sessions {
@@ -66,21 +81,26 @@ impl Sessions {
         }
         let number = table.next;
         table.next += 1;
-        let replaced = CancellationToken::new();
+        let (replaced, ended) = (CancellationToken::new(), CancellationToken::new());
         let (sender, revoked) = mpsc::unbounded_channel();
         let standing = Standing {
             number,
             key_id,
             replaced: replaced.clone(),
+            ended: ended.clone(),
             revoked: sender,
         };
-        if let Some(former) = table.sessions.insert(node_id, standing) {
+        table.gone.remove(&node_id);
+        let former = table.sessions.insert(node_id, standing).map(|former| {
             former.replaced.cancel();
-        }
+            former.ended
+        });
         Ok(Opened {
             number,
             replaced,
+            former,
             revoked,
+            _ended: ended.drop_guard(),
         })
     }
 
@@ -93,13 +113,19 @@ impl Sessions {
             .is_some_and(|standing| standing.number == number);
         if is_last {
             table.sessions.remove(&node_id);
+            table.gone.insert(node_id, number);
         }
         is_last
     }
 
-    /// Whether a node has a session.
-    pub(super) fn is_open(&self, node_id: NodeId) -> bool {
-        self.table().sessions.contains_key(&node_id)
+    /// Gives up on a node, unless it came back after its session of that number. True: it did not.
+    pub(super) fn give_up(&self, node_id: NodeId, number: u64) -> bool {
+        let mut table = self.table();
+        let is_gone = table.gone.get(&node_id) == Some(&number);
+        if is_gone {
+            table.gone.remove(&node_id);
+        }
+        is_gone
     }
 
     /// How many sessions stand.

@@ -141,6 +141,21 @@ pub(crate) fn is_json(content_type: &str) -> bool {
             && essence.as_bytes()[essence.len() - 5..].eq_ignore_ascii_case(b"+json")
 }
 
+/// Whether a text is a media type: two tokens joined by `/`, then parameters of visible characters (RFC 9110
+/// section 8.3.1).
+pub(crate) fn is_media_type(text: &str) -> bool {
+    let is_token = |part: &str| {
+        let is_char = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&byte);
+        !part.is_empty() && part.bytes().all(is_char)
+    };
+    let (essence, parameters) = text.split_once(';').unwrap_or((text, "a"));
+    let is_visible = parameters.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let tokens = essence.trim_end().split_once('/');
+    is_visible
+        && !parameters.trim().is_empty()
+        && tokens.is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
+}
+
 /// Whether a W3C trace context is well-formed: `00-<32 hex>-<16 hex>-<2 hex>`, ids not zero
 /// (<https://www.w3.org/TR/trace-context/#traceparent-header-field-values>).
 pub(crate) fn is_traceparent(text: &str) -> bool {
@@ -235,6 +250,31 @@ mod tests {
         }
         for other in ["text/plain", "application/xml", "json", "+json"] {
             assert_eq!(check_payload(b"no", other, 10), Ok(()), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_media_type_is_two_tokens_and_parameters() {
+        for good in [
+            "text/plain",
+            "application/vnd.a+json; charset=utf-8",
+            "a/b ;c=d",
+        ] {
+            assert!(is_media_type(good), "{good}");
+        }
+        for bad in [
+            "",
+            "/",
+            "a/",
+            "/b",
+            "json",
+            "a/b, c/d",
+            "*/*",
+            "text/plain;",
+            "a/b;c=\n",
+            "a b/c",
+        ] {
+            assert!(!is_media_type(bad), "{bad:?}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! `EventService`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use posthorn::v1::{self, emit_result, event_service_server::EventService};
@@ -29,6 +29,10 @@ use crate::{
 
 /// How many events one message of a stream may carry.
 const STREAM_EVENTS_MAX: usize = 1_000;
+/// For how long the caller's half of a stream that we ended is held.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// How often it is checked that the key of a stream still works.
+const KEY_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// How many messages of one stream may wait for their commit.
 const STREAM_REQUESTS_MAX: usize = 16;
 
@@ -125,6 +129,11 @@ impl Events {
                         .acquire_many(u32::try_from(STREAM_REQUESTS_MAX).unwrap_or(1) - 1)
                         .await;
                     let _ = answers.send(Err(status)).await;
+                    drop(answers);
+                    // Held and not read on: the caller soon stops for want of credit, so that nothing is unread when
+                    // the connection ends with a shutdown. The system would reset it, and the status be lost.
+                    tokio::time::sleep(FAREWELL).await;
+                    drop(requests);
                     return;
                 }
             };
@@ -135,6 +144,13 @@ impl Events {
                 let _ = answers.send(Ok(answer)).await;
                 drop(permit);
             });
+        }
+    }
+
+    /// Waits until the caller's key stops working.
+    async fn revoked(&self, caller: Caller) {
+        while caller.is_live(&self.registry.snapshot(), clock::now_ms()) {
+            tokio::time::sleep(KEY_CHECK_INTERVAL).await;
         }
     }
 
@@ -149,6 +165,7 @@ impl Events {
                 let message = "the control plane shuts down: emit what was not acknowledged again";
                 return Err(Error::Unavailable(message.to_owned()).into());
             }
+            () = self.revoked(caller) => return Err(Error::Unauthenticated.into()),
         };
         let Some(request) = message else {
             return Ok(None);

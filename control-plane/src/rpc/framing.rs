@@ -1,19 +1,26 @@
 //! The frame of a call: gRPC over POST, and one message in a call that takes one.
 //!
-//! tonic serves a request of any content type, and lets what follows the first message of a plain call pass unread. Both
-//! are refused here: the first with HTTP status 415, as the protocol says, the second with `INVALID_ARGUMENT`.
+//! tonic serves a request of any method and content type, lets what follows the first message of a plain call pass
+//! unread, and waits for that message as long as its sender likes. The first two are refused here with HTTP status 405
+//! and 415, the third with `INVALID_ARGUMENT`, and a message must be there within 10 s. Calls are counted too, so that a
+//! drain knows when the last one has its answer.
 //! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>
 
 use std::{
     future::{Ready, ready},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready as poll_ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header::CONTENT_TYPE};
+use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::Frame;
-use tokio_util::either::Either;
+use tokio::time::Sleep;
+use tokio_util::{
+    either::Either,
+    task::{TaskTracker, task_tracker::TrackedFuture},
+};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
@@ -22,23 +29,38 @@ use crate::error::Error;
 
 /// The length of what stands before each message: a flag, and the message's length.
 const PREFIX_BYTES: usize = 5;
-const GRPC: &[u8] = b"application/grpc";
+const CONTENT_TYPES: [&str; 2] = ["application/grpc", "application/grpc+proto"];
+/// How long the message of a plain call may take to arrive.
+const MESSAGE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Refuses what is no gRPC call.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct FramingLayer;
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FramingLayer {
+    calls: TaskTracker,
+}
+
+impl FramingLayer {
+    /// A layer that counts the calls under way in `calls`.
+    pub(crate) fn new(calls: TaskTracker) -> Self {
+        Self { calls }
+    }
+}
 
 /// The service that [`FramingLayer`] makes.
 #[derive(Debug, Clone)]
 pub(crate) struct Framing<S> {
     inner: S,
+    calls: TaskTracker,
 }
 
 impl<S> Layer<S> for FramingLayer {
     type Service = Framing<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Framing { inner }
+        Framing {
+            inner,
+            calls: self.calls.clone(),
+        }
     }
 }
 
@@ -48,24 +70,40 @@ where
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = Either<S::Future, Ready<Result<S::Response, S::Error>>>;
+    type Future = Either<TrackedFuture<S::Future>, Ready<Result<S::Response, S::Error>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let content_type = request.headers().get(CONTENT_TYPE);
-        if !content_type.is_some_and(|value| value.as_bytes().starts_with(GRPC)) {
+        if let Err(status) = check(&request) {
             let mut refused = Response::new(Body::empty());
-            *refused.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            *refused.status_mut() = status;
             return Either::Right(ready(Ok(refused)));
         }
-        if !is_unary(request.uri().path()) {
-            return Either::Left(self.inner.call(request));
-        }
-        let request = request.map(|body| Body::new(OneMessage::new(body)));
-        Either::Left(self.inner.call(request))
+        let request = if is_unary(request.uri().path()) {
+            request.map(|body| Body::new(OneMessage::new(body)))
+        } else {
+            request
+        };
+        let call = self.inner.call(request);
+        Either::Left(self.calls.track_future(call))
+    }
+}
+
+/// Whether a request is a gRPC call at all.
+fn check(request: &Request<Body>) -> Result<(), StatusCode> {
+    if request.method() != Method::POST {
+        return Err(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    let content_type = request.headers().get(CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    let essence = content_type.and_then(|value| value.split(';').next());
+    if essence.is_some_and(|essence| CONTENT_TYPES.contains(&essence.trim())) {
+        Ok(())
+    } else {
+        Err(StatusCode::UNSUPPORTED_MEDIA_TYPE)
     }
 }
 
@@ -73,6 +111,7 @@ where
 struct OneMessage {
     body: Body,
     frame: FrameState,
+    deadline: Pin<Box<Sleep>>,
 }
 
 /// How far the message has come.
@@ -89,6 +128,7 @@ impl OneMessage {
         Self {
             body,
             frame: FrameState::Prefix(0, 0),
+            deadline: Box::pin(tokio::time::sleep(MESSAGE_WITHIN)),
         }
     }
 }
@@ -124,8 +164,12 @@ impl http_body::Body for OneMessage {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
+        let Poll::Ready(polled) = Pin::new(&mut self.body).poll_frame(context) else {
+            poll_ready!(self.deadline.as_mut().poll(context));
+            let status = Status::deadline_exceeded("the message did not arrive within 10 s");
+            return Poll::Ready(Some(Err(status)));
+        };
+        if let Some(Ok(frame)) = &polled
             && let Some(data) = frame.data_ref()
         {
             let Some(state) = self.frame.take(data) else {
@@ -134,7 +178,7 @@ impl http_body::Body for OneMessage {
             };
             self.frame = state;
         }
-        polled
+        Poll::Ready(polled)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -65,8 +65,7 @@ fn content_type(text: String) -> Result<String, Error> {
     if text.is_empty() {
         return Ok(JSON.to_owned());
     }
-    let is_visible = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    if text.len() > CONTENT_TYPE_CHARS_MAX || !is_visible || !text.contains('/') {
+    if text.len() > CONTENT_TYPE_CHARS_MAX || !event::is_media_type(&text) {
         let description =
             format!("must be a media type of at most {CONTENT_TYPE_CHARS_MAX} characters");
         return Err(Error::invalid("content_type", description));

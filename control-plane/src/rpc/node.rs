@@ -2,11 +2,11 @@
 
 use posthorn::v1::{SessionRequest, SessionResponse, node_service_server::NodeService};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::Caller;
+use super::{Caller, decode_status};
 use crate::dispatch::{Dispatch, SessionParts, converse};
 
 /// How many messages to a node may wait for its stream.
@@ -36,10 +36,13 @@ impl NodeService for Nodes {
     ) -> Result<Response<Self::SessionStream>, Status> {
         let caller = Caller::of(&request)?;
         let (to_node, stream) = mpsc::channel(TO_NODE_MAX);
+        let from_node = request
+            .into_inner()
+            .map(|message| message.map_err(decode_status));
         let parts = SessionParts {
-            from_node: request.into_inner(),
+            from_node: Box::pin(from_node),
             to_node: to_node.clone(),
-            caller,
+            key_id: caller.key_id(),
         };
         let session = converse(self.dispatch.clone(), parts, self.shutdown.clone());
         tokio::spawn(async move {

@@ -91,7 +91,11 @@ impl Page {
 
     /// The same, for a list that is ordered by a text.
     pub(crate) fn after_text(&self) -> Result<&str, Error> {
-        std::str::from_utf8(self.after().unwrap_or_default()).map_err(|_| bad_token())
+        let text = std::str::from_utf8(self.after().unwrap_or_default());
+        // No text of ours holds NUL, and PostgreSQL takes none.
+        text.ok()
+            .filter(|text| !text.contains('\0'))
+            .ok_or_else(bad_token)
     }
 
     /// Cuts the rows that were read to the page, and makes the token of the next one: empty when this is the last.

@@ -28,6 +28,24 @@ struct AttemptRow {
 }
 
 impl Store {
+    /// The numbers and leases of a delivery's attempts.
+    pub(crate) async fn attempt_numbers(&self, id: DeliveryId) -> Result<Vec<(u32, u64)>> {
+        let rows = on!(self.reader(), pool => {
+            sqlx::query_as::<_, (i32, i64)>(
+                "select number, lease_id from attempt where shard = $1 and delivery_id = $2",
+            )
+            .bind(id.shard().column())
+            .bind(id.uuid())
+            .fetch_all(pool)
+            .await
+        })?;
+        let typed = |(number, lease_id): (i32, i64)| {
+            let number = u32::try_from(number).map_err(Error::bug)?;
+            Ok((number, lease_id.cast_unsigned()))
+        };
+        rows.into_iter().map(typed).collect()
+    }
+
     /// A delivery's attempts after the one of this number and lease, by number.
     pub(crate) async fn attempt_list(
         &self,

@@ -7,7 +7,7 @@ use posthorn::v1::DeliveryActionKind;
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::{Result, Tx, delivery::DEAD};
+use super::{OneOf, Result, Tx, delivery::DEAD};
 use crate::model::{
     delivery::Action,
     id::{DeliveryId, EndpointId, KeyId, Shard, TenantId},
@@ -26,6 +26,43 @@ pub(crate) struct OpenFilter {
     pub died: Option<(i64, i64)>,
     /// How many.
     pub limit: i64,
+}
+
+/// The statement that records what matches, with what locks the rows.
+macro_rules! record_sql {
+    ($lock:literal) => {
+        concat!(
+            "insert into delivery_action
+                     (shard, delivery_id, acted_at, kind, endpoint_id, tenant_id, reason, key_id, attempt_count)
+                 select shard, delivery_id, $1, $2, endpoint_id, tenant_id, $3, $4, attempt_count
+                 from delivery
+                 where shard = $5 and ($6 is null or state = $6) and ($7 is null or tenant_id = $7)
+                   and ($8 is null or endpoint_id = $8) and ($9 is null or dead_at >= $9) and ($10 is null or dead_at < $10)
+                 order by dead_at, delivery_id
+                 limit $11
+             ",
+            $lock,
+            " on conflict do nothing"
+        )
+    };
+}
+
+/// Binds the parameters of that statement.
+macro_rules! bind_record {
+    ($query:expr, $filter:ident, $action:ident) => {
+        $query
+            .bind($action.acted_at)
+            .bind($action.kind as i16)
+            .bind(&$action.reason)
+            .bind($action.key_id.map(KeyId::uuid))
+            .bind($filter.shard.column())
+            .bind($filter.died.map(|_| DEAD))
+            .bind($filter.tenant_id.map(TenantId::uuid))
+            .bind($filter.endpoint_id.map(EndpointId::uuid))
+            .bind($filter.died.map(|(from, _)| from))
+            .bind($filter.died.map(|(_, before)| before))
+            .bind($filter.limit)
+    };
 }
 
 impl Tx {
@@ -123,33 +160,21 @@ impl Tx {
     }
 
     async fn record_matching(&mut self, filter: &OpenFilter, action: &Action) -> Result<()> {
-        on!(self, tx => {
-            sqlx::query(
-                "insert into delivery_action
-                     (shard, delivery_id, acted_at, kind, endpoint_id, tenant_id, reason, key_id, attempt_count)
-                 select shard, delivery_id, $1, $2, endpoint_id, tenant_id, $3, $4, attempt_count
-                 from delivery
-                 where shard = $5 and ($6 is null or state = $6) and ($7 is null or tenant_id = $7)
-                   and ($8 is null or endpoint_id = $8) and ($9 is null or dead_at >= $9) and ($10 is null or dead_at < $10)
-                 order by dead_at, delivery_id
-                 limit $11
-                 on conflict do nothing",
-            )
-            .bind(action.acted_at)
-            .bind(action.kind as i16)
-            .bind(&action.reason)
-            .bind(action.key_id.map(KeyId::uuid))
-            .bind(filter.shard.column())
-            .bind(filter.died.map(|_| DEAD))
-            .bind(filter.tenant_id.map(TenantId::uuid))
-            .bind(filter.endpoint_id.map(EndpointId::uuid))
-            .bind(filter.died.map(|(from, _)| from))
-            .bind(filter.died.map(|(_, before)| before))
-            .bind(filter.limit)
-            .execute(&mut **tx)
-            .await
-            .map(drop)
-        })?;
+        // Locked, so that nothing moves between the two statements. SQLite's transaction holds the only write lock.
+        match self {
+            OneOf::Postgres(tx) => {
+                let query = sqlx::query(record_sql!("for update"));
+                bind_record!(query, filter, action)
+                    .execute(&mut **tx)
+                    .await?;
+            }
+            OneOf::Sqlite(tx) => {
+                let query = sqlx::query(record_sql!(""));
+                bind_record!(query, filter, action)
+                    .execute(&mut **tx)
+                    .await?;
+            }
+        }
         Ok(())
     }
 }

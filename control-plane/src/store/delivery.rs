@@ -55,12 +55,15 @@ pub(super) struct DeliveryRow {
 }
 
 impl Store {
-    /// The endpoints that have something waiting.
-    pub(crate) async fn delivery_lanes(&self) -> Result<Vec<(Shard, EndpointId)>> {
+    /// The endpoints that have something waiting which is due at or before an instant.
+    pub(crate) async fn delivery_lanes(&self, due_by: i64) -> Result<Vec<(Shard, EndpointId)>> {
         let rows = on!(self.reader(), pool => {
-            sqlx::query_as::<_, (i16, Uuid)>("select distinct shard, endpoint_id from delivery where state = 1")
-                .fetch_all(pool)
-                .await
+            sqlx::query_as::<_, (i16, Uuid)>(
+                "select distinct shard, endpoint_id from delivery where state = 1 and next_attempt_at <= $1",
+            )
+            .bind(due_by)
+            .fetch_all(pool)
+            .await
         })?;
         rows.into_iter()
             .map(|(shard, endpoint)| {

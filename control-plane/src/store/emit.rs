@@ -11,7 +11,7 @@ use std::{collections::HashMap, sync::Arc};
 use sqlx::{PgPool, QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool};
 use uuid::Uuid;
 
-use super::{OneOf, Result, Store};
+use super::{OneOf, Result, Store, within};
 use crate::model::{
     event::Event,
     id::{DeliveryId, EndpointId, EventId},
@@ -68,6 +68,10 @@ pub(crate) enum Emitted {
 impl Store {
     /// Writes a batch and makes it durable. The answers are in the order of the rows.
     pub(crate) async fn emit_batch(&self, rows: &[EmitRow]) -> Result<Vec<Emitted>> {
+        within(self.emit_batch_now(rows)).await
+    }
+
+    async fn emit_batch_now(&self, rows: &[EmitRow]) -> Result<Vec<Emitted>> {
         let has_keys = rows.iter().any(|row| row.key.is_some());
         match (self.ledger(), has_keys) {
             (OneOf::Postgres(pool), false) => postgres_unkeyed(pool, rows).await?,

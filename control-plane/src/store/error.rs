@@ -23,6 +23,26 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether a row's own values are at fault, so that the same statement may work without it: SQLSTATE classes 22 (data)
+    /// and 23 (constraint); SQLite's TOOBIG 18, CONSTRAINT 19, MISMATCH 20.
+    pub(crate) fn is_fault_of_a_row(&self) -> bool {
+        let Self::Bug(cause) = self else {
+            return false;
+        };
+        let Some(sqlx::Error::Database(error)) = cause.downcast_ref() else {
+            return false;
+        };
+        error.code().is_some_and(|code| {
+            if code.len() == 5 {
+                return code.starts_with("22") || code.starts_with("23");
+            }
+            code.parse::<u32>()
+                .is_ok_and(|code| matches!(code & 0xff, 18..=20))
+        })
+    }
+}
+
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         if is_passing(&error) {

@@ -4,7 +4,10 @@
 //! statement to whichever it is. Placeholders are `$1` on both, instants are milliseconds, ids are UUIDs. Only the two
 //! hot statements (`emit`, `outcome`) are written per database. There is no storage trait and no mock.
 
-use std::{path::Path, str::FromStr as _, time::Duration};
+use std::{
+    fs::OpenOptions, io::ErrorKind, os::unix::fs::OpenOptionsExt as _, path::Path,
+    str::FromStr as _, time::Duration,
+};
 
 use sqlx::{
     PgPool, Postgres, Sqlite, SqlitePool, Transaction,
@@ -69,6 +72,15 @@ const LEDGER_PLANNER: [(&str, &str); 4] = [
 ];
 /// How many readers SQLite has beside its one writer.
 const SQLITE_READERS_MAX: u32 = 4;
+/// How long a statement of the hot path may take.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How the server notices that a client's host is gone: it then gives back what the client's connections hold.
+const KEEPALIVES: [(&str, &str); 4] = [
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "2"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "10000"),
+];
 /// How long a statement waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -107,6 +119,13 @@ impl Store {
     }
 
     async fn open_sqlite(path: &Path) -> Result<Self> {
+        // Made here, so that only its owner can read it; the files that SQLite puts beside it follow suit.
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(sqlx::Error::Io)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -137,7 +156,8 @@ impl Store {
             .options([
                 ("synchronous_commit", "on"),
                 ("client_min_messages", "warning"),
-            ]);
+            ])
+            .options(KEEPALIVES);
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -195,6 +215,13 @@ impl Store {
         on!(&self.ledger, pool => pool.close().await);
         on!(&self.writer, pool => pool.close().await);
     }
+}
+
+/// Gives a statement of the hot path a limit, so that a connection that hangs counts as a database that is away.
+async fn within<T>(statement: impl Future<Output = Result<T>>) -> Result<T> {
+    let timed_out = |_| Error::Unavailable(sqlx::Error::Io(ErrorKind::TimedOut.into()));
+    let answered = tokio::time::timeout(STATEMENT_TIMEOUT, statement).await;
+    answered.map_err(timed_out)?
 }
 
 impl Tx {

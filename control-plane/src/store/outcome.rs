@@ -11,7 +11,7 @@ use bytes::Bytes;
 use sqlx::{PgPool, QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool};
 use uuid::Uuid;
 
-use super::{OneOf, Result, Store};
+use super::{OneOf, Result, Store, within};
 use crate::model::{
     delivery::{Attempt, DeadReason},
     id::DeliveryId,
@@ -81,8 +81,8 @@ impl Store {
     /// ended or moved by somebody else in the meantime.
     pub(crate) async fn outcome_batch(&self, rows: &[OutcomeRow]) -> Result<HashSet<DeliveryId>> {
         match self.ledger() {
-            OneOf::Postgres(pool) => postgres(pool, rows).await,
-            OneOf::Sqlite(pool) => sqlite(pool, rows).await,
+            OneOf::Postgres(pool) => within(postgres(pool, rows)).await,
+            OneOf::Sqlite(pool) => within(sqlite(pool, rows)).await,
         }
     }
 }

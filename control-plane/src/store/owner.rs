@@ -1,7 +1,7 @@
 //! Ownership: one control plane at a time schedules the deliveries of a database.
 //!
 //! On PostgreSQL a session-level advisory lock on a connection of its own, which the server gives back as soon as the
-//! holder dies; on SQLite a lock on a file beside the database. Neither guards any row: if two owners ever overlapped
+//! holder dies, and some ten seconds after its host is gone; on SQLite a lock on a file beside the database. Neither guards any row: if two owners ever overlapped
 //! for a moment, conditional writes would keep the data right and receivers would see a repeat.
 
 use std::{fs::File, path::Path, time::Duration};
@@ -14,6 +14,9 @@ use super::{Error, OneOf, Result, Store};
 const LOCK: i64 = 0x706f_7374_686f_726e;
 /// How often the owner looks whether it still holds the lock.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the connection may take to answer.
+const CHECK_WITHIN: Duration = Duration::from_secs(5);
 
 /// Proof that this process may schedule. Given back on drop.
 #[derive(Debug)]
@@ -41,7 +44,8 @@ impl Store {
             let OneOf::Postgres(conn) = &mut ownership.0 else {
                 continue;
             };
-            if conn.ping().await.is_ok() {
+            let answered = tokio::time::timeout(CHECK_WITHIN, conn.ping()).await;
+            if matches!(answered, Ok(Ok(()))) {
                 continue;
             }
             tracing::warn!("the connection that holds ownership broke; taking it again");

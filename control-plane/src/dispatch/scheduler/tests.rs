@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use rand::{SeedableRng as _, rngs::StdRng};
 use uuid::Uuid;
 
-use super::*;
-use crate::model::id::EventId;
+use super::{leases::LOST_MAX, *};
+use crate::model::id::{EventId, NodeId};
 
 const NOW_MS: i64 = 1_764_000_000_000;
 const SHARD: Shard = Shard(7);
@@ -222,6 +222,50 @@ fn a_page_that_was_read_before_an_outcome_does_not_bring_the_delivery_back() {
     };
     scheduler.page_read(&page, Some(&[row]), NOW_MS);
     assert!(take(&mut scheduler, 1, 0).is_empty());
+}
+
+#[test]
+fn a_delivery_that_a_page_brought_before_its_emit_was_answered_is_not_leased_twice() {
+    let mut scheduler = scheduler(1);
+    let id = delivery(1);
+    scheduler.writing([id.event()].into_iter());
+    scheduler.suspect(SHARD, endpoint(0), NOW_MS);
+    let page = scheduler.next_page().unwrap();
+    let row = DueDelivery {
+        id,
+        due_at: NOW_MS,
+        attempt_count: 0,
+        attempt_base: 0,
+    };
+    scheduler.page_read(&page, Some(&[row]), NOW_MS);
+    assert!(take(&mut scheduler, 8, 0).is_empty());
+    scheduler.written([id.event()].into_iter());
+    scheduler.admit(endpoint(0), (NOW_MS, id), Entry::fresh(None), NOW_MS);
+    assert_eq!(take(&mut scheduler, 8, 0).len(), 1);
+    scheduler.admit(endpoint(0), (NOW_MS, id), Entry::fresh(None), NOW_MS);
+    assert!(take(&mut scheduler, 8, 0).is_empty());
+}
+
+#[test]
+fn a_delivery_that_was_cancelled_while_leased_goes_out_no_more() {
+    let mut scheduler = scheduler(1);
+    let id = admit(&mut scheduler, 0, 1);
+    let grant = take(&mut scheduler, 1, 0).remove(0);
+    assert_eq!(scheduler.abandon(id), Some((grant.lease_id, node(0))));
+    assert!(!scheduler.is_current(id, grant.lease_id));
+    assert!(scheduler.release(node(0), id, grant.lease_id, NOW_MS));
+    assert!(take(&mut scheduler, 1, 1).is_empty());
+    assert_eq!(scheduler.loaded().leased, 0);
+}
+
+#[test]
+fn only_ids_that_were_granted_here_are_own_leases() {
+    let mut scheduler = scheduler(1);
+    admit(&mut scheduler, 0, 1);
+    let grant = take(&mut scheduler, 1, 0).remove(0);
+    assert!(scheduler.is_own_lease(grant.lease_id));
+    assert!(!scheduler.is_own_lease(grant.lease_id + 1));
+    assert!(!scheduler.is_own_lease(0));
 }
 
 #[test]

@@ -41,6 +41,9 @@ pub(super) const TABLE: &[(&str, &[Role])] = &[
     ("/posthorn.v1.TenantService/UpdateTenant", &[Admin]),
 ];
 
+/// The plain call of the health service, open to everybody.
+const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+
 /// The calls of the contract that are no plain question and answer.
 pub(super) const STREAMING: &[&str] = &[
     "/posthorn.v1.EventService/EmitEvents",
@@ -53,9 +56,9 @@ pub(super) fn roles(path: &str) -> Option<&'static [Role]> {
     Some(TABLE[index].1)
 }
 
-/// Whether the call is a question with one answer, and one of the contract.
+/// Whether the call is a question with one answer: one of the contract, or the health check.
 pub(crate) fn is_unary(path: &str) -> bool {
-    roles(path).is_some() && !STREAMING.contains(&path)
+    path == HEALTH_CHECK || roles(path).is_some() && !STREAMING.contains(&path)
 }
 
 #[cfg(test)]

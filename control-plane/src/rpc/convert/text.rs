@@ -39,7 +39,16 @@ pub(crate) fn long_text(field: &str, text: &str, chars_max: usize) -> Result<Str
 }
 
 fn is_printable(char: char) -> bool {
-    !char.is_control() && !BIDI_CONTROLS.contains(&char) && !matches!(char, '\u{2028}' | '\u{2029}')
+    !char.is_control() && !BIDI_CONTROLS.contains(&char) && !is_invisible(char)
+}
+
+/// Line separators, and characters of no width, with which two names can look alike.
+fn is_invisible(char: char) -> bool {
+    matches!(
+        char,
+        '\u{ad}' | '\u{115f}' | '\u{1160}' | '\u{200b}'..='\u{200d}' | '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{206f}'
+            | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 fn is_blank(text: &str) -> bool {
@@ -67,6 +76,9 @@ mod tests {
             ("a\u{202e}b", false),
             ("a\u{2067}b", false),
             ("a\u{2028}b", false),
+            ("a\u{200b}b", false),
+            ("a\u{feff}", false),
+            ("\u{3164}", false),
         ] {
             assert_eq!(visible_name("name", text, 100).is_ok(), is_good, "{text:?}");
             let may_be_empty = is_good || text.is_empty();

@@ -23,6 +23,13 @@ const RESERVED: &[&str] = &[
     "expect",
     "user-agent",
     "traceparent",
+    "tracestate",
+    "content-encoding",
+    "content-range",
+    "date",
+    "range",
+    "http2-settings",
+    "alt-svc",
 ];
 const RESERVED_PREFIXES: &[&str] = &["proxy-", "webhook-"];
 /// What secrets of well-known kinds have in them, our own among them: such a value must be marked as one.

@@ -1,0 +1,88 @@
+//! Leases that are lost: with their node, with the time that any attempt can take, or five in a row.
+
+use std::{collections::HashSet, time::Duration};
+
+use super::{
+    Dispatch, grant,
+    scheduler::{LostTooOften, Settled},
+};
+use crate::{clock, model::id::NodeId, store};
+
+/// How long a node whose stream broke may take to come back with its leases.
+const GRACE: Duration = Duration::from_secs(2);
+/// How often it is looked whether a lease is overdue.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
+
+impl Dispatch {
+    /// Ends as dead what lost too many leases in a row.
+    pub(super) fn bury(&self, lost: Vec<LostTooOften>) {
+        for lost in lost {
+            self.0.tasks.spawn(bury(self.clone(), lost));
+        }
+    }
+}
+
+async fn bury(dispatch: Dispatch, lost: LostTooOften) {
+    let delivery_id = lost.delivery_id;
+    let now_ms = clock::now_ms();
+    let written = async {
+        let mut tx = dispatch.0.store.begin().await?;
+        let is_dead = tx
+            .delivery_lose(delivery_id, lost.attempt_count, now_ms)
+            .await?;
+        tx.commit().await?;
+        Ok::<_, store::Error>(is_dead)
+    };
+    let settled = match written.await {
+        Ok(true) => {
+            tracing::warn!(%delivery_id, "delivery {delivery_id} is dead: five leases in a row were lost");
+            Settled::Ended
+        }
+        Ok(false) => Settled::Unknown,
+        Err(error) => {
+            tracing::warn!(%delivery_id, error = ?error, "could not end {delivery_id} after lost leases");
+            Settled::Unknown
+        }
+    };
+    dispatch
+        .scheduler()
+        .settle(delivery_id, lost.lease_id, settled, now_ms);
+    dispatch.wake();
+}
+
+/// Gives the leases of a node to others, unless it comes back in time.
+pub(super) async fn give_grace(dispatch: Dispatch, node_id: NodeId, number: u64) {
+    tokio::time::sleep(GRACE).await;
+    if !dispatch.0.sessions.give_up(node_id, number) {
+        return;
+    }
+    let before = dispatch.scheduler().loaded().leased;
+    let lost = dispatch
+        .scheduler()
+        .lose(node_id, &HashSet::new(), clock::now_ms());
+    let returned = before.saturating_sub(dispatch.scheduler().loaded().leased);
+    dispatch
+        .0
+        .metrics
+        .leases_lost
+        .inc_by(returned as u64 + lost.len() as u64);
+    tracing::info!(%node_id, returned, "node {node_id} did not come back; {returned} of its leases go to others");
+    dispatch.bury(lost);
+    dispatch.wake();
+}
+
+/// Takes back, for ever, leases that were held longer than any attempt can take.
+pub(super) async fn run_sweeps(dispatch: Dispatch) {
+    loop {
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+        let hold_ms = u64::try_from(grant::HOLD_MAX.as_millis()).unwrap_or(u64::MAX);
+        let Some(granted_by) = dispatch.uptime_ms().checked_sub(hold_ms) else {
+            continue;
+        };
+        let lost = dispatch.scheduler().lose_older(granted_by, clock::now_ms());
+        dispatch.bury(lost);
+        if dispatch.scheduler().has_ready() {
+            dispatch.wake();
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! The leases of the scheduler: granted, reported, settled, lost.
+
+use std::{collections::HashSet, sync::Arc};
+
+use super::{Scheduler, slot};
+use crate::{
+    dispatch::{
+        lane::{Entry, FRONT, Key, LaneState},
+        payload::HeldEvent,
+    },
+    model::id::{DeliveryId, EndpointId, NodeId},
+    store::DueDelivery,
+};
+
+/// How many leases a lane gets in one turn.
+const TURN: usize = 8;
+/// How many leases in a row may be lost before a delivery is dead.
+pub(in crate::dispatch) const LOST_MAX: u8 = 5;
+
+/// A lease as granted.
+#[derive(Debug, Clone)]
+pub(in crate::dispatch) struct Grant {
+    /// The lease.
+    pub lease_id: u64,
+    /// Its delivery.
+    pub delivery_id: DeliveryId,
+    /// Where it goes.
+    pub endpoint_id: EndpointId,
+    /// Attempts made so far.
+    pub attempt_count: u32,
+    /// The event, when memory holds it.
+    pub event: Option<Arc<HeldEvent>>,
+}
+
+/// A lease as reported on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::dispatch) struct Granted {
+    /// Where it went.
+    pub endpoint_id: EndpointId,
+    /// Attempts made before it.
+    pub attempt_count: u32,
+    /// Attempts made before the last retry by an operator.
+    pub attempt_base: u32,
+}
+
+/// What a report meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::dispatch) enum Reported {
+    /// The lease is the delivery's current one: what follows is up to the caller, then [`Scheduler::settle`].
+    Current(Granted),
+    /// The same report came before and is being written.
+    Repeated,
+    /// Another node holds the lease.
+    OtherNode,
+    /// The lease was lost, or was never granted by this process.
+    Lost,
+}
+
+/// What became of a reported lease once it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::dispatch) enum Settled {
+    /// The delivery ended.
+    Ended,
+    /// Another attempt is due at this instant.
+    RetryAt(i64),
+    /// Somebody else moved the delivery in the meantime: the table knows.
+    Unknown,
+}
+
+/// A delivery whose lease went back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::dispatch) struct LostTooOften {
+    /// The delivery.
+    pub delivery_id: DeliveryId,
+    /// Attempts made.
+    pub attempt_count: u32,
+    /// Its lease, to settle.
+    pub lease_id: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Lease {
+    lease_id: u64,
+    node_id: NodeId,
+    endpoint_id: EndpointId,
+    key: Key,
+    entry: Entry,
+    /// Milliseconds of the owner's monotonic clock.
+    granted_at: u64,
+    reported: bool,
+    /// An operator ended the delivery: nothing follows from the lease any more.
+    abandoned: bool,
+}
+
+impl Scheduler {
+    /// Whether a lease id was granted by this process.
+    pub(in crate::dispatch) fn is_own_lease(&self, lease_id: u64) -> bool {
+        (self.first_lease_id..self.next_lease_id).contains(&lease_id)
+    }
+
+    /// Leases up to `max` deliveries to a node, the lanes in turn.
+    pub(in crate::dispatch) fn take(
+        &mut self,
+        max: usize,
+        node_id: NodeId,
+        now_ms: i64,
+        granted_at: u64,
+    ) -> Vec<Grant> {
+        let mut grants = Vec::new();
+        while grants.len() < max {
+            let Some(endpoint_id) = self.ring.pop_front() else {
+                break;
+            };
+            let turn = TURN.min(max - grants.len());
+            self.take_turn(
+                endpoint_id,
+                turn,
+                node_id,
+                (now_ms, granted_at),
+                &mut grants,
+            );
+            self.place(endpoint_id, now_ms);
+        }
+        grants
+    }
+
+    fn take_turn(
+        &mut self,
+        endpoint_id: EndpointId,
+        turn: usize,
+        node_id: NodeId,
+        (now_ms, granted_at): (i64, u64),
+        grants: &mut Vec<Grant>,
+    ) {
+        let Some(slot) = self.lanes.get_mut(&endpoint_id) else {
+            return;
+        };
+        slot.in_ring = false;
+        for _ in 0..turn {
+            if slot.lane.state(now_ms) != LaneState::Ready {
+                break;
+            }
+            let Some((key, mut entry)) = slot.lane.pop_due(now_ms) else {
+                break;
+            };
+            self.loaded -= 1;
+            slot.lane.running += 1;
+            let lease_id = self.next_lease_id;
+            self.next_lease_id += 1;
+            grants.push(Grant {
+                lease_id,
+                delivery_id: key.1,
+                endpoint_id,
+                attempt_count: entry.attempt_count,
+                event: entry.event.take(),
+            });
+            let lease = Lease {
+                lease_id,
+                node_id,
+                endpoint_id,
+                key,
+                entry,
+                granted_at,
+                reported: false,
+                abandoned: false,
+            };
+            self.leases.insert(key.1, lease);
+        }
+    }
+
+    /// Takes over a lease that a node holds from before this process, unless the delivery is leased already.
+    pub(in crate::dispatch) fn adopt(
+        &mut self,
+        lease_id: u64,
+        node_id: NodeId,
+        row: &DueDelivery,
+        endpoint_id: EndpointId,
+        granted_at: u64,
+    ) {
+        if self.leases.contains_key(&row.id) {
+            return;
+        }
+        let slot = slot(&mut self.lanes, endpoint_id, row.id.shard(), Some(FRONT));
+        if slot.lane.remove(row.id).is_some() {
+            self.loaded -= 1;
+        }
+        slot.lane.running += 1;
+        let lease = Lease {
+            lease_id,
+            node_id,
+            endpoint_id,
+            key: (row.due_at, row.id),
+            entry: Entry::paged(row),
+            granted_at,
+            reported: false,
+            abandoned: false,
+        };
+        self.leases.insert(row.id, lease);
+    }
+
+    /// Takes a node's report on a lease. The endpoint's slot is free from here on.
+    pub(in crate::dispatch) fn report(
+        &mut self,
+        node_id: NodeId,
+        delivery_id: DeliveryId,
+        lease_id: u64,
+        now_ms: i64,
+    ) -> Reported {
+        let Some(lease) = self
+            .leases
+            .get_mut(&delivery_id)
+            .filter(|lease| lease.lease_id == lease_id)
+        else {
+            return Reported::Lost;
+        };
+        if lease.node_id != node_id {
+            return Reported::OtherNode;
+        }
+        if std::mem::replace(&mut lease.reported, true) {
+            return Reported::Repeated;
+        }
+        let granted = Granted {
+            endpoint_id: lease.endpoint_id,
+            attempt_count: lease.entry.attempt_count,
+            attempt_base: lease.entry.attempt_base,
+        };
+        self.free_slot(granted.endpoint_id, now_ms);
+        Reported::Current(granted)
+    }
+
+    /// Ends a reported lease after what followed from it was written.
+    pub(in crate::dispatch) fn settle(
+        &mut self,
+        delivery_id: DeliveryId,
+        lease_id: u64,
+        settled: Settled,
+        now_ms: i64,
+    ) {
+        let is_this = |lease: &Lease| lease.lease_id == lease_id && lease.reported;
+        if !self.leases.get(&delivery_id).is_some_and(is_this) {
+            return;
+        }
+        let Some(lease) = self.leases.remove(&delivery_id) else {
+            return;
+        };
+        if let Some(slot) = self.lanes.get_mut(&lease.endpoint_id) {
+            slot.lane.outdate(delivery_id);
+        }
+        match settled {
+            Settled::Ended => {}
+            Settled::RetryAt(due_at) => {
+                let entry = Entry {
+                    attempt_count: lease.entry.attempt_count + 1,
+                    lost: 0,
+                    event: None,
+                    ..lease.entry
+                };
+                self.insert(
+                    delivery_id.shard(),
+                    lease.endpoint_id,
+                    (due_at, delivery_id),
+                    entry,
+                );
+            }
+            Settled::Unknown => {
+                slot(
+                    &mut self.lanes,
+                    lease.endpoint_id,
+                    delivery_id.shard(),
+                    None,
+                )
+                .lane
+                .give_up(FRONT);
+            }
+        }
+        self.place(lease.endpoint_id, now_ms);
+    }
+
+    /// Takes back a lease under which nothing was begun. False: the lease is not the node's.
+    pub(in crate::dispatch) fn release(
+        &mut self,
+        node_id: NodeId,
+        delivery_id: DeliveryId,
+        lease_id: u64,
+        now_ms: i64,
+    ) -> bool {
+        let is_this = |lease: &Lease| {
+            lease.lease_id == lease_id && lease.node_id == node_id && !lease.reported
+        };
+        if !self.leases.get(&delivery_id).is_some_and(is_this) {
+            return false;
+        }
+        if let Some(lease) = self.leases.remove(&delivery_id) {
+            self.put_back(lease, now_ms);
+        }
+        true
+    }
+
+    /// Takes back what a node held and no longer names. Deliveries that lost too many leases stay out, reported, until
+    /// they are settled.
+    pub(in crate::dispatch) fn lose(
+        &mut self,
+        node_id: NodeId,
+        still_held: &HashSet<u64>,
+        now_ms: i64,
+    ) -> Vec<LostTooOften> {
+        let is_lost =
+            |lease: &Lease| lease.node_id == node_id && !still_held.contains(&lease.lease_id);
+        self.lose_where(is_lost, now_ms)
+    }
+
+    /// Takes back what was granted at or before an instant of the owner's monotonic clock.
+    pub(in crate::dispatch) fn lose_older(
+        &mut self,
+        granted_by: u64,
+        now_ms: i64,
+    ) -> Vec<LostTooOften> {
+        self.lose_where(|lease| lease.granted_at <= granted_by, now_ms)
+    }
+
+    fn lose_where(&mut self, is_lost: impl Fn(&Lease) -> bool, now_ms: i64) -> Vec<LostTooOften> {
+        let lost = self
+            .leases
+            .iter()
+            .filter(|(_, lease)| !lease.reported && is_lost(lease))
+            .map(|(delivery_id, _)| *delivery_id)
+            .collect::<Vec<_>>();
+        lost.into_iter()
+            .filter_map(|delivery_id| self.lose_one(delivery_id, now_ms))
+            .collect()
+    }
+
+    fn lose_one(&mut self, delivery_id: DeliveryId, now_ms: i64) -> Option<LostTooOften> {
+        let mut lease = self.leases.remove(&delivery_id)?;
+        lease.entry.lost += 1;
+        if lease.entry.lost < LOST_MAX || lease.abandoned {
+            self.put_back(lease, now_ms);
+            return None;
+        }
+        let lost = LostTooOften {
+            delivery_id,
+            attempt_count: lease.entry.attempt_count,
+            lease_id: lease.lease_id,
+        };
+        self.free_slot(lease.endpoint_id, now_ms);
+        lease.reported = true;
+        self.leases.insert(delivery_id, lease);
+        Some(lost)
+    }
+
+    /// Whether an attempt of a delivery is under way or being written.
+    pub(in crate::dispatch) fn is_leased(&self, delivery_id: DeliveryId) -> bool {
+        self.leases.contains_key(&delivery_id)
+    }
+
+    /// Whether an attempt may still begin under a lease.
+    pub(in crate::dispatch) fn is_current(&self, delivery_id: DeliveryId, lease_id: u64) -> bool {
+        self.leases
+            .get(&delivery_id)
+            .is_some_and(|lease| lease.lease_id == lease_id && !lease.reported && !lease.abandoned)
+    }
+
+    /// Notes that an operator ended a delivery: its lease, if it has one, goes nowhere from here. Returns the lease and
+    /// the node that holds it.
+    pub(in crate::dispatch) fn abandon(
+        &mut self,
+        delivery_id: DeliveryId,
+    ) -> Option<(u64, NodeId)> {
+        let lease = self.leases.get_mut(&delivery_id)?;
+        lease.abandoned = true;
+        (!lease.reported).then_some((lease.lease_id, lease.node_id))
+    }
+
+    pub(super) fn put_back(&mut self, lease: Lease, now_ms: i64) {
+        self.free_slot(lease.endpoint_id, now_ms);
+        if !lease.abandoned {
+            let shard = lease.key.1.shard();
+            self.insert(shard, lease.endpoint_id, lease.key, lease.entry);
+            self.place(lease.endpoint_id, now_ms);
+        }
+    }
+
+    pub(super) fn free_slot(&mut self, endpoint_id: EndpointId, now_ms: i64) {
+        if let Some(slot) = self.lanes.get_mut(&endpoint_id) {
+            slot.lane.running = slot.lane.running.saturating_sub(1);
+            self.place(endpoint_id, now_ms);
+        }
+    }
+}

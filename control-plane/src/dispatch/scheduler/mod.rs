@@ -1,0 +1,335 @@
+//! The scheduler: which delivery goes out next. Pure state behind one lock.
+//!
+//! Endpoints take turns: a lane with something due stands in a ring, and each turn leases a few deliveries at most, never
+//! more than the endpoint's own concurrency. So a slow or dead endpoint holds only its own slots. Leases are soft: they
+//! live here and nowhere else, and after a crash the table tells what is open.
+//!
+//! A delivery is in exactly one place: in its lane's window, leased, or in the table only, beyond the lane's horizon.
+//! Nothing here reads a clock, waits or knows the database.
+
+mod leases;
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+
+use self::leases::Lease;
+pub(super) use self::leases::{Grant, Granted, LostTooOften, Reported, Settled};
+use super::lane::{Entry, FRONT, Key, Lane, LaneState};
+use crate::{
+    model::{
+        endpoint::EndpointState,
+        id::{DeliveryId, EndpointId, EventId, Shard},
+    },
+    store::DueDelivery,
+};
+
+/// How many deliveries one lane keeps in memory.
+const WINDOW_MAX: usize = 1_024;
+/// How many it keeps when the lanes together hold more than [`LOADED_MAX`].
+const WINDOW_TIGHT: usize = 32;
+/// How many deliveries all lanes keep in memory before each keeps fewer.
+const LOADED_MAX: usize = 200_000;
+
+/// A page that a lane wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PageWanted {
+    /// The shard of the lane.
+    pub shard: Shard,
+    /// The lane.
+    pub endpoint_id: EndpointId,
+    /// Where to read from.
+    pub from: Key,
+    /// How many rows.
+    pub limit: usize,
+}
+
+/// How many deliveries the scheduler holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Loaded {
+    /// In the windows of lanes.
+    pub waiting: usize,
+    /// Leased, or reported and being written.
+    pub leased: usize,
+    /// Lanes.
+    pub lanes: usize,
+    /// Lanes in the ring.
+    pub ready_lanes: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    lane: Lane,
+    in_ring: bool,
+    timer: Option<i64>,
+    hungry: bool,
+}
+
+/// Which delivery goes out next.
+#[derive(Debug)]
+pub(super) struct Scheduler {
+    lanes: HashMap<EndpointId, Slot>,
+    ring: VecDeque<EndpointId>,
+    timers: BTreeSet<(i64, EndpointId)>,
+    hungry: VecDeque<EndpointId>,
+    leases: HashMap<DeliveryId, Lease>,
+    /// Events whose commit is under way: a page may see them before their emit is answered.
+    writing: HashSet<EventId>,
+    loaded: usize,
+    first_lease_id: u64,
+    next_lease_id: u64,
+    recovering: bool,
+}
+
+impl Scheduler {
+    /// An empty scheduler. `epoch` must differ from that of every earlier process: lease ids begin with it.
+    pub(super) fn new(epoch: u32) -> Self {
+        Self {
+            lanes: HashMap::new(),
+            ring: VecDeque::new(),
+            timers: BTreeSet::new(),
+            hungry: VecDeque::new(),
+            leases: HashMap::new(),
+            writing: HashSet::new(),
+            first_lease_id: u64::from(epoch) << 32 | 1,
+            loaded: 0,
+            next_lease_id: u64::from(epoch) << 32 | 1,
+            recovering: true,
+        }
+    }
+
+    /// Makes or changes the lane of an endpoint.
+    pub(super) fn configure(
+        &mut self,
+        shard: Shard,
+        endpoint_id: EndpointId,
+        state: EndpointState,
+        concurrency: u32,
+        now_ms: i64,
+    ) {
+        let slot = slot(&mut self.lanes, endpoint_id, shard, None);
+        slot.lane.open = state == EndpointState::Enabled;
+        slot.lane.concurrency = concurrency;
+        self.place(endpoint_id, now_ms);
+    }
+
+    /// Stops the lane of an endpoint: what waits stays in the table.
+    pub(super) fn close(&mut self, endpoint_id: EndpointId) {
+        if let Some(slot) = self.lanes.get_mut(&endpoint_id) {
+            slot.lane.open = false;
+        }
+    }
+
+    /// Drops the lane of an endpoint that is gone. What is leased ends by its report.
+    pub(super) fn remove(&mut self, endpoint_id: EndpointId) {
+        let Some(slot) = self.lanes.remove(&endpoint_id) else {
+            return;
+        };
+        self.loaded -= slot.lane.len();
+        if let Some(due_at) = slot.timer {
+            self.timers.remove(&(due_at, endpoint_id));
+        }
+    }
+
+    /// Notes that the table holds rows of an endpoint that memory may not know.
+    pub(super) fn suspect(&mut self, shard: Shard, endpoint_id: EndpointId, now_ms: i64) {
+        slot(&mut self.lanes, endpoint_id, shard, Some(FRONT))
+            .lane
+            .give_up(FRONT);
+        self.place(endpoint_id, now_ms);
+    }
+
+    /// Ends the time after a start in which nothing is read from the table.
+    pub(super) fn recovered(&mut self, now_ms: i64) {
+        self.recovering = false;
+        for endpoint_id in self.lanes.keys().copied().collect::<Vec<_>>() {
+            self.place(endpoint_id, now_ms);
+        }
+    }
+
+    /// Whether nothing is read from the table yet.
+    pub(super) fn is_recovering(&self) -> bool {
+        self.recovering
+    }
+
+    /// Notes that events are about to be written: until they are, no page brings their deliveries.
+    pub(super) fn writing(&mut self, events: impl Iterator<Item = EventId>) {
+        self.writing.extend(events);
+    }
+
+    /// Notes that events are written, or are not.
+    pub(super) fn written(&mut self, events: impl Iterator<Item = EventId>) {
+        for event in events {
+            self.writing.remove(&event);
+        }
+    }
+
+    /// Adds a delivery that was just written.
+    pub(super) fn admit(&mut self, endpoint_id: EndpointId, key: Key, entry: Entry, now_ms: i64) {
+        self.insert(key.1.shard(), endpoint_id, key, entry);
+        self.place(endpoint_id, now_ms);
+    }
+
+    /// Takes a delivery out of its window, because an operator moved or ended it.
+    pub(super) fn forget(&mut self, endpoint_id: EndpointId, delivery_id: DeliveryId, now_ms: i64) {
+        let Some(slot) = self.lanes.get_mut(&endpoint_id) else {
+            return;
+        };
+        slot.lane.outdate(delivery_id);
+        if slot.lane.remove(delivery_id).is_some() {
+            self.loaded -= 1;
+        }
+        self.place(endpoint_id, now_ms);
+    }
+
+    /// Lets lanes whose time has come take their turn. Returns when to call again.
+    pub(super) fn fire(&mut self, now_ms: i64) -> Option<i64> {
+        while let Some((due_at, endpoint_id)) = self.timers.first().copied() {
+            if due_at > now_ms {
+                return Some(due_at);
+            }
+            self.timers.pop_first();
+            if let Some(slot) = self.lanes.get_mut(&endpoint_id) {
+                slot.timer = None;
+            }
+            self.place(endpoint_id, now_ms);
+        }
+        None
+    }
+
+    /// Whether a lane stands in the ring.
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ring.is_empty()
+    }
+
+    /// The next page to read.
+    pub(super) fn next_page(&mut self) -> Option<PageWanted> {
+        if self.recovering {
+            return None;
+        }
+        let limit = self.window_limit();
+        while let Some(endpoint_id) = self.hungry.pop_front() {
+            let Some(slot) = self.lanes.get_mut(&endpoint_id) else {
+                continue;
+            };
+            slot.hungry = false;
+            if slot.lane.wants_page(limit)
+                && let Some(from) = slot.lane.page_begin()
+            {
+                return Some(PageWanted {
+                    shard: slot.lane.shard,
+                    endpoint_id,
+                    from,
+                    limit,
+                });
+            }
+        }
+        None
+    }
+
+    /// Takes in a page. None: it could not be read.
+    pub(super) fn page_read(
+        &mut self,
+        page: &PageWanted,
+        rows: Option<&[DueDelivery]>,
+        now_ms: i64,
+    ) {
+        let limit = self.window_limit();
+        let Some(slot) = self.lanes.get_mut(&page.endpoint_id) else {
+            return;
+        };
+        self.loaded -= slot.lane.len();
+        match rows {
+            Some(rows) => {
+                let (leases, writing) = (&self.leases, &self.writing);
+                let is_leased =
+                    |id: DeliveryId| leases.contains_key(&id) || writing.contains(&id.event());
+                slot.lane
+                    .page_end(rows, page.limit, limit.max(rows.len()), is_leased);
+            }
+            None => slot.lane.page_fail(),
+        }
+        self.loaded += slot.lane.len();
+        self.place(page.endpoint_id, now_ms);
+    }
+
+    /// How many deliveries the scheduler holds.
+    pub(super) fn loaded(&self) -> Loaded {
+        Loaded {
+            waiting: self.loaded,
+            leased: self.leases.len(),
+            lanes: self.lanes.len(),
+            ready_lanes: self.ring.len(),
+        }
+    }
+
+    fn window_limit(&self) -> usize {
+        if self.loaded < LOADED_MAX {
+            WINDOW_MAX
+        } else {
+            WINDOW_TIGHT
+        }
+    }
+
+    fn insert(&mut self, shard: Shard, endpoint_id: EndpointId, key: Key, entry: Entry) {
+        if self.leases.contains_key(&key.1) {
+            return;
+        }
+        let limit = self.window_limit();
+        let slot = slot(&mut self.lanes, endpoint_id, shard, None);
+        self.loaded -= slot.lane.len();
+        if self.recovering {
+            slot.lane.insert_anywhere(key, entry, limit);
+        } else {
+            slot.lane.insert(key, entry, limit);
+        }
+        self.loaded += slot.lane.len();
+    }
+
+    /// Puts a lane where its state belongs: in the ring, on a timer, among the hungry, or nowhere.
+    fn place(&mut self, endpoint_id: EndpointId, now_ms: i64) {
+        let limit = self.window_limit();
+        let Some(slot) = self.lanes.get_mut(&endpoint_id) else {
+            return;
+        };
+        if !self.recovering && !slot.hungry && slot.lane.wants_page(limit) {
+            slot.hungry = true;
+            self.hungry.push_back(endpoint_id);
+        }
+        let due_at = match slot.lane.state(now_ms) {
+            LaneState::Ready => {
+                if !slot.in_ring {
+                    slot.in_ring = true;
+                    self.ring.push_back(endpoint_id);
+                }
+                None
+            }
+            LaneState::WaitingUntil(due_at) => Some(due_at),
+            LaneState::Idle => None,
+        };
+        if slot.timer != due_at {
+            if let Some(old) = slot.timer.take() {
+                self.timers.remove(&(old, endpoint_id));
+            }
+            if let Some(due_at) = due_at {
+                self.timers.insert((due_at, endpoint_id));
+                slot.timer = Some(due_at);
+            }
+        }
+    }
+}
+
+fn slot(
+    lanes: &mut HashMap<EndpointId, Slot>,
+    endpoint_id: EndpointId,
+    shard: Shard,
+    horizon: Option<Key>,
+) -> &mut Slot {
+    lanes.entry(endpoint_id).or_insert_with(|| Slot {
+        lane: Lane::new(shard, horizon),
+        in_ring: false,
+        timer: None,
+        hungry: false,
+    })
+}
+
+#[cfg(test)]
+mod tests;

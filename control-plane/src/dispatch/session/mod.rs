@@ -1,0 +1,380 @@
+//! A session: the conversation with one node from its hello to the end of its stream.
+//!
+//! Two halves run side by side: one takes what the node says, the other (`granting`) sends leases while there is credit.
+//! When the stream ends the node has a moment to come back before its leases are lost.
+
+mod granting;
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    pin::Pin,
+    sync::Mutex,
+    time::Duration,
+};
+
+use posthorn::v1::{
+    self, session_request::Message as FromNode, session_response::Message as ToNode,
+};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_stream::{Stream, StreamExt as _};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use self::granting::{Credit, Ready};
+use super::{
+    Dispatch, lost,
+    report::{self, Report, adoptable},
+    sessions::Opened,
+};
+use crate::{
+    clock,
+    error::Error,
+    model::id::{DeliveryId, KeyId, NodeId},
+};
+
+/// The version of the protocol that this control plane speaks.
+const PROTOCOL: u32 = 1;
+/// How long a node may take to say hello.
+const HELLO_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is checked that the node's key still works.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// How many leases a node can hold.
+const CAPACITY_MAX: u32 = 8_192;
+
+/// How many leases and outcomes a node can bring along: what it may hold, and keep uncommitted, with room to spare.
+const HELD_MAX: usize = 4 * CAPACITY_MAX as usize;
+
+/// How a session ended.
+type SessionEnd = Result<(), Status>;
+
+/// What a node says.
+pub(crate) type FromNodeStream =
+    Pin<Box<dyn Stream<Item = Result<v1::SessionRequest, Status>> + Send>>;
+
+/// The two ends of a node's stream.
+pub(crate) struct SessionParts {
+    /// What the node says.
+    pub from_node: FromNodeStream,
+    /// What it is told.
+    pub to_node: mpsc::Sender<Result<v1::SessionResponse, Status>>,
+    /// The key that it came with.
+    pub key_id: KeyId,
+}
+
+/// A session that stands.
+struct Session {
+    dispatch: Dispatch,
+    node_id: NodeId,
+    capacity: u32,
+    key_id: KeyId,
+    to_node: mpsc::Sender<Result<v1::SessionResponse, Status>>,
+    credit: Mutex<Credit>,
+    credited: Notify,
+    /// Leases that wait for credit.
+    ready: Mutex<VecDeque<Ready>>,
+}
+
+/// Hold the conversation with one node until its stream ends or `shutdown`.
+pub(crate) async fn converse(
+    dispatch: Dispatch,
+    mut parts: SessionParts,
+    shutdown: CancellationToken,
+) -> SessionEnd {
+    let hello = hello(&mut parts.from_node).await?;
+    let node_id = hello
+        .node_id
+        .parse::<NodeId>()
+        .map_err(|error| Error::invalid("hello.node_id", error.to_string()))?;
+    check_hello(&hello)?;
+    let opened = dispatch.0.sessions.open(node_id, parts.key_id)?;
+    let number = opened.number;
+    tracing::info!(%node_id, name = hello.name, version = hello.version, "node {node_id} opened a session");
+    dispatch.count_sessions();
+    let ended = stand(&dispatch, node_id, hello, parts, opened, shutdown).await;
+    if dispatch.0.sessions.close(node_id, number) {
+        // Not waited for at a shutdown: the leases end with this process.
+        tokio::spawn(lost::give_grace(dispatch.clone(), node_id, number));
+    }
+    dispatch.count_sessions();
+    tracing::info!(%node_id, end = ?ended.as_ref().err().map(Status::code), "the session of node {node_id} ended");
+    ended
+}
+
+async fn hello(from_node: &mut FromNodeStream) -> Result<v1::Hello, Status> {
+    let first = tokio::time::timeout(HELLO_WITHIN, from_node.next());
+    let first = first
+        .await
+        .map_err(|_| Status::deadline_exceeded("no hello within 5 s"))?;
+    match first.transpose()?.and_then(|request| request.message) {
+        Some(FromNode::Hello(hello)) => Ok(hello),
+        _ => Err(Error::invalid("message", "the first message must be a hello").into()),
+    }
+}
+
+fn check_hello(hello: &v1::Hello) -> Result<(), Status> {
+    if hello.protocol != PROTOCOL {
+        let message = format!(
+            "hello.protocol is {}: this control plane speaks {PROTOCOL} only",
+            hello.protocol
+        );
+        return Err(Error::FailedPrecondition(message).into());
+    }
+    if !(1..=CAPACITY_MAX).contains(&hello.capacity) {
+        let limit = format!("must be from 1 to {CAPACITY_MAX}");
+        return Err(Error::invalid("hello.capacity", limit).into());
+    }
+    let outcomes = hello
+        .unacknowledged
+        .iter()
+        .map(|outcomes| outcomes.outcomes.len());
+    let lists = [
+        ("hello.in_flight", hello.in_flight.len()),
+        ("hello.unacknowledged", hello.unacknowledged.len()),
+        ("hello.unacknowledged.outcomes", outcomes.sum()),
+    ];
+    for (field, len) in lists {
+        if len > HELD_MAX {
+            return Err(Error::invalid(field, format!("must be at most {HELD_MAX}")).into());
+        }
+    }
+    for (field, text, chars_max) in [
+        ("hello.name", &hello.name, 100),
+        ("hello.version", &hello.version, 64),
+    ] {
+        if text.chars().count() > chars_max || text.chars().any(char::is_control) {
+            let limit = format!("must be at most {chars_max} printable characters");
+            return Err(Error::invalid(field, limit).into());
+        }
+    }
+    Ok(())
+}
+
+async fn stand(
+    dispatch: &Dispatch,
+    node_id: NodeId,
+    hello: v1::Hello,
+    parts: SessionParts,
+    mut opened: Opened,
+    shutdown: CancellationToken,
+) -> SessionEnd {
+    let (acknowledged, mut acknowledgements) = watch::channel(0);
+    let session = Session {
+        dispatch: dispatch.clone(),
+        node_id,
+        capacity: hello.capacity,
+        key_id: parts.key_id,
+        to_node: parts.to_node,
+        credit: Mutex::default(),
+        credited: Notify::new(),
+        ready: Mutex::default(),
+    };
+    let welcome = v1::Welcome {
+        protocol: PROTOCOL,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    session.send(ToNode::Welcome(welcome)).await?;
+    opened.former_ended().await;
+    tokio::select! {
+        resumed = session.resume(hello, &acknowledged) => resumed?,
+        () = opened.replaced.cancelled() => return Err(replaced()),
+        () = shutdown.cancelled() => return Err(shutting_down()),
+    }
+    let ended = tokio::select! {
+        ended = session.listen(parts.from_node, acknowledged) => ended,
+        ended = session.grant() => ended,
+        ended = session.acknowledge(&mut acknowledgements) => ended,
+        ended = session.revoke(&mut opened.revoked) => ended,
+        ended = session.check_key() => ended,
+        () = opened.replaced.cancelled() => Err(replaced()),
+        () = shutdown.cancelled() => Err(shutting_down()),
+    };
+    session.give_back_unsent();
+    ended
+}
+
+fn replaced() -> Status {
+    Status::aborted("the node opened another session")
+}
+
+fn shutting_down() -> Status {
+    Error::Unavailable("the control plane shuts down".to_owned()).into()
+}
+
+impl Session {
+    async fn send(&self, message: ToNode) -> SessionEnd {
+        let response = v1::SessionResponse {
+            message: Some(message),
+        };
+        let gone = |_| Status::cancelled("the node is gone");
+        self.to_node.send(Ok(response)).await.map_err(gone)
+    }
+
+    /// Takes over what the node held before: leases that it still works on, and outcomes that it kept.
+    async fn resume(&self, hello: v1::Hello, acknowledged: &watch::Sender<u64>) -> SessionEnd {
+        let dispatch = &self.dispatch;
+        let mut unacknowledged = Vec::with_capacity(hello.unacknowledged.len());
+        for (index, outcomes) in hello.unacknowledged.into_iter().enumerate() {
+            let path = format!("hello.unacknowledged[{index}].outcomes");
+            unacknowledged.push((outcomes.sequence, report::parse(outcomes.outcomes, &path)?));
+        }
+        let reported = unacknowledged.iter().flat_map(|(_, reports)| reports);
+        let in_flight = hello.in_flight.iter().map(|lease| lease.lease_id);
+        let held = in_flight
+            .chain(reported.map(|report| report.lease_id))
+            .collect::<HashSet<_>>();
+        let lost = dispatch
+            .scheduler()
+            .lose(self.node_id, &held, clock::now_ms());
+        dispatch.bury(lost);
+        self.credit().held = held;
+        let foreign = self.foreign(&hello.in_flight, &unacknowledged)?;
+        self.adopt(foreign).await?;
+        for (sequence, reports) in unacknowledged {
+            self.report(reports, sequence, acknowledged).await?;
+        }
+        dispatch.wake();
+        Ok(())
+    }
+
+    /// The leases from before this process that the node works on or has reported on, with the number of their attempt.
+    fn foreign(
+        &self,
+        in_flight: &[v1::LeaseReference],
+        unacknowledged: &[(u64, Vec<Report>)],
+    ) -> Result<HashMap<DeliveryId, (u64, u32)>, Status> {
+        let mut foreign = HashMap::new();
+        for (index, lease) in in_flight.iter().enumerate() {
+            let id = lease.delivery_id.parse::<DeliveryId>();
+            let field = format!("hello.in_flight[{index}].delivery_id");
+            let id = id.map_err(|error| Error::invalid(field, error.to_string()))?;
+            foreign.insert(id, (lease.lease_id, lease.attempt));
+        }
+        for report in unacknowledged.iter().flat_map(|(_, reports)| reports) {
+            foreign.insert(report.delivery_id, (report.lease_id, report.attempt));
+        }
+        let scheduler = self.dispatch.scheduler();
+        foreign.retain(|_, (lease_id, _)| !scheduler.is_own_lease(*lease_id));
+        Ok(foreign)
+    }
+
+    /// Takes over leases that an earlier process granted, so that nobody else gets their deliveries meanwhile.
+    async fn adopt(&self, foreign: HashMap<DeliveryId, (u64, u32)>) -> SessionEnd {
+        if foreign.is_empty() {
+            return Ok(());
+        }
+        let ids = foreign.keys().copied().collect::<Vec<_>>();
+        let rows = self.dispatch.0.store.delivery_load(&ids).await;
+        let uptime_ms = self.dispatch.uptime_ms();
+        let mut scheduler = self.dispatch.scheduler();
+        for row in rows.map_err(Error::from)? {
+            if let Some((lease_id, attempt)) = foreign.get(&row.id)
+                && let Some(due) = adoptable(&row, *attempt)
+            {
+                scheduler.adopt(*lease_id, self.node_id, &due, row.endpoint_id, uptime_ms);
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes on the reports on leases that the node holds. What it never held, or has reported on before, is dropped.
+    async fn report(
+        &self,
+        mut reports: Vec<Report>,
+        sequence: u64,
+        acknowledged: &watch::Sender<u64>,
+    ) -> SessionEnd {
+        {
+            let mut credit = self.credit();
+            reports.retain(|report| {
+                let is_held = credit.held.remove(&report.lease_id);
+                if !is_held {
+                    self.dispatch.refuse_report(self.node_id, report);
+                }
+                is_held
+            });
+        }
+        self.credited.notify_one();
+        // In a task of its own, so that the end of this stream cannot cut a report in half.
+        let dispatch = self.dispatch.clone();
+        let (node_id, acknowledged) = (self.node_id, acknowledged.clone());
+        let reported = tokio::spawn(async move {
+            dispatch
+                .report(node_id, reports, sequence, &acknowledged)
+                .await
+        });
+        let reported = reported
+            .await
+            .map_err(|panic| Error::Internal(panic.into()))?;
+        Ok(reported?)
+    }
+
+    /// Takes what the node says.
+    async fn listen(
+        &self,
+        mut from_node: FromNodeStream,
+        acknowledged: watch::Sender<u64>,
+    ) -> SessionEnd {
+        let mut last_sequence = 0;
+        while let Some(request) = from_node.next().await.transpose()? {
+            match request.message {
+                Some(FromNode::Credit(credit)) => self.add_credit(credit),
+                Some(FromNode::Outcomes(outcomes)) => {
+                    if outcomes.sequence <= last_sequence {
+                        let field = "outcomes.sequence";
+                        return Err(
+                            Error::invalid(field, "must rise from message to message").into()
+                        );
+                    }
+                    last_sequence = outcomes.sequence;
+                    let reports = report::parse(outcomes.outcomes, "outcomes.outcomes")?;
+                    self.report(reports, outcomes.sequence, &acknowledged)
+                        .await?;
+                }
+                Some(FromNode::Drain(_)) => self.credit().draining = true,
+                Some(FromNode::Hello(_)) => {
+                    return Err(Error::invalid(
+                        "message",
+                        "hello must be the first message and only that",
+                    )
+                    .into());
+                }
+                None => return Err(Error::invalid("message", "must be set").into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the node what is durable.
+    async fn acknowledge(&self, acknowledgements: &mut watch::Receiver<u64>) -> SessionEnd {
+        while acknowledgements.changed().await.is_ok() {
+            let through = *acknowledgements.borrow_and_update();
+            self.send(ToNode::OutcomesCommitted(v1::OutcomesCommitted { through }))
+                .await?;
+        }
+        // The sender goes with the half that listens, which says how the session ended.
+        std::future::pending().await
+    }
+
+    /// Tells the node what it need not begin.
+    async fn revoke(&self, revoked: &mut mpsc::UnboundedReceiver<u64>) -> SessionEnd {
+        let mut lease_ids = Vec::new();
+        while revoked.recv_many(&mut lease_ids, 1_024).await > 0 {
+            let lease_ids = std::mem::take(&mut lease_ids);
+            self.send(ToNode::Revoke(v1::Revoke { lease_ids })).await?;
+        }
+        // The sender goes when the node opens another session.
+        std::future::pending().await
+    }
+
+    /// Ends the session when the node's key stops working.
+    async fn check_key(&self) -> SessionEnd {
+        loop {
+            tokio::time::sleep(CHECK_INTERVAL).await;
+            let registry = self.dispatch.0.registry.snapshot();
+            let key = registry.key(self.key_id);
+            if !key.is_some_and(|key| key.is_live(clock::now_ms())) {
+                return Err(Error::Unauthenticated.into());
+            }
+        }
+    }
+}
