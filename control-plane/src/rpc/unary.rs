@@ -8,6 +8,7 @@
 //! Streams pass through untouched; they use [`decode_status`] themselves.
 
 use std::{
+    future::ready,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -23,6 +24,8 @@ use crate::error::{Error, INTERNAL_MESSAGE};
 
 /// How long a call may take whose caller gave no timeout.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// The shortest timeout that leaves a call any time: timers here count in milliseconds.
+const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 /// How long a call may take whatever its caller says.
 const TIMEOUT_MAX: Duration = Duration::from_mins(1);
 const GRPC_TIMEOUT: &str = "grpc-timeout";
@@ -66,7 +69,11 @@ where
             return Box::pin(self.inner.call(request));
         }
         // Made here and not in the future: tonic's own timer, which answers CANCELLED, must never be the earlier one.
-        let deadline = tokio::time::sleep(timeout(request.headers()));
+        let timeout = timeout(request.headers());
+        if timeout < TIMEOUT_MIN {
+            return Box::pin(ready(Ok(too_late())));
+        }
+        let deadline = tokio::time::sleep(timeout);
         let is_emit = path == EMIT_EVENT;
         let call = self.inner.call(request);
         if is_emit {
@@ -91,13 +98,14 @@ async fn answer<E>(
 ) -> Result<Response<Body>, E> {
     tokio::select! {
         biased;
-        // First, so that a deadline that is over before the call begins is always kept.
-        () = deadline => {
-            let status = Status::deadline_exceeded("the call took longer than its timeout; what it did is unknown");
-            Ok(status.into_http())
-        }
         response = call => response.map(mended),
+        () = deadline => Ok(too_late()),
     }
+}
+
+fn too_late() -> Response<Body> {
+    let message = "the call took longer than its timeout; what it did is unknown";
+    Status::deadline_exceeded(message).into_http()
 }
 
 /// Runs a call to its end, even when nobody waits for it any more.
