@@ -13,6 +13,9 @@ use posthorn_harness::Arrival;
 
 use crate::{payload, usage::float};
 
+/// The longest time that is told from longer ones, in microseconds.
+const MICROS_MAX: u64 = 120_000_000;
+
 /// Notes when numbered events are emitted and when they arrive. An event's second arrival does not count.
 #[derive(Debug)]
 pub(crate) struct Latencies {
@@ -30,7 +33,9 @@ impl Latencies {
             epoch: Instant::now(),
             emitted: (0..events).map(|_| AtomicU64::new(0)).collect(),
             arrived: AtomicU64::new(0),
-            micros: Mutex::new(Histogram::new(3).expect("three digits are allowed")),
+            micros: Mutex::new(
+                Histogram::new_with_bounds(1, MICROS_MAX, 3).expect("the bounds are allowed"),
+            ),
         }
     }
 

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use posthorn::v1::{DeliveryState, ErrorKind, Lease, RetryDeliveryRequest};
+use posthorn::v1::{
+    Credit, DeliveryState, ErrorKind, Lease, RetryDeliveryRequest,
+    session_request::Message as FromNode,
+};
 use posthorn_harness::StoreKind;
 use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP};
 use tonic::Code;
@@ -17,7 +20,9 @@ use crate::support::{
 on_both! {
     a_lease_is_a_complete_request,
     no_more_leases_come_than_credit_and_capacity_allow,
+    credit_counts_bodies_and_nothing_else,
     an_outcome_counts_once_however_often_it_is_reported,
+    a_success_after_a_failure_under_the_same_lease_is_not_believed,
     a_report_about_another_nodes_lease_changes_nothing,
     a_leased_delivery_cannot_be_retried,
 }
@@ -84,6 +89,43 @@ async fn no_more_leases_come_than_credit_and_capacity_allow(store: StoreKind) {
     }
     let rest = three[1..].iter().map(|lease| answered(lease, 200));
     node.settle(rest.collect()).await;
+}
+
+async fn credit_counts_bodies_and_nothing_else(store: StoreKind) {
+    let stage = Stage::start(store).await;
+    stage.endpoint("a.b", 0).await;
+    let mut node = HandNode::join(&stage.node, hello(1, 10))
+        .await
+        .expect("it is welcome");
+    for _ in 0..10 {
+        stage.emit("a.b").await;
+    }
+    // Ten bodies of two bytes. A lease that cost its headers too would use the credit up for good.
+    let credit = Credit {
+        deliveries: 10,
+        bytes: 20,
+    };
+    node.send(FromNode::Credit(credit)).await;
+    let leases = node.leases(10).await;
+    node.settle(leases.iter().map(|lease| answered(lease, 200)).collect())
+        .await;
+}
+
+async fn a_success_after_a_failure_under_the_same_lease_is_not_believed(store: StoreKind) {
+    let stage = Stage::start(store).await;
+    stage.endpoint("a.b", 3).await;
+    let mut node = HandNode::ready(&stage.node, 1, 1).await;
+    let event = stage.emit("a.b").await;
+    let lease = node.lease().await;
+    node.settle(vec![answered(&lease, 503)]).await;
+    node.settle(vec![answered(&lease, 200)]).await;
+    node.credit(1).await;
+    let second = node.lease().await;
+    assert_eq!(second.attempt, 2);
+    node.settle(vec![answered(&second, 200)]).await;
+    let delivery = await_state(&stage.deployment.admin, &event, DeliveryState::Delivered).await;
+    let attempts = attempts_of(&stage.deployment.admin, &delivery.delivery_id).await;
+    assert_eq!(attempts.len(), 2, "{attempts:?}");
 }
 
 async fn an_outcome_counts_once_however_often_it_is_reported(store: StoreKind) {

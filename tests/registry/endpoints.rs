@@ -2,8 +2,8 @@
 
 use posthorn::v1::{
     CreateEndpointRequest, CreateTenantRequest, DeleteEndpointRequest, DeliveryActionKind,
-    DeliveryState, Endpoint, EndpointSettings, GetDeliveryRequest, GetEndpointRequest,
-    PauseEndpointRequest, TenantSettings, UpdateEndpointRequest,
+    DeliveryState, Endpoint, EndpointHeader, EndpointSettings, GetDeliveryRequest,
+    GetEndpointRequest, PauseEndpointRequest, TenantSettings, UpdateEndpointRequest,
 };
 use posthorn_harness::{Client, Deployment, StoreKind};
 use tokio::task::JoinSet;
@@ -22,6 +22,7 @@ on_both! {
     an_update_changes_what_the_mask_names_and_nothing_else,
     an_update_takes_effect_on_the_next_attempt,
     an_update_needs_the_current_etag,
+    a_secret_header_goes_nowhere_else_with_a_changed_url,
     a_name_is_taken_once_even_in_parallel,
     a_repeated_request_is_done_once,
     an_endpoint_with_open_deliveries_is_deleted_only_by_force,
@@ -103,6 +104,46 @@ async fn an_update_takes_effect_on_the_next_attempt(store: StoreKind) {
     let moved = deployment.receiver.received("/after");
     moved.await_count(1, DEADLINE).await;
     assert_eq!(received.count(), 1);
+}
+
+async fn a_secret_header_goes_nowhere_else_with_a_changed_url(store: StoreKind) {
+    let deployment = Deployment::start(store).await;
+    let secret = |value: &str| EndpointHeader {
+        name: "authorization".to_owned(),
+        value: value.to_owned(),
+        secret: true,
+    };
+    let before = EndpointSettings {
+        headers: vec![secret("Bearer canary")],
+        ..settings(&deployment, "/before")
+    };
+    let created = deployment.admin.create_endpoint_with(before).await;
+    let endpoint = created.endpoint.expect("the answer holds the endpoint");
+    let elsewhere = EndpointSettings {
+        url: "http://127.0.0.2:40000/".to_owned(),
+        headers: vec![secret("")],
+        ..EndpointSettings::default()
+    };
+    let endpoints = deployment.admin.endpoints();
+    for fields in [&["url"][..], &["url", "headers"]] {
+        let request = update(&endpoint, elsewhere.clone(), fields);
+        let answer = endpoints.clone().update_endpoint(request).await;
+        assert_invalid("to another host", answer, "settings.headers");
+    }
+    let same = settings(&deployment, "/after");
+    let answer = endpoints
+        .clone()
+        .update_endpoint(update(&endpoint, same, &["url"]))
+        .await;
+    let endpoint = answer.expect("the host is the same").into_inner().endpoint;
+    let endpoint = endpoint.expect("the answer holds the endpoint");
+    let given = EndpointSettings {
+        headers: vec![secret("Bearer anew")],
+        ..elsewhere
+    };
+    let request = update(&endpoint, given, &["url", "headers"]);
+    let answer = endpoints.clone().update_endpoint(request).await;
+    answer.expect("the value is given again");
 }
 
 async fn an_update_needs_the_current_etag(store: StoreKind) {

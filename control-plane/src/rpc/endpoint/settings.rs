@@ -66,6 +66,7 @@ pub(super) fn change(
     fields: &[&str],
     policy: &Policy,
 ) -> Result<Draft, Error> {
+    let former_url = settings.url.clone();
     let mut draft = Draft {
         settings,
         target: None,
@@ -76,12 +77,23 @@ pub(super) fn change(
         let read = draft.change_field(new, field, policy);
         violations.take(read)?;
     }
+    if origin(&former_url) != origin(&draft.settings.url) && draft.keeps_secrets() {
+        let rule = "must give the values of secret headers again, because the URL leads elsewhere";
+        violations.add("settings.headers", rule);
+    }
     if draft.has_header_twice() {
         let field = "settings.body_signature_header";
         violations.add(field, "must not be one of `headers`");
     }
     violations.finish()?;
     Ok(draft)
+}
+
+/// Scheme, host and port of a canonical URL.
+fn origin(url: &str) -> &str {
+    let host = url.find("://").map_or(0, |scheme| scheme + 3);
+    let end = url[host..].find(['/', '?']);
+    &url[..end.map_or(url.len(), |end| host + end)]
 }
 
 /// The contract's form, without secrets.
@@ -103,6 +115,22 @@ pub(super) fn proto(settings: &EndpointSettings) -> v1::EndpointSettings {
 }
 
 impl Draft {
+    /// Whether a secret header keeps a value that this request did not give: who cannot read a secret must not be able
+    /// to have it sent to a place of their choice.
+    fn keeps_secrets(&self) -> bool {
+        let mut secrets = self
+            .settings
+            .headers
+            .iter()
+            .filter(|header| header.value.is_none());
+        secrets.any(|secret| {
+            !self
+                .new_secrets
+                .iter()
+                .any(|(name, _)| *name == secret.name)
+        })
+    }
+
     fn change_field(
         &mut self,
         new: &v1::EndpointSettings,
