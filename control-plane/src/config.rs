@@ -89,7 +89,7 @@ pub struct Config {
     #[arg(long, env = "POSTHORN_INSECURE_PLAINTEXT")]
     pub insecure_plaintext: bool,
 
-    /// Addresses that endpoints may have although they are private, or over plain http: CIDR[:PORTS], such as
+    /// Addresses that endpoints may have although they are private, or over plain http: `CIDR[:PORTS]`, such as
     /// 10.1.0.0/16:443,8000-9000 or `[::1]/128:80`; can be given several times, or as a list with commas
     #[arg(long, value_name = "CIDR[:PORTS]", env = "POSTHORN_ALLOW_TARGET")]
     pub allow_target: Vec<AllowList>,

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use posthorn_control_plane::{Config, ControlPlane, bootstrap::Scope};
-use posthorn_telemetry::{LogArgs, init_logging, shutdown_on_signal};
+use posthorn_telemetry::{LogArgs, init_logging, shutdown_on_signal, with_causes};
 use secrecy::ExposeSecret as _;
 
 /// The plane of Posthorn that owns the registry, the schedule and the database.
@@ -23,7 +23,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = error.as_ref(), "the control plane ended");
-            eprintln!("posthorn-control-plane: {}", chain(error.as_ref()));
+            eprintln!("posthorn-control-plane: {}", with_causes(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -44,16 +44,4 @@ async fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         control.metrics_addr()
     );
     Ok(control.serve(shutdown).await?)
-}
-
-/// An error with everything that caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -12,7 +12,7 @@ mod planes;
 use std::{error::Error, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use posthorn_telemetry::{LogArgs, init_logging, shutdown_on_signal};
+use posthorn_telemetry::{LogArgs, init_logging, shutdown_on_signal, with_causes};
 
 use planes::{PlaneArgs, Planes};
 
@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
     match run(Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("posthorn: {}", chain(error.as_ref()));
+            eprintln!("posthorn: {}", with_causes(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -54,16 +54,4 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let planes = Planes::bind(args.planes).await?;
     greeting::print(&planes);
     planes.serve(shutdown).await
-}
-
-/// An error with everything that caused it, in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -3,11 +3,13 @@
 //! Both planes depend on this crate and on nothing of each other. It promises no delivery of logs or metrics: they
 //! describe the process and are no part of any guarantee.
 
+mod causes;
 mod logging;
 mod operations;
 mod readiness;
 mod shutdown;
 
+pub use causes::with_causes;
 pub use logging::{LogArgs, LogError, LogFormat, init_logging};
 pub use operations::Operations;
 pub use prometheus_client;

@@ -40,7 +40,7 @@ const REFLECTION_ROLES: &[Role] = &[Role::Admin, Role::Operator, Role::Emitter, 
 /// What is compared when there is no such key, so that this takes as long as a wrong secret.
 static NO_KEY: LazyLock<KeyHash> = LazyLock::new(|| KeyHash::of(""));
 
-/// Lets only those calls through that [`TABLE`] allows.
+/// Lets only those calls through that the table of roles allows.
 #[derive(Debug, Clone)]
 pub(crate) struct AccessLayer {
     registry: SharedRegistry,

@@ -1,33 +1,31 @@
 //! `DeliveryService`.
 
+mod bulk;
+mod view;
+
 use posthorn::v1::{self, DeliveryActionKind, delivery_service_server::DeliveryService};
 use prost::Message;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use self::view::{action_proto, attempt_key, attempt_key_bytes, attempt_proto, delivery_proto};
 use super::{
-    Begun, Caller, Mutation, Page, QueryFingerprint,
-    convert::{timestamp, visible_name},
-    time_range::TimeRange,
+    Begun, Caller, Mutation, Page, QueryFingerprint, convert::visible_name, time_range::TimeRange,
 };
 use crate::{
     clock,
     dispatch::Dispatch,
     error::Error,
     model::{
-        delivery::{Action, Attempt, DeliveryView, ViewState},
-        id::{DeliveryId, EndpointId, EventId, TenantId, uuid_floor},
+        delivery::Action,
+        id::{DeliveryId, EventId, uuid_floor},
     },
     registry::{SharedRegistry, TenantEntry},
-    store::{DeliveryFilter, OpenFilter, Store},
+    store::{DeliveryFilter, Store},
 };
 
 /// How many characters a reason may have.
 const REASON_CHARS_MAX: usize = 500;
-/// How many dead letters one call takes unless it says otherwise.
-const LIMIT_DEFAULT: u32 = 1_000;
-/// How many dead letters one call can take.
-const LIMIT_MAX: u32 = 10_000;
 
 /// Serves `DeliveryService`.
 #[derive(Debug, Clone)]
@@ -214,83 +212,6 @@ impl Deliveries {
         Ok(response)
     }
 
-    async fn redrive(
-        &self,
-        caller: Caller,
-        request: v1::RedriveDeadLettersRequest,
-    ) -> Result<v1::RedriveDeadLettersResponse, Error> {
-        let now = clock::now_ms();
-        let tenant = self.tenant(caller, &request.tenant_id)?;
-        let range = TimeRange::parse(
-            ("died_from", request.died_from.as_ref()),
-            ("died_before", request.died_before.as_ref()),
-        )?;
-        let filter = dead_filter(&tenant, &request.endpoint_id, range, request.limit)?;
-        let action = action(caller, DeliveryActionKind::Redrive, &request.reason, now)?;
-        let begun = self
-            .begin(
-                caller,
-                "RedriveDeadLetters",
-                &request,
-                &request.request_id,
-                now,
-            )
-            .await?;
-        let mut mutation = match begun {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
-        };
-        let (redriven, moved) = self
-            .dispatch
-            .redrive(mutation.tx(), tenant.tenant.id, &filter, &action)
-            .await?;
-        let response = v1::RedriveDeadLettersResponse {
-            redriven: u32::try_from(redriven).unwrap_or(u32::MAX),
-            more: i64::try_from(redriven).is_ok_and(|redriven| redriven == filter.limit),
-        };
-        mutation.commit(&response).await?;
-        moved.committed();
-        Ok(response)
-    }
-
-    async fn discard(
-        &self,
-        caller: Caller,
-        request: v1::DiscardDeadLettersRequest,
-    ) -> Result<v1::DiscardDeadLettersResponse, Error> {
-        let now = clock::now_ms();
-        let tenant = self.tenant(caller, &request.tenant_id)?;
-        let range = TimeRange::parse(
-            ("died_from", request.died_from.as_ref()),
-            ("died_before", request.died_before.as_ref()),
-        )?;
-        let filter = dead_filter(&tenant, &request.endpoint_id, range, request.limit)?;
-        let action = action(caller, DeliveryActionKind::Discard, &request.reason, now)?;
-        let begun = self
-            .begin(
-                caller,
-                "DiscardDeadLetters",
-                &request,
-                &request.request_id,
-                now,
-            )
-            .await?;
-        let mut mutation = match begun {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
-        };
-        let discarded = mutation
-            .tx()
-            .delivery_end_matching(&filter, &action)
-            .await?;
-        let response = v1::DiscardDeadLettersResponse {
-            discarded: u32::try_from(discarded).unwrap_or(u32::MAX),
-            more: i64::try_from(discarded).is_ok_and(|discarded| discarded == filter.limit),
-        };
-        mutation.commit(&response).await?;
-        Ok(response)
-    }
-
     async fn begin<R: Message + Default>(
         &self,
         caller: Caller,
@@ -334,102 +255,9 @@ fn action(
     })
 }
 
-fn dead_filter(
-    tenant: &TenantEntry,
-    endpoint_id: &str,
-    range: TimeRange,
-    limit: u32,
-) -> Result<OpenFilter, Error> {
-    let limit = match limit {
-        0 => LIMIT_DEFAULT,
-        1..=LIMIT_MAX => limit,
-        _ => {
-            return Err(Error::invalid(
-                "limit",
-                format!("must be at most {LIMIT_MAX}"),
-            ));
-        }
-    };
-    Ok(OpenFilter {
-        shard: tenant.shard,
-        tenant_id: Some(tenant.tenant.id),
-        endpoint_id: optional::<EndpointId>("endpoint_id", endpoint_id)?,
-        died: Some((range.from_ms, range.before_ms)),
-        limit: i64::from(limit),
-    })
-}
-
 /// The id right before another.
 fn last_below(id: Uuid) -> Uuid {
     Uuid::from_u128(id.as_u128().saturating_sub(1))
-}
-
-fn attempt_key_bytes(attempt: &Attempt) -> [u8; 12] {
-    let mut key = [0; 12];
-    key[..4].copy_from_slice(&attempt.number.to_be_bytes());
-    key[4..].copy_from_slice(&attempt.lease_id.to_be_bytes());
-    key
-}
-
-fn attempt_key(bytes: &[u8]) -> Option<(i32, i64)> {
-    let (number, lease_id) = bytes.split_first_chunk::<4>()?;
-    let number = i32::try_from(u32::from_be_bytes(*number)).ok()?;
-    Some((number, i64::from_be_bytes(lease_id.try_into().ok()?)))
-}
-
-fn delivery_proto(tenant_id: TenantId, view: &DeliveryView) -> v1::Delivery {
-    let mut delivery = v1::Delivery {
-        delivery_id: view.id.to_string(),
-        tenant_id: tenant_id.to_string(),
-        event_id: view.id.event().to_string(),
-        endpoint_id: view.endpoint_id.to_string(),
-        attempt_count: view.attempt_count,
-        ..v1::Delivery::default()
-    };
-    match view.state {
-        ViewState::Pending(due_at) => {
-            delivery.set_state(v1::DeliveryState::Pending);
-            delivery.next_attempt_at = Some(timestamp(due_at));
-        }
-        ViewState::Dead(reason, at) => {
-            delivery.set_state(v1::DeliveryState::Dead);
-            delivery.dead_reason = i32::from(reason.column());
-            delivery.ended_at = Some(timestamp(at));
-        }
-        ViewState::Delivered(at) => {
-            delivery.set_state(v1::DeliveryState::Delivered);
-            delivery.ended_at = Some(timestamp(at));
-        }
-        ViewState::Cancelled(at) => {
-            delivery.set_state(v1::DeliveryState::Cancelled);
-            delivery.ended_at = Some(timestamp(at));
-        }
-    }
-    delivery
-}
-
-fn attempt_proto(attempt: &Attempt) -> v1::Attempt {
-    v1::Attempt {
-        delivery_id: attempt.delivery_id.to_string(),
-        number: attempt.number,
-        succeeded: attempt.outcome.succeeded(),
-        status_code: attempt.outcome.status_code.map_or(0, u32::from),
-        error_kind: attempt.outcome.error.map_or(0, i32::from),
-        started_at: Some(timestamp(attempt.started_at)),
-        duration_ms: attempt.duration_ms,
-        node_id: attempt.node_id.to_string(),
-        response_excerpt: String::from_utf8_lossy(&attempt.excerpt).into_owned(),
-        late: attempt.late,
-    }
-}
-
-fn action_proto(action: &Action) -> v1::DeliveryAction {
-    v1::DeliveryAction {
-        kind: action.kind as i32,
-        reason: action.reason.clone(),
-        key_id: action.key_id.map(|id| id.to_string()).unwrap_or_default(),
-        acted_at: Some(timestamp(action.acted_at)),
-    }
 }
 
 #[tonic::async_trait]

@@ -1,0 +1,122 @@
+//! What is done to many dead letters at a time: redrive and discard.
+
+use posthorn::v1::{self, DeliveryActionKind};
+
+use super::{Deliveries, action, optional};
+use crate::{
+    clock,
+    error::Error,
+    model::id::EndpointId,
+    registry::TenantEntry,
+    rpc::{Begun, Caller, time_range::TimeRange},
+    store::OpenFilter,
+};
+
+/// How many dead letters one call takes unless it says otherwise.
+const LIMIT_DEFAULT: u32 = 1_000;
+/// How many dead letters one call can take.
+const LIMIT_MAX: u32 = 10_000;
+
+impl Deliveries {
+    pub(super) async fn redrive(
+        &self,
+        caller: Caller,
+        request: v1::RedriveDeadLettersRequest,
+    ) -> Result<v1::RedriveDeadLettersResponse, Error> {
+        let now = clock::now_ms();
+        let tenant = self.tenant(caller, &request.tenant_id)?;
+        let range = TimeRange::parse(
+            ("died_from", request.died_from.as_ref()),
+            ("died_before", request.died_before.as_ref()),
+        )?;
+        let filter = dead_filter(&tenant, &request.endpoint_id, range, request.limit)?;
+        let action = action(caller, DeliveryActionKind::Redrive, &request.reason, now)?;
+        let begun = self
+            .begin(
+                caller,
+                "RedriveDeadLetters",
+                &request,
+                &request.request_id,
+                now,
+            )
+            .await?;
+        let mut mutation = match begun {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        let (redriven, moved) = self
+            .dispatch
+            .redrive(mutation.tx(), tenant.tenant.id, &filter, &action)
+            .await?;
+        let response = v1::RedriveDeadLettersResponse {
+            redriven: u32::try_from(redriven).unwrap_or(u32::MAX),
+            more: i64::try_from(redriven).is_ok_and(|redriven| redriven == filter.limit),
+        };
+        mutation.commit(&response).await?;
+        moved.committed();
+        Ok(response)
+    }
+
+    pub(super) async fn discard(
+        &self,
+        caller: Caller,
+        request: v1::DiscardDeadLettersRequest,
+    ) -> Result<v1::DiscardDeadLettersResponse, Error> {
+        let now = clock::now_ms();
+        let tenant = self.tenant(caller, &request.tenant_id)?;
+        let range = TimeRange::parse(
+            ("died_from", request.died_from.as_ref()),
+            ("died_before", request.died_before.as_ref()),
+        )?;
+        let filter = dead_filter(&tenant, &request.endpoint_id, range, request.limit)?;
+        let action = action(caller, DeliveryActionKind::Discard, &request.reason, now)?;
+        let begun = self
+            .begin(
+                caller,
+                "DiscardDeadLetters",
+                &request,
+                &request.request_id,
+                now,
+            )
+            .await?;
+        let mut mutation = match begun {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        let discarded = mutation
+            .tx()
+            .delivery_end_matching(&filter, &action)
+            .await?;
+        let response = v1::DiscardDeadLettersResponse {
+            discarded: u32::try_from(discarded).unwrap_or(u32::MAX),
+            more: i64::try_from(discarded).is_ok_and(|discarded| discarded == filter.limit),
+        };
+        mutation.commit(&response).await?;
+        Ok(response)
+    }
+}
+
+fn dead_filter(
+    tenant: &TenantEntry,
+    endpoint_id: &str,
+    range: TimeRange,
+    limit: u32,
+) -> Result<OpenFilter, Error> {
+    let limit = match limit {
+        0 => LIMIT_DEFAULT,
+        1..=LIMIT_MAX => limit,
+        _ => {
+            return Err(Error::invalid(
+                "limit",
+                format!("must be at most {LIMIT_MAX}"),
+            ));
+        }
+    };
+    Ok(OpenFilter {
+        shard: tenant.shard,
+        tenant_id: Some(tenant.tenant.id),
+        endpoint_id: optional::<EndpointId>("endpoint_id", endpoint_id)?,
+        died: Some((range.from_ms, range.before_ms)),
+        limit: i64::from(limit),
+    })
+}

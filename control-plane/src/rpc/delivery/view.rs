@@ -1,0 +1,84 @@
+//! Deliveries, attempts and actions as callers see them.
+
+use posthorn::v1;
+
+use crate::{
+    model::{
+        delivery::{Action, Attempt, DeliveryView, ViewState},
+        id::TenantId,
+    },
+    rpc::convert::timestamp,
+};
+
+/// The key of an attempt in a page token: its number and its lease.
+pub(super) fn attempt_key_bytes(attempt: &Attempt) -> [u8; 12] {
+    let mut key = [0; 12];
+    key[..4].copy_from_slice(&attempt.number.to_be_bytes());
+    key[4..].copy_from_slice(&attempt.lease_id.to_be_bytes());
+    key
+}
+
+/// Reads that key.
+pub(super) fn attempt_key(bytes: &[u8]) -> Option<(i32, i64)> {
+    let (number, lease_id) = bytes.split_first_chunk::<4>()?;
+    let number = i32::try_from(u32::from_be_bytes(*number)).ok()?;
+    Some((number, i64::from_be_bytes(lease_id.try_into().ok()?)))
+}
+
+/// A delivery of a tenant.
+pub(super) fn delivery_proto(tenant_id: TenantId, view: &DeliveryView) -> v1::Delivery {
+    let mut delivery = v1::Delivery {
+        delivery_id: view.id.to_string(),
+        tenant_id: tenant_id.to_string(),
+        event_id: view.id.event().to_string(),
+        endpoint_id: view.endpoint_id.to_string(),
+        attempt_count: view.attempt_count,
+        ..v1::Delivery::default()
+    };
+    match view.state {
+        ViewState::Pending(due_at) => {
+            delivery.set_state(v1::DeliveryState::Pending);
+            delivery.next_attempt_at = Some(timestamp(due_at));
+        }
+        ViewState::Dead(reason, at) => {
+            delivery.set_state(v1::DeliveryState::Dead);
+            delivery.dead_reason = i32::from(reason.column());
+            delivery.ended_at = Some(timestamp(at));
+        }
+        ViewState::Delivered(at) => {
+            delivery.set_state(v1::DeliveryState::Delivered);
+            delivery.ended_at = Some(timestamp(at));
+        }
+        ViewState::Cancelled(at) => {
+            delivery.set_state(v1::DeliveryState::Cancelled);
+            delivery.ended_at = Some(timestamp(at));
+        }
+    }
+    delivery
+}
+
+/// An attempt; of the excerpt, what is not UTF-8 is replaced.
+pub(super) fn attempt_proto(attempt: &Attempt) -> v1::Attempt {
+    v1::Attempt {
+        delivery_id: attempt.delivery_id.to_string(),
+        number: attempt.number,
+        succeeded: attempt.outcome.succeeded(),
+        status_code: attempt.outcome.status_code.map_or(0, u32::from),
+        error_kind: attempt.outcome.error.map_or(0, i32::from),
+        started_at: Some(timestamp(attempt.started_at)),
+        duration_ms: attempt.duration_ms,
+        node_id: attempt.node_id.to_string(),
+        response_excerpt: String::from_utf8_lossy(&attempt.excerpt).into_owned(),
+        late: attempt.late,
+    }
+}
+
+/// An action of an operator.
+pub(super) fn action_proto(action: &Action) -> v1::DeliveryAction {
+    v1::DeliveryAction {
+        kind: action.kind as i32,
+        reason: action.reason.clone(),
+        key_id: action.key_id.map(|id| id.to_string()).unwrap_or_default(),
+        acted_at: Some(timestamp(action.acted_at)),
+    }
+}
