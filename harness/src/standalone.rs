@@ -41,6 +41,8 @@ impl Standalone {
                 "127.0.0.1:0",
                 "--metrics-listen",
                 "127.0.0.1:0",
+                "--node-metrics-listen",
+                "127.0.0.1:0",
             ])
             .args(args);
         let process = Process::spawn("posthorn", command);
