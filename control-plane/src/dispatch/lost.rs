@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use super::{
     Dispatch, grant,
-    scheduler::{LostTooOften, Settled},
+    scheduler::{Lost, LostTooOften, Settled},
 };
 use crate::{clock, model::id::NodeId, store};
 
@@ -14,9 +14,10 @@ const GRACE: Duration = Duration::from_secs(2);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Dispatch {
-    /// Ends as dead what lost too many leases in a row.
-    pub(super) fn bury(&self, lost: Vec<LostTooOften>) {
-        for lost in lost {
+    /// Counts leases that were taken back, and ends as dead what lost too many in a row.
+    pub(super) fn bury(&self, lost: Lost) {
+        self.0.metrics.leases_lost.inc_by(lost.count as u64);
+        for lost in lost.too_often {
             self.0.tasks.spawn(bury(self.clone(), lost));
         }
     }
@@ -56,17 +57,11 @@ pub(super) async fn give_grace(dispatch: Dispatch, node_id: NodeId, number: u64)
     if !dispatch.0.sessions.give_up(node_id, number) {
         return;
     }
-    let before = dispatch.scheduler().loaded().leased;
     let lost = dispatch
         .scheduler()
         .lose(node_id, &HashSet::new(), clock::now_ms());
-    let returned = before.saturating_sub(dispatch.scheduler().loaded().leased);
-    dispatch
-        .0
-        .metrics
-        .leases_lost
-        .inc_by(returned as u64 + lost.len() as u64);
-    tracing::info!(%node_id, returned, "node {node_id} did not come back; {returned} of its leases go to others");
+    let count = lost.count;
+    tracing::info!(%node_id, count, "node {node_id} did not come back; {count} of its leases are lost");
     dispatch.bury(lost);
     dispatch.wake();
 }

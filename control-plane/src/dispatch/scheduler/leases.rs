@@ -67,6 +67,15 @@ pub(in crate::dispatch) enum Settled {
     Unknown,
 }
 
+/// Leases that were taken back.
+#[derive(Debug)]
+pub(in crate::dispatch) struct Lost {
+    /// How many.
+    pub count: usize,
+    /// The deliveries among theirs that have lost too many.
+    pub too_often: Vec<LostTooOften>,
+}
+
 /// A delivery whose lease went back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::dispatch) struct LostTooOften {
@@ -303,31 +312,30 @@ impl Scheduler {
         node_id: NodeId,
         still_held: &HashSet<u64>,
         now_ms: i64,
-    ) -> Vec<LostTooOften> {
+    ) -> Lost {
         let is_lost =
             |lease: &Lease| lease.node_id == node_id && !still_held.contains(&lease.lease_id);
         self.lose_where(is_lost, now_ms)
     }
 
     /// Takes back what was granted at or before an instant of the owner's monotonic clock.
-    pub(in crate::dispatch) fn lose_older(
-        &mut self,
-        granted_by: u64,
-        now_ms: i64,
-    ) -> Vec<LostTooOften> {
+    pub(in crate::dispatch) fn lose_older(&mut self, granted_by: u64, now_ms: i64) -> Lost {
         self.lose_where(|lease| lease.granted_at <= granted_by, now_ms)
     }
 
-    fn lose_where(&mut self, is_lost: impl Fn(&Lease) -> bool, now_ms: i64) -> Vec<LostTooOften> {
+    fn lose_where(&mut self, is_lost: impl Fn(&Lease) -> bool, now_ms: i64) -> Lost {
         let lost = self
             .leases
             .iter()
             .filter(|(_, lease)| !lease.reported && is_lost(lease))
             .map(|(delivery_id, _)| *delivery_id)
             .collect::<Vec<_>>();
-        lost.into_iter()
+        let count = lost.len();
+        let too_often = lost
+            .into_iter()
             .filter_map(|delivery_id| self.lose_one(delivery_id, now_ms))
-            .collect()
+            .collect();
+        Lost { count, too_often }
     }
 
     fn lose_one(&mut self, delivery_id: DeliveryId, now_ms: i64) -> Option<LostTooOften> {

@@ -12,7 +12,7 @@ mod leases;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use self::leases::Lease;
-pub(super) use self::leases::{Grant, Granted, LostTooOften, Reported, Settled};
+pub(super) use self::leases::{Grant, Granted, Lost, LostTooOften, Reported, Settled};
 use super::lane::{Entry, FRONT, Key, Lane, LaneState};
 use crate::{
     model::{

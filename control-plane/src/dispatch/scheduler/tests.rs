@@ -133,7 +133,9 @@ fn a_lost_lease_goes_to_another_node_and_the_fifth_is_the_last() {
     for round in 1..=LOST_MAX {
         let grant = take(&mut scheduler, 1, round).remove(0);
         assert_eq!(grant.attempt_count, 0);
-        let buried = scheduler.lose(node(round), &HashSet::new(), NOW_MS);
+        let buried = scheduler
+            .lose(node(round), &HashSet::new(), NOW_MS)
+            .too_often;
         let is_last = round == LOST_MAX;
         assert_eq!(
             buried.first().map(|lost| lost.delivery_id),
@@ -448,7 +450,8 @@ impl World {
 
     fn lose(&mut self, node_id: NodeId) {
         self.held.retain(|_, (_, holder, _)| *holder != node_id);
-        for lost in self.scheduler.lose(node_id, &HashSet::new(), self.now_ms) {
+        let lost = self.scheduler.lose(node_id, &HashSet::new(), self.now_ms);
+        for lost in lost.too_often {
             self.table.0.retain(|(_, id), _| *id != lost.delivery_id);
             self.ended.insert(lost.delivery_id);
             self.scheduler
