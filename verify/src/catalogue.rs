@@ -1,0 +1,171 @@
+//! The built-in providers: records in `catalogue/*.toml`, one table each.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
+
+use serde_json::{Map, Value};
+
+use crate::{Options, Scheme, SchemeError, Verifier, scheme::from_record};
+
+/// The files, in the order of a reader's interest.
+static FILES: [&str; 5] = [
+    include_str!("../catalogue/generic.toml"),
+    include_str!("../catalogue/payments.toml"),
+    include_str!("../catalogue/developer.toml"),
+    include_str!("../catalogue/communication.toml"),
+    include_str!("../catalogue/special.toml"),
+];
+
+static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| Catalogue::read(&FILES));
+
+/// The built-in providers, read once.
+pub fn catalogue() -> &'static Catalogue {
+    &CATALOGUE
+}
+
+/// All built-in providers.
+#[derive(Debug)]
+pub struct Catalogue {
+    records: BTreeMap<String, Map<String, Value>>,
+    providers: BTreeMap<String, Provider>,
+    single_valued_headers: BTreeSet<String>,
+    faults: Vec<(String, SchemeError)>,
+}
+
+/// A built-in provider.
+#[derive(Debug)]
+pub struct Provider {
+    /// The name, such as `stripe`.
+    pub name: String,
+    /// How it signs.
+    pub scheme: Scheme,
+}
+
+impl Catalogue {
+    /// The provider of a name.
+    pub fn get(&self, name: &str) -> Option<&Provider> {
+        self.providers.get(name)
+    }
+
+    /// All names in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.providers.keys().map(String::as_str)
+    }
+
+    /// The names, in lower case, of all headers that some provider's verification or recognition reads, and that may
+    /// therefore not come twice with different values.
+    pub fn single_valued_headers(&self) -> impl Iterator<Item = &str> {
+        self.single_valued_headers.iter().map(String::as_str)
+    }
+
+    /// The names of records that cannot be used, and why. There are none; a test says so.
+    pub fn faults(&self) -> impl Iterator<Item = (&str, &SchemeError)> {
+        self.faults
+            .iter()
+            .map(|(name, fault)| (name.as_str(), fault))
+    }
+
+    /// The record of a provider as it is in its file.
+    pub(crate) fn record(&self, name: &str) -> Option<&Map<String, Value>> {
+        self.records.get(name)
+    }
+
+    fn read(files: &[&str]) -> Self {
+        let mut faults = Vec::new();
+        let records = records(files, &mut faults);
+        let mut providers = BTreeMap::new();
+        for (name, record) in &records {
+            match from_record(record.clone(), |like| records.get(like)) {
+                Ok(scheme) => {
+                    let name = name.clone();
+                    providers.insert(name.clone(), Provider { name, scheme });
+                }
+                Err(fault) => faults.push((name.clone(), fault)),
+            }
+        }
+        let mut catalogue = Self {
+            records,
+            providers,
+            single_valued_headers: BTreeSet::new(),
+            faults,
+        };
+        catalogue.check();
+        catalogue
+    }
+
+    /// Compiles every record with settings of the form that it wants.
+    fn check(&mut self) {
+        for provider in self.providers.values() {
+            let settings = provider
+                .scheme
+                .setting_names()
+                .into_iter()
+                .map(|name| {
+                    let value = sample(&name).to_owned();
+                    (name, value)
+                })
+                .collect();
+            match Verifier::compile(&provider.scheme, &settings, &Options::named(&provider.name)) {
+                Ok(verifier) => self.single_valued_headers.extend(verifier.header_names()),
+                Err(fault) => self.faults.push((provider.name.clone(), fault)),
+            }
+        }
+    }
+}
+
+/// A value for a setting, in the form that the schemes with code of their own ask for.
+fn sample(name: &str) -> &'static str {
+    match name {
+        "topic_arn" => "arn:aws:sns:eu-west-1:123456789012:topic",
+        "auth_url" => "https://ep-a.neonauth.eu-central-1.aws.neon.tech/neondb/auth",
+        _ => "x",
+    }
+}
+
+/// The tables of all files, by name.
+fn records(
+    files: &[&str],
+    faults: &mut Vec<(String, SchemeError)>,
+) -> BTreeMap<String, Map<String, Value>> {
+    let mut records = BTreeMap::new();
+    for file in files {
+        let tables: BTreeMap<String, Map<String, Value>> = match toml::from_str(file) {
+            Ok(tables) => tables,
+            Err(error) => {
+                faults.push((String::new(), SchemeError::new("", error.to_string())));
+                continue;
+            }
+        };
+        for (name, record) in tables {
+            if records.insert(name.clone(), record).is_some() {
+                faults.push((name, SchemeError::new("", "is there twice")));
+            }
+        }
+    }
+    records
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_record_of_the_catalogue_can_be_used() {
+        let faults: Vec<_> = catalogue()
+            .faults()
+            .map(|(name, fault)| format!("{name}: {fault}"))
+            .collect();
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+
+    #[test]
+    fn names_fit_event_types() {
+        for name in catalogue().names() {
+            let plain =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+            assert!(name.bytes().all(plain), "{name}");
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! A scheme, compiled once for a source: what the rest of Posthorn calls.
+
+use self::time::TimePlan;
+use crate::{
+    Answer, Answers, Fetched, Handshake, Identity, KeyRequest, Refusal, Request, Scheme,
+    SchemeError, Secret, SecretError, Settings, Tolerance,
+    compare::Comparison,
+    handshake::HandshakePlan,
+    identify::IdentityPlan,
+    proof::Proof,
+    reference::Reference,
+    scheme::BodyForm,
+    values::{Names, Values},
+};
+
+mod time;
+
+/// How many secrets of a source are tried.
+pub(crate) const SECRETS_MAX: usize = 10;
+/// The most handshakes of a scheme.
+const HANDSHAKES_MAX: usize = 16;
+
+/// A request and what it is verified against.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The request.
+    pub request: &'a Request<'a>,
+    /// The source's secrets, the current one first. The first ten are tried.
+    pub secrets: &'a [Secret],
+    /// The remote keys that were fetched for [`Verifier::key_request`].
+    pub fetched: &'a [Fetched],
+    /// When the request was received, in milliseconds since 1970.
+    pub now_ms: i64,
+}
+
+/// What a source may say besides its settings.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The name that event types are put below: the provider's, or one of the source's choice.
+    pub provider: String,
+    /// How old a request may be, when not what the scheme says.
+    pub tolerance: Tolerance,
+}
+
+impl Options {
+    /// The scheme's own tolerance, types below this name.
+    pub fn named(provider: &str) -> Self {
+        Self {
+            provider: provider.to_owned(),
+            tolerance: Tolerance::Scheme,
+        }
+    }
+}
+
+/// A scheme, compiled with the settings of one source.
+#[derive(Debug, Clone)]
+pub struct Verifier {
+    settings: Settings,
+    names: Names,
+    proof: Proof,
+    require: Vec<Comparison>,
+    time: Option<TimePlan>,
+    body: BodyForm,
+    identity: IdentityPlan,
+    handshakes: Vec<HandshakePlan>,
+    answers: Answers,
+    covers_body: bool,
+    confirm: bool,
+}
+
+impl Verifier {
+    /// Compiles a scheme.
+    ///
+    /// # Errors
+    /// When the record contradicts itself, leaves out what it needs or allows what is not safe, or when a setting that it
+    /// reads is not given.
+    pub fn compile(
+        scheme: &Scheme,
+        settings: &Settings,
+        options: &Options,
+    ) -> Result<Self, SchemeError> {
+        let needed = scheme.needed_setting_names();
+        if let Some(missing) = needed
+            .iter()
+            .find(|name| settings.get(*name).is_none_or(String::is_empty))
+        {
+            return Err(SchemeError::new(
+                format!("settings.{missing}"),
+                "must be given",
+            ));
+        }
+        if scheme.handshake.len() > HANDSHAKES_MAX {
+            return Err(SchemeError::new("handshake", "must not be more than 16"));
+        }
+        let proof = Proof::compile(scheme, settings, options.tolerance)?;
+        let covers_body = covers_body(scheme, &proof)?;
+        let time = scheme
+            .ts
+            .as_ref()
+            .map(|rule| TimePlan::compile(rule, options.tolerance))
+            .transpose()?;
+        if let Some(time) = &time
+            && !proof.signs(&time.at)
+        {
+            return Err(SchemeError::new(
+                "ts.at",
+                "is not signed: content must hold it",
+            ));
+        }
+        Ok(Self {
+            settings: settings.clone(),
+            names: names(scheme),
+            proof,
+            require: Comparison::compile_all("require", &scheme.require)?,
+            time,
+            body: scheme.body,
+            identity: IdentityPlan::compile(
+                &options.provider,
+                &scheme.event_id,
+                &scheme.event_type,
+                scheme.items.as_ref(),
+            )?,
+            handshakes: scheme
+                .handshake
+                .iter()
+                .map(HandshakePlan::compile)
+                .collect::<Result<_, _>>()?,
+            answers: Answers::compile(&scheme.answer)?,
+            covers_body,
+            confirm: scheme.confirm,
+        })
+    }
+
+    /// Whether a secret has the form that the scheme wants: to be asked when it is configured.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_secret(&self, secret: &Secret) -> Result<(), SecretError> {
+        self.proof.check_secret(secret)
+    }
+
+    /// Which remote key a request needs, if any. Says nothing about whether the request is genuine.
+    ///
+    /// # Errors
+    /// When the request does not say, or names an address that the scheme does not allow.
+    pub fn key_request(&self, request: &Request<'_>) -> Result<Option<KeyRequest>, Refusal> {
+        self.proof.key_request(&self.values(request))
+    }
+
+    /// Whether the request was signed with one of the secrets, recently enough, and is what the scheme says it is.
+    ///
+    /// # Errors
+    /// Why it is refused. `MalformedBody` after a right signature means that the sender is genuine and the body is not
+    /// what it should be.
+    pub fn verify(&self, context: &Context<'_>) -> Result<(), Refusal> {
+        let context = &Context {
+            secrets: context
+                .secrets
+                .get(..SECRETS_MAX)
+                .unwrap_or(context.secrets),
+            ..*context
+        };
+        let mut values = self.values(context.request);
+        if let Some(time) = &self.time {
+            time.must_be_there(&values)?;
+        }
+        self.proof.verify(context, &mut values)?;
+        if let Some(time) = &self.time {
+            time.check(&values, context.now_ms)?;
+        }
+        for pair in &self.require {
+            if !pair.holds(&values, context.secrets)? {
+                return Err(Refusal::Requirement);
+            }
+        }
+        // A name that is there twice has two readings, and a signature over values speaks for the first only.
+        if !self.covers_body && values.saw_duplicates() {
+            return Err(Refusal::MalformedBody);
+        }
+        match self.body {
+            BodyForm::Any => Ok(()),
+            BodyForm::Json => values.json().map(drop),
+            BodyForm::Form => values.form().map(drop),
+        }
+    }
+
+    /// Which event a verified request is.
+    pub fn identify(&self, request: &Request<'_>) -> Identity {
+        if let Some(identity) = self.proof.identify(request, &self.identity) {
+            return identity;
+        }
+        let mut values = self.values(request);
+        self.proof.read_others(&mut values);
+        self.identity.identify(&mut values)
+    }
+
+    /// The handshake that a request is, if it is one.
+    pub fn handshake<'a>(&'a self, request: &Request<'_>) -> Option<Handshake<'a>> {
+        Handshake::find(self, request)
+    }
+
+    /// What an accepted request is answered: [`Answers::ok`], unless the scheme answers with what the request holds.
+    pub fn accepted(&self, context: &Context<'_>) -> Answer {
+        self.proof
+            .answer(context)
+            .unwrap_or_else(|| self.answers.ok.clone())
+    }
+
+    /// What the provider is answered.
+    pub fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
+    /// The methods that are taken: `POST`, and those of handshakes.
+    pub fn methods(&self) -> Vec<&str> {
+        let mut methods = vec!["POST"];
+        for plan in &self.handshakes {
+            if !methods.contains(&plan.method.as_str()) {
+                methods.push(&plan.method);
+            }
+        }
+        methods
+    }
+
+    /// Whether the signature covers the body. Where it does not, a body is only claimed.
+    pub fn covers_body(&self) -> bool {
+        self.covers_body
+    }
+
+    /// Whether an event should be fetched from the provider before it is believed.
+    pub fn wants_confirmation(&self) -> bool {
+        self.confirm
+    }
+
+    /// The names, in lower case, of the headers that hold a credential which must not be kept: the secret itself, or a
+    /// token that would pass with another body too.
+    pub fn credential_headers(&self) -> Vec<&str> {
+        let mut headers = Vec::new();
+        for reference in self.proof.credentials() {
+            if let Reference::Header(name) = reference {
+                match self.names.header_alias.get(name) {
+                    Some(aliases) => headers.extend(aliases.iter().map(String::as_str)),
+                    None => headers.push(name.as_str()),
+                }
+            }
+        }
+        headers
+    }
+
+    /// The parameters of the query that hold such a credential.
+    pub fn credential_parameters(&self) -> Vec<&str> {
+        let references = self.proof.credentials();
+        let parameters = references.filter_map(|reference| match reference {
+            Reference::Query(name) => Some(name.as_str()),
+            _ => None,
+        });
+        parameters.collect()
+    }
+
+    /// The names of the headers that are read and may not be repeated.
+    pub(crate) fn header_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.proof.special_headers().map(str::to_owned).collect();
+        let time = self.time.iter().map(|time| &time.at);
+        let references = self
+            .proof
+            .references()
+            .chain(time)
+            .chain(self.identity.references())
+            .chain(self.require.iter().flat_map(Comparison::references));
+        for reference in references {
+            if let Reference::Header(name) = reference {
+                match self.names.header_alias.get(name) {
+                    Some(aliases) => names.extend(aliases.iter().cloned()),
+                    None => names.push(name.clone()),
+                }
+            }
+        }
+        names
+    }
+
+    /// The values of a request under this scheme.
+    pub(crate) fn values<'a>(&'a self, request: &'a Request<'a>) -> Values<'a> {
+        Values::new(request, &self.settings, &self.names)
+    }
+
+    /// The handshakes in the order they are tried.
+    pub(crate) fn handshakes(&self) -> &[HandshakePlan] {
+        &self.handshakes
+    }
+}
+
+fn names(scheme: &Scheme) -> Names {
+    let lower = |names: &Vec<String>| names.iter().map(|name| name.to_ascii_lowercase()).collect();
+    Names {
+        header_alias: scheme
+            .header_alias
+            .iter()
+            .map(|(name, aliases)| (name.to_ascii_lowercase(), lower(aliases)))
+            .collect(),
+        json_in_form: scheme.json_in_form.clone(),
+    }
+}
+
+/// A record says itself that its signature does not cover the body, so that nobody leaves `{body}` out by mistake.
+fn covers_body(scheme: &Scheme, proof: &Proof) -> Result<bool, SchemeError> {
+    match (proof.covers_body(), scheme.covers_body) {
+        // Code knows what it covers.
+        (None, said) => Ok(said.unwrap_or(true)),
+        (Some(false), None) if proof.should_cover_body() => Err(SchemeError::new(
+            "content",
+            "does not hold the body; say `covers_body = false` when that is meant",
+        )),
+        (Some(covered), Some(said)) if covered != said => Err(SchemeError::new(
+            "covers_body",
+            format!("is not so: it is {covered}"),
+        )),
+        (Some(covered), _) => Ok(covered),
+    }
+}
+
+#[cfg(test)]
+mod inside;
+
+#[cfg(test)]
+mod tests;
