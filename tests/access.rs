@@ -20,12 +20,13 @@ on_both! {
     every_rpc_is_open_to_its_roles_alone,
 }
 
-const ROLES: [Role; 5] = [
+const ROLES: [Role; 6] = [
     Role::Admin,
     Role::Operator,
     Role::Emitter,
     Role::Viewer,
     Role::Node,
+    Role::Consumer,
 ];
 
 /// What a call must come to.

@@ -5,11 +5,15 @@
 
 mod ledger;
 mod load;
+mod provider;
 mod world;
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use posthorn_harness::{StoreKind, eventually};
+use posthorn_harness::{Request, StoreKind, eventually};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use tonic::Code;
 
@@ -17,15 +21,20 @@ use super::support::refusal::assert_refused;
 
 use ledger::Ledger;
 use load::Load;
+use provider::Posting;
 use world::{Victim, World};
 
 on_both! {
     without_a_kill_nothing_is_lost_and_nothing_comes_twice,
     kills_under_load_lose_nothing,
+    kills_under_inbound_load_lose_nothing_and_repeats_have_no_second_effect,
 }
 
 /// How many events a run emits.
 const EVENTS: usize = 4_000;
+
+/// How many events a provider posts in a run.
+const REQUESTS: usize = 2_000;
 
 /// How often each kind of victim is killed.
 const KILLS_EACH: usize = 3;
@@ -61,6 +70,43 @@ async fn kills_under_load_lose_nothing(store: StoreKind) {
     ledger.assert_complete(EVENTS);
     ledger.assert_duplicates_explained(kills);
     println!("{} events came more than once", ledger.duplicates());
+}
+
+async fn kills_under_inbound_load_lose_nothing_and_repeats_have_no_second_effect(store: StoreKind) {
+    let seed = seed();
+    println!("POSTHORN_TEST_SEED={seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut world = World::start(store).await;
+    let posting = Posting::start(&world.client, world.edges.subscribe(), REQUESTS).await;
+    let mut victims = world.victims().repeat(KILLS_EACH);
+    victims.shuffle(&mut rng);
+    let stretch = REQUESTS / (victims.len() + 1);
+    for (number, victim) in victims.iter().enumerate() {
+        let moment = number * stretch + rng.random_range(0..stretch);
+        posting.answered(moment).await;
+        println!("after {moment} answered requests: {victim:?} is killed");
+        world.kill(*victim, &mut rng).await;
+    }
+    posting.finish().await;
+    let received = world.receiver.received(world::PATH);
+    received.await_distinct(REQUESTS, SETTLING).await;
+    world.quiet().await;
+    assert_one_event_each(&received.requests());
+    assert_eq!(world.accepted().await, REQUESTS);
+}
+
+/// Every event of the provider arrived with the bytes that it posted, under one id, and nothing else did.
+fn assert_one_event_each(requests: &[Request]) {
+    let mut ids: BTreeMap<String, String> = BTreeMap::new();
+    for request in requests {
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        let id = ids
+            .entry(body.clone())
+            .or_insert_with(|| request.webhook_id().to_owned());
+        assert_eq!(id, request.webhook_id(), "{body} is two events");
+    }
+    let expected: BTreeSet<String> = (0..REQUESTS).map(provider::body).collect();
+    assert_eq!(ids.into_keys().collect::<BTreeSet<_>>(), expected);
 }
 
 #[tokio::test]

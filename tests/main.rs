@@ -19,6 +19,8 @@ mod access;
 mod backlog;
 /// Where in the source things may happen: sockets, SQL, clocks.
 mod boundaries;
+/// Services that take events over a stream of their own.
+mod consume;
 /// Processes and databases killed under load: nothing acknowledged is lost.
 mod crash;
 /// What operators do to deliveries, and how they find them.
@@ -31,12 +33,16 @@ mod durability;
 mod emit;
 /// gRPC itself: broken messages, odd headers, limits of the transport.
 mod grpc;
+/// What providers post, from the edge to the ledger.
+mod inbound;
 /// Master keys that change, and that are missing.
 mod master_key;
 /// The protocol between nodes and the control plane, spoken by hand.
 mod node;
 /// What an operator does with grpcurl.
 mod operators;
+/// Sources that are pulled: beside a webhook, or instead of one.
+mod poll;
 /// Tenants, event types, endpoints and keys.
 mod registry;
 /// Orderly restarts keep everything.

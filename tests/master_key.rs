@@ -3,20 +3,24 @@
 use std::{fs, path::PathBuf, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use posthorn::v1::DeliveryState;
-use posthorn_harness::{ControlPlaneOptions, Deployment, Sql, StoreKind};
+use posthorn::v1::{DeliveryState, SourceSettings};
+use posthorn_harness::{
+    ControlPlaneOptions, Deployment, Provider, STANDARD_WEBHOOKS, Sql, StoreKind,
+};
 use standardwebhooks::Webhook;
 use tempfile::TempDir;
 
 use super::support::{
     DEADLINE,
     follow::{await_state, deliveries_of},
+    hand_edge::{HandEdge, provider_of},
     restart::restart,
 };
 
 on_both! {
     a_new_master_key_takes_over_and_the_old_one_can_go,
     without_its_master_key_an_endpoint_waits_until_the_key_is_back,
+    without_its_master_key_a_source_asks_its_provider_to_try_later,
 }
 
 const OLD: u8 = 1;
@@ -58,6 +62,27 @@ impl Keyed {
         created.secret
     }
 
+    /// Makes a source; returns its provider.
+    async fn provider(&self) -> Provider {
+        let settings = SourceSettings {
+            provider: STANDARD_WEBHOOKS.to_owned(),
+            ..SourceSettings::default()
+        };
+        let created = self
+            .deployment
+            .admin
+            .create_source_with(settings, &[])
+            .await;
+        provider_of(&created, &created.secret)
+    }
+
+    /// Posts an event of a provider; returns the status of the answer.
+    async fn post(&self, provider: &Provider, id: &str) -> u32 {
+        let node = self.deployment.admin.with_key(&self.deployment.node_key);
+        let mut edge = HandEdge::open(&node).await;
+        edge.post(provider, id, "{}").await.status
+    }
+
     /// Emits an event, and waits until a request with a good signature of `secret` brought it to the path.
     async fn assert_signs(&self, path: &str, secret: &str) {
         let event_id = self.deployment.admin.emit("a.b", "{}").await.event_id;
@@ -73,8 +98,8 @@ impl Keyed {
     /// The ids of the master keys that secrets are sealed under.
     async fn used_keys(&self) -> Vec<String> {
         let mut sql = Sql::open(&self.deployment.control.database()).await;
-        sql.texts("select distinct kek_id from secret order by kek_id")
-            .await
+        let used = "select kek_id from secret union select kek_id from source_secret order by 1";
+        sql.texts(used).await
     }
 }
 
@@ -87,18 +112,51 @@ fn write(file: &PathBuf, keys: &[u8]) {
 async fn a_new_master_key_takes_over_and_the_old_one_can_go(store: StoreKind) {
     let mut keyed = Keyed::start(store).await;
     let secret = keyed.endpoint("/").await;
+    let provider = keyed.provider().await;
     keyed.assert_signs("/", &secret).await;
     let before = keyed.used_keys().await;
 
     keyed.restart_with(&[NEW, OLD]).await;
-    assert!(keyed.deployment.control.logged("re-wrapped").await);
+    assert!(
+        keyed
+            .deployment
+            .control
+            .logged("re-wrapped 2 secrets")
+            .await
+    );
     keyed.assert_signs("/", &secret).await;
+    assert_eq!(keyed.post(&provider, "1").await, 200);
     let after = keyed.used_keys().await;
     assert_eq!((before.len(), after.len()), (1, 1));
     assert_ne!(before, after);
 
     keyed.restart_with(&[NEW]).await;
     keyed.assert_signs("/", &secret).await;
+    assert_eq!(keyed.post(&provider, "2").await, 200);
+}
+
+async fn without_its_master_key_a_source_asks_its_provider_to_try_later(store: StoreKind) {
+    let mut keyed = Keyed::start(store).await;
+    let provider = keyed.provider().await;
+    assert_eq!(keyed.post(&provider, "1").await, 200);
+
+    keyed.restart_with(&[NEW]).await;
+    let log = keyed.deployment.control.logged("cannot be verified").await;
+    assert!(log, "{}", keyed.deployment.control.logs());
+    assert_eq!(keyed.post(&provider, "2").await, 503);
+    let other = keyed.provider().await;
+    assert_eq!(keyed.post(&other, "3").await, 200);
+
+    // The running control plane reads the file again.
+    write(&keyed.file, &[NEW, OLD]);
+    assert!(
+        keyed
+            .deployment
+            .control
+            .logged("re-wrapped 1 secrets")
+            .await
+    );
+    assert_eq!(keyed.post(&provider, "4").await, 200);
 }
 
 async fn without_its_master_key_an_endpoint_waits_until_the_key_is_back(store: StoreKind) {

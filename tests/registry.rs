@@ -6,7 +6,10 @@ mod keys;
 mod limits;
 mod limits_of_others;
 mod limits_of_retries;
+mod limits_of_sources;
 mod lists;
+mod source_secrets;
+mod sources;
 mod targets;
 mod tenants;
 

@@ -83,7 +83,8 @@ impl Past {
         let (old, new) = (self.sql.id(&self.event), self.moved(&self.event, at_ms));
         let statement = format!(
             "insert into event
-             select shard, {new}, tenant_id, event_type, payload, content_type, occurred_at, delivery_count, traceparent
+             select shard, {new}, tenant_id, event_type, payload, content_type, occurred_at, delivery_count, traceparent,
+                    source_id, headers
              from event where event_id = {old}"
         );
         assert_eq!(self.sql.run(&statement).await, 1);

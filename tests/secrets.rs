@@ -4,9 +4,11 @@ use std::{path::Path, process::Stdio};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use posthorn::v1::{
-    CreateEndpointRequest, DeliveryState, EndpointHeader, EndpointSettings, ExplicitRetry,
-    GetDeliveryRequest, GetEndpointRequest, ListApiKeysRequest, ListEndpointsRequest, RetryPolicy,
-    Role, RotateSecretRequest, TestEndpointRequest, retry_policy::Schedule,
+    AnswerHeader, CreateEndpointRequest, CreateSourceRequest, DeliveryState, EndpointHeader,
+    EndpointSettings, ExplicitRetry, GetDeliveryRequest, GetEndpointRequest, GetSourceRequest,
+    ListApiKeysRequest, ListEndpointsRequest, ListSourcesRequest, PollSettings, RetryPolicy, Role,
+    RotateSecretRequest, RotateSourceSecretRequest, SourceSettings, TestEndpointRequest,
+    retry_policy::Schedule,
 };
 use posthorn_harness::{Answer, ControlPlaneOptions, Deployment, StoreKind, get};
 use tokio::{io::AsyncWriteExt as _, process::Command};
@@ -28,6 +30,12 @@ const SIGNING: [&[u8]; 2] = [
     b"canary-second-secret-of-32-bytes",
 ];
 const HEADER: &str = "canary-secret-header-value";
+/// The secrets of a source: those that requests are verified with, and the one that polling sends.
+const SOURCE: [&[u8]; 2] = [
+    b"canary-source-secret-of-32-bytes",
+    b"canary-other-source-secret-of-32",
+];
+const POLL: &str = "canary-secret-that-polling-sends";
 const PAYLOAD: &str = "canary-payload-of-a-person";
 
 /// A text that must not occur, and what it is.
@@ -55,6 +63,10 @@ fn canaries(deployment: &Deployment, key: &str) -> Vec<Canary> {
         plant("a signing secret", secret);
     }
     plant("the value of a secret header", HEADER.as_bytes());
+    for secret in SOURCE {
+        plant("a source's secret", secret);
+    }
+    plant("a poll secret", POLL.as_bytes());
     // Of a key the id is no secret; what follows it is.
     for (what, key) in [
         ("an API key", key),
@@ -153,6 +165,68 @@ async fn plant(deployment: &Deployment, path: &str) -> (String, Vec<String>) {
     (endpoint_id, answers)
 }
 
+/// Makes a source with planted secrets, changes it and rotates its secret; returns every answer.
+async fn plant_source(deployment: &Deployment) -> Vec<String> {
+    let tenant_id = deployment.tenant_id.clone();
+    let mut settings = SourceSettings {
+        provider: "standard_webhooks".to_owned(),
+        poll: Some(PollSettings {
+            url: deployment.receiver.url("/list"),
+            headers: vec![AnswerHeader {
+                name: "authorization".to_owned(),
+                value: "Bearer {secret}".to_owned(),
+            }],
+            interval: Some(millis(86_400_000)),
+            ..PollSettings::default()
+        }),
+        ..SourceSettings::default()
+    };
+    let request = CreateSourceRequest {
+        tenant_id: tenant_id.clone(),
+        settings: Some(settings.clone()),
+        secrets: vec![secret(SOURCE[0])],
+        poll_secret: POLL.to_owned(),
+        request_id: "plant".to_owned(),
+    };
+    let mut sources = deployment.admin.sources();
+    let created = sources.create_source(request).await;
+    let created = created.expect("it is created").into_inner();
+    let mut answers = vec![format!("{created:?}")];
+    let source = created.source.expect("the answer holds it");
+    // A secret that is refused is not repeated to whoever sent it.
+    let bad = String::from_utf8_lossy(SOURCE[1]).into_owned();
+    "refused".clone_into(&mut settings.name);
+    let request = CreateSourceRequest {
+        tenant_id: tenant_id.clone(),
+        settings: Some(settings),
+        secrets: vec![format!("whsec_{bad}!")],
+        ..CreateSourceRequest::default()
+    };
+    let refused = sources.create_source(request).await;
+    answers.push(format!("{:?}", refused.expect_err("it is no base64")));
+    let request = RotateSourceSecretRequest {
+        tenant_id: tenant_id.clone(),
+        source_id: source.source_id.clone(),
+        secret: secret(SOURCE[1]),
+        request_id: "rotate".to_owned(),
+        ..RotateSourceSecretRequest::default()
+    };
+    let rotated = sources.rotate_source_secret(request).await;
+    answers.push(format!("{:?}", rotated.expect("it is rotated")));
+    let source_id = source.source_id;
+    let get = GetSourceRequest {
+        tenant_id: tenant_id.clone(),
+        source_id,
+    };
+    answers.push(format!("{:?}", sources.get_source(get).await));
+    let list = ListSourcesRequest {
+        tenant_id,
+        ..ListSourcesRequest::default()
+    };
+    answers.push(format!("{:?}", sources.list_sources(list).await));
+    answers
+}
+
 /// What the contract says about everything that was planted.
 async fn ask_everything(deployment: &Deployment, endpoint_id: &str, event_id: &str) -> Vec<String> {
     let tenant_id = deployment.tenant_id.clone();
@@ -190,6 +264,7 @@ async fn planted_secrets_are_found_nowhere(store: StoreKind) {
     deployment.receiver.answer("/bad", Answer::Status(500));
     let (bad, more) = plant(&deployment, "/bad").await;
     answers.extend(more);
+    answers.extend(plant_source(&deployment).await);
     for endpoint in [good, bad] {
         let test = TestEndpointRequest {
             tenant_id: deployment.tenant_id.clone(),

@@ -12,7 +12,7 @@ use posthorn_guard::AllowList;
 use secrecy::SecretString;
 
 use crate::retry::RetryPolicy;
-pub use value::DatabaseUrl;
+pub use value::{DatabaseUrl, PublicUrl, PublicUrlError};
 use value::{parse_days, parse_payload_bytes, parse_seconds};
 
 /// The variable that can hold the master keys.
@@ -93,6 +93,11 @@ pub struct Config {
     /// 10.1.0.0/16:443,8000-9000 or `[::1]/128:80`; can be given several times, or as a list with commas
     #[arg(long, value_name = "CIDR[:PORTS]", env = "POSTHORN_ALLOW_TARGET")]
     pub allow_target: Vec<AllowList>,
+
+    /// Where providers reach the edge, such as `https://in.example.com`: what the URLs of sources begin with, and what
+    /// providers sign whose scheme covers the URL. Without it sources show the path alone
+    #[arg(long, value_name = "URL", env = "POSTHORN_PUBLIC_URL")]
+    pub public_url: Option<PublicUrl>,
 
     /// Start even though the database is set up to lose acknowledged events in a crash
     #[arg(long, env = "POSTHORN_ALLOW_UNSAFE_DURABILITY")]
@@ -203,6 +208,7 @@ impl Default for Config {
             tls_key: None,
             insecure_plaintext: false,
             allow_target: Vec::new(),
+            public_url: None,
             allow_unsafe_durability: false,
             retry_policy: RetryPreset::Default,
             payload_bytes_max: value::PAYLOAD_BYTES_DEFAULT,

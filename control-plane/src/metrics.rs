@@ -1,4 +1,6 @@
-//! The numbers that the control plane shows. Labels are bounded words, never ids, URLs or free text.
+//! The numbers that the control plane shows. Labels are bounded words, never URLs or free text, and ids only of sources.
+
+mod inbound;
 
 use std::{sync::atomic::AtomicU64, time::Duration};
 
@@ -15,6 +17,9 @@ use posthorn_telemetry::{
     },
 };
 
+use self::inbound::InboundCounts;
+use crate::model::id::SourceId;
+
 /// A label of one word.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Word {
@@ -22,10 +27,10 @@ pub(crate) struct Word {
     pub result: &'static str,
 }
 
-/// Which of the two group commits.
+/// Which of the group commits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Commit {
-    /// `emit` or `outcome`.
+    /// `emit`, `inbound` or `outcome`.
     pub kind: &'static str,
 }
 
@@ -49,6 +54,18 @@ pub(crate) struct Metrics {
     pub attempt_seconds: Histogram,
     /// From the emit to the report of the first attempt.
     pub first_attempt_seconds: Histogram,
+    /// Pulls of sources that are polled, by how they ended.
+    pub polls: Family<Word, Counter>,
+    /// Inbound requests by source and by what became of them.
+    inbound: InboundCounts,
+    /// Inbound requests that were refused, by reason.
+    pub inbound_refusals: Family<Word, Counter>,
+    /// Providers that wait for a computed answer.
+    pub inbound_waiting: Gauge,
+    /// Computed answers, by how the wait for them ended.
+    pub inbound_waits: Family<Word, Counter>,
+    /// Streams of forwarded requests.
+    pub forwards: Gauge,
     /// How long group commits took.
     pub commit_seconds: Family<Commit, Histogram, fn() -> Histogram>,
     /// How many rows group commits carried.
@@ -65,6 +82,8 @@ pub(crate) struct Metrics {
     pub oldest_dead_seconds: Gauge<f64, AtomicU64>,
     /// Sessions of nodes.
     pub sessions: Gauge,
+    /// Streams of consumers.
+    pub consumers: Gauge,
     /// Leases that were lost.
     pub leases_lost: Counter,
     /// Reports under a lease that is not the delivery's.
@@ -88,6 +107,12 @@ impl Metrics {
             attempts: Family::default(),
             attempt_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 17)),
             first_attempt_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 20)),
+            polls: Family::default(),
+            inbound: InboundCounts::default(),
+            inbound_refusals: Family::default(),
+            inbound_waiting: Gauge::default(),
+            inbound_waits: Family::default(),
+            forwards: Gauge::default(),
             commit_seconds: Family::new_with_constructor(commit_seconds),
             commit_rows: Family::new_with_constructor(commit_rows),
             open: Family::default(),
@@ -96,11 +121,17 @@ impl Metrics {
             oldest_due_seconds: Gauge::default(),
             oldest_dead_seconds: Gauge::default(),
             sessions: Gauge::default(),
+            consumers: Gauge::default(),
             leases_lost: Counter::default(),
             stale_reports: Counter::default(),
         };
         metrics.register(registry.sub_registry_with_prefix("posthorn"));
         metrics
+    }
+
+    /// Counts an inbound request of a source.
+    pub(crate) fn count_inbound(&self, source: SourceId, verdict: &'static str) {
+        self.inbound.count(source, verdict);
     }
 
     /// Notes a group commit: its kind, how long it took and how many rows it carried.
@@ -117,11 +148,17 @@ impl Metrics {
     }
 
     fn register(&self, r: &mut Registry) {
+        self.register_inbound(r);
         r.register("emits", "Emits by what became of them", self.emits.clone());
         r.register(
             "deliveries",
             "Deliveries that ended, by how",
             self.deliveries.clone(),
+        );
+        r.register(
+            "polls",
+            "Pulls of sources that are polled, by how they ended",
+            self.polls.clone(),
         );
         r.register(
             "attempts",
@@ -177,6 +214,7 @@ impl Metrics {
             dead,
         );
         r.register("sessions", "Sessions of nodes", self.sessions.clone());
+        r.register("consumers", "Streams of consumers", self.consumers.clone());
         r.register(
             "leases_lost",
             "Leases that were lost",
@@ -186,6 +224,34 @@ impl Metrics {
             "stale_reports",
             "Reports under a lease that is not current",
             self.stale_reports.clone(),
+        );
+    }
+
+    fn register_inbound(&self, r: &mut Registry) {
+        r.register(
+            "inbound_requests",
+            "Inbound requests by source and by what became of them",
+            self.inbound.family.clone(),
+        );
+        r.register(
+            "inbound_refusals",
+            "Inbound requests that were refused, by reason",
+            self.inbound_refusals.clone(),
+        );
+        r.register(
+            "inbound_waiting",
+            "Providers that wait for a computed answer",
+            self.inbound_waiting.clone(),
+        );
+        r.register(
+            "inbound_waits",
+            "Computed answers, by how the wait for them ended",
+            self.inbound_waits.clone(),
+        );
+        r.register(
+            "forward_streams",
+            "Streams of forwarded requests",
+            self.forwards.clone(),
         );
     }
 }

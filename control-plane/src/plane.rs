@@ -16,10 +16,16 @@ use crate::{
     config::{Config, ConfigError, Transport},
     dispatch::{Dispatch, Loops},
     error::Error,
+    fetch::Fetch,
+    ingest::Ingest,
     metrics::Metrics,
     model::api_key::{Role, Roles},
+    poll::{self, Polling},
     registry::SharedRegistry,
-    rpc::{ApiKeys, Deliveries, Endpoints, EventTypes, Events, Nodes, Tenants},
+    rpc::{
+        ApiKeys, Consumers, Deliveries, Endpoints, EventTypes, Events, Inbounds, Nodes, Sources,
+        Tenants,
+    },
     server::{self, ServeError, Services},
     store::{self, Ownership, Store},
     tasks::{self, Retention, Rewrapping},
@@ -56,6 +62,9 @@ pub enum StartError {
     /// Names cannot be looked up.
     #[error("the resolver cannot be set up")]
     Resolver(#[from] ResolverError),
+    /// TLS for the control plane's own requests cannot be set up.
+    #[error("tls cannot be set up")]
+    Tls(#[source] rustls::Error),
     /// The database could not be opened.
     #[error("the database cannot be used")]
     Store(#[from] store::Error),
@@ -103,6 +112,8 @@ pub struct ControlPlane {
     registry: SharedRegistry,
     resolver: Resolver,
     dispatch: Dispatch,
+    ingest: Ingest,
+    fetch: Fetch,
     loops: Loops,
     metrics: Metrics,
     metrics_registry: MetricsRegistry,
@@ -132,7 +143,9 @@ impl ControlPlane {
         let mut rng = start_rng();
         bootstrap::first_start(&store, scope, now_ms, &mut rng, hand_over).await?;
         let policy = config.default_policy();
-        let registry = SharedRegistry::load(store.clone(), Arc::clone(&vault), policy).await?;
+        let public_url = config.public_url.clone().unwrap_or_default();
+        let registry =
+            SharedRegistry::load(store.clone(), Arc::clone(&vault), policy, public_url).await?;
         let (listener, addr) = listen(config.grpc_listen).await?;
         let operations = Operations::bind(config.metrics_listen).await;
         let operations =
@@ -152,6 +165,14 @@ impl ControlPlane {
             payload_bytes_max,
             rng.next_u32(),
         );
+        let fetch = Fetch::new(resolver.clone()).map_err(StartError::Tls)?;
+        let ingest = Ingest::new(
+            store.clone(),
+            registry.clone(),
+            dispatch.clone(),
+            metrics.clone(),
+            fetch.clone(),
+        );
         Ok(Self {
             config,
             store,
@@ -161,6 +182,8 @@ impl ControlPlane {
             registry,
             resolver,
             dispatch,
+            ingest,
+            fetch,
             loops,
             metrics,
             metrics_registry,
@@ -254,8 +277,32 @@ impl ControlPlane {
                 self.resolver.clone(),
             ),
             deliveries: Deliveries::new(store.clone(), registry.clone(), dispatch.clone()),
-            nodes: Nodes::new(dispatch.clone(), shutdown.clone()),
+            sources: Sources::new(
+                store.clone(),
+                registry.clone(),
+                Arc::clone(&self.vault),
+                self.resolver.clone(),
+                self.config.public_url.clone().unwrap_or_default(),
+            ),
+            inbounds: Inbounds::new(
+                store.clone(),
+                registry.clone(),
+                dispatch.clone(),
+                self.ingest.clone(),
+                self.consumers(shutdown),
+            ),
+            nodes: Nodes::new(dispatch.clone(), self.ingest.clone(), shutdown.clone()),
         }
+    }
+
+    fn consumers(&self, shutdown: &CancellationToken) -> Consumers {
+        Consumers::new(
+            self.store.clone(),
+            self.registry.clone(),
+            self.dispatch.clone(),
+            self.ingest.clone(),
+            shutdown.clone(),
+        )
     }
 
     /// The background loops. They never end.
@@ -275,6 +322,14 @@ impl ControlPlane {
             events_ms: self.config.event_retention_ms(),
             dead_letters_ms: self.config.dead_letter_retention_ms(),
         };
+        let ingest = self.ingest.clone();
+        let polling = Polling {
+            store: store.clone(),
+            registry: registry.clone(),
+            dispatch: dispatch.clone(),
+            fetch: self.fetch.clone(),
+            metrics: self.metrics.clone(),
+        };
         let rewrapping = Rewrapping {
             store: store.clone(),
             vault: Arc::clone(&self.vault),
@@ -288,6 +343,8 @@ impl ControlPlane {
                 tasks::keep_retention(store, retention),
                 tasks::keep_rewrapped(rewrapping),
                 tasks::keep_mended(registry, dispatch),
+                ingest.keep_counts(),
+                poll::keep_polled(polling),
             );
         }
     }

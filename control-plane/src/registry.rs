@@ -5,8 +5,9 @@
 //! turns, so a later one never publishes older data. Another process's changes show only after [`SharedRegistry::reload`].
 //!
 //! An endpoint whose secret does not open is not served: it is listed in [`Registry::sealed`], its deliveries wait, and
-//! nothing leaves unsigned.
+//! nothing leaves unsigned. A source is treated alike: providers are asked to try later, and nothing is taken unverified.
 
+mod capture;
 mod load;
 mod tenant_entry;
 
@@ -21,19 +22,22 @@ use std::{
 use arc_swap::ArcSwap;
 use rand::Rng;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::{
+    config::PublicUrl,
     model::{
         api_key::{self, ApiKey, KeyHash, Roles},
         endpoint::LiveEndpoint,
-        id::{EndpointId, KeyId, TenantId},
+        id::{EndpointId, KeyId, SourceId, TenantId},
+        source::LiveSource,
     },
     retry::RetryPolicy,
     store::{Result, Store},
     vault::Vault,
 };
 
+pub(crate) use capture::Capture;
 use load::Loader;
 pub(crate) use tenant_entry::TenantEntry;
 
@@ -44,6 +48,8 @@ pub(crate) struct Registry {
     endpoints: Arc<HashMap<EndpointId, Arc<LiveEndpoint>>>,
     sealed: Arc<BTreeMap<EndpointId, TenantId>>,
     keys: Arc<HashMap<KeyId, Arc<ApiKey>>>,
+    sources: Arc<HashMap<SourceId, Arc<LiveSource>>>,
+    sealed_sources: Arc<BTreeMap<SourceId, TenantId>>,
 }
 
 impl Registry {
@@ -72,6 +78,33 @@ impl Registry {
         self.sealed.contains_key(&id)
     }
 
+    /// One source, in whatever state. None: there is none, or it is sealed.
+    pub(crate) fn source(&self, id: SourceId) -> Option<&Arc<LiveSource>> {
+        self.sources.get(&id)
+    }
+
+    /// Every source that is not sealed, in no order.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &Arc<LiveSource>> {
+        self.sources.values()
+    }
+
+    /// The sources that exist but whose requests cannot be judged.
+    pub(crate) fn sealed_sources(&self) -> impl Iterator<Item = SourceId> {
+        self.sealed_sources.keys().copied()
+    }
+
+    /// Whether the source exists but its requests cannot be judged.
+    pub(crate) fn is_source_sealed(&self, id: SourceId) -> bool {
+        self.sealed_sources.contains_key(&id)
+    }
+
+    /// Whose source it is, sealed or not. None: there is none.
+    pub(crate) fn source_tenant(&self, id: SourceId) -> Option<TenantId> {
+        let live = self.sources.get(&id);
+        live.map(|live| live.source.tenant_id)
+            .or_else(|| self.sealed_sources.get(&id).copied())
+    }
+
     /// One key, be it live or not.
     pub(crate) fn key(&self, id: KeyId) -> Option<&Arc<ApiKey>> {
         self.keys.get(&id)
@@ -92,6 +125,8 @@ struct Inner {
     turn: Mutex<Vec<Arc<ApiKey>>>,
     /// A refresh failed or was dropped: the database may hold a change that was not published.
     is_stale: AtomicBool,
+    /// How many snapshots with other sources were published.
+    source_changes: watch::Sender<u64>,
 }
 
 /// The right to publish. Dropped without publishing, it leaves word that the registry may be stale.
@@ -102,13 +137,15 @@ struct Turn<'a> {
 }
 
 impl SharedRegistry {
-    /// Reads the whole registry. `default_policy` is for endpoints whose tenant has none either.
+    /// Reads the whole registry. `default_policy` is for endpoints whose tenant has none either; `public_url` is where
+    /// providers reach sources.
     pub(crate) async fn load(
         store: Store,
         vault: Arc<Vault>,
         default_policy: RetryPolicy,
+        public_url: PublicUrl,
     ) -> Result<Self> {
-        let loader = Loader::new(store, vault, default_policy);
+        let loader = Loader::new(store, vault, default_policy, public_url);
         let registry = loader.registry().await?;
         Ok(Self {
             inner: Arc::new(Inner {
@@ -116,6 +153,7 @@ impl SharedRegistry {
                 current: ArcSwap::from_pointee(registry),
                 turn: Mutex::default(),
                 is_stale: AtomicBool::new(false),
+                source_changes: watch::Sender::new(0),
             }),
         })
     }
@@ -123,6 +161,11 @@ impl SharedRegistry {
     /// The registry of this moment.
     pub(crate) fn snapshot(&self) -> Arc<Registry> {
         self.inner.current.load_full()
+    }
+
+    /// Changes whenever a snapshot with other sources is published.
+    pub(crate) fn source_changes(&self) -> watch::Receiver<u64> {
+        self.inner.source_changes.subscribe()
     }
 
     /// Reads the whole registry anew.
@@ -145,7 +188,7 @@ impl SharedRegistry {
         Ok(is_stale)
     }
 
-    /// Reads a tenant anew, with its event types and endpoints.
+    /// Reads a tenant anew, with its event types, endpoints and sources.
     pub(crate) async fn refresh_tenant(&self, id: TenantId) -> Result<()> {
         let turn = self.turn().await;
         let loaded = self.inner.loader.tenant(id).await?;
@@ -177,6 +220,19 @@ impl SharedRegistry {
         match loaded {
             Some(loaded) => registry.put_endpoint(loaded),
             None => registry.remove_endpoint(id),
+        }
+        turn.publish(registry);
+        Ok(())
+    }
+
+    /// Reads a source anew, with its secrets.
+    pub(crate) async fn refresh_source(&self, id: SourceId) -> Result<()> {
+        let turn = self.turn().await;
+        let loaded = self.inner.loader.source(id).await?;
+        let mut registry = turn.editable();
+        match loaded {
+            Some(loaded) => registry.put_source(loaded),
+            None => registry.remove_source(id),
         }
         turn.publish(registry);
         Ok(())
@@ -239,8 +295,11 @@ impl Turn<'_> {
     }
 
     fn publish(mut self, registry: Registry) {
-        self.inner.current.store(Arc::new(registry));
+        let former = self.inner.current.swap(Arc::new(registry));
         self.is_published = true;
+        if !Arc::ptr_eq(&former.sources, &self.inner.current.load().sources) {
+            self.inner.source_changes.send_modify(|count| *count += 1);
+        }
     }
 }
 
@@ -254,5 +313,7 @@ impl Drop for Turn<'_> {
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod source_tests;
 #[cfg(test)]
 mod tests;

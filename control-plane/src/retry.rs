@@ -166,8 +166,12 @@ pub(crate) enum Fact {
         /// What its `Retry-After` header asked for, in milliseconds.
         retry_after_ms: Option<u64>,
     },
-    /// There was no answer.
+    /// There was no answer, or a handler failed.
     NoAnswer,
+    /// A handler did its work.
+    Handled,
+    /// A handler failed, and says that it always will.
+    Refused,
 }
 
 /// What follows from an attempt.
@@ -190,7 +194,8 @@ pub(crate) fn decide(policy: &RetryPolicy, made: u32, fact: Fact, rng: &mut impl
     let retry_after_ms = match fact {
         Fact::Status {
             code: 200..=299, ..
-        } => return Decision::Delivered,
+        }
+        | Fact::Handled => return Decision::Delivered,
         Fact::Status { code: 410, .. } => return Decision::Gone,
         Fact::Status {
             code: 429 | 503,
@@ -202,7 +207,8 @@ pub(crate) fn decide(policy: &RetryPolicy, made: u32, fact: Fact, rng: &mut impl
         | Fact::NoAnswer => None,
         Fact::Status {
             code: 400..=499, ..
-        } => return Decision::Rejected,
+        }
+        | Fact::Refused => return Decision::Rejected,
         Fact::Status { .. } => None,
     };
     match policy.delay_ms(made) {

@@ -6,7 +6,8 @@ use posthorn::v1::{
     FILE_DESCRIPTOR_SET, api_key_service_server::ApiKeyServiceServer,
     delivery_service_server::DeliveryServiceServer, endpoint_service_server::EndpointServiceServer,
     event_service_server::EventServiceServer, event_type_service_server::EventTypeServiceServer,
-    node_service_server::NodeServiceServer, tenant_service_server::TenantServiceServer,
+    inbound_service_server::InboundServiceServer, node_service_server::NodeServiceServer,
+    source_service_server::SourceServiceServer, tenant_service_server::TenantServiceServer,
 };
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -20,8 +21,8 @@ use crate::{
     incoming::incoming,
     registry::SharedRegistry,
     rpc::{
-        AccessLayer, ApiKeys, Deliveries, Endpoints, EventTypes, Events, FramingLayer, Nodes,
-        Tenants, UnaryLayer,
+        AccessLayer, ApiKeys, Deliveries, Endpoints, EventTypes, Events, FramingLayer, Inbounds,
+        Nodes, Sources, Tenants, UnaryLayer,
     },
 };
 
@@ -56,6 +57,10 @@ pub(crate) struct Services {
     pub endpoints: Endpoints,
     /// `DeliveryService`.
     pub deliveries: Deliveries,
+    /// `SourceService`.
+    pub sources: Sources,
+    /// `InboundService`.
+    pub inbounds: Inbounds,
     /// `NodeService`.
     pub nodes: Nodes,
 }
@@ -141,6 +146,8 @@ async fn routes(services: Services) -> Result<tonic::service::Routes, ServeError
         ApiKeyServiceServer: services.api_keys, MESSAGE_BYTES_MAX;
         EndpointServiceServer: services.endpoints, MESSAGE_BYTES_MAX;
         DeliveryServiceServer: services.deliveries, MESSAGE_BYTES_MAX;
+        SourceServiceServer: services.sources, MESSAGE_BYTES_MAX;
+        InboundServiceServer: services.inbounds, MESSAGE_BYTES_MAX;
         NodeServiceServer: services.nodes, NODE_MESSAGE_BYTES_MAX;
     }
     Ok(routes.routes())

@@ -24,7 +24,8 @@ use zeroize::Zeroizing;
 
 use crate::model::{
     id::{SecretId, TenantId},
-    secret::{Purpose, SealedSecret},
+    secret::{Purpose, SealedSecret, SealedSourceSecret},
+    source::Source,
 };
 
 pub(crate) use keyring::{KekId, Keyring, KeyringError};
@@ -86,6 +87,18 @@ impl From<&SealedSecret> for Binding {
     }
 }
 
+/// A source's secret has one version: a new one is a secret of its own.
+impl From<&SealedSourceSecret> for Binding {
+    fn from(secret: &SealedSourceSecret) -> Self {
+        Self {
+            tenant_id: secret.tenant_id,
+            id: secret.id,
+            version: 1,
+            purpose: secret.purpose,
+        }
+    }
+}
+
 impl Vault {
     /// A vault that uses the given master keys.
     pub(crate) fn new(keyring: Keyring) -> Self {
@@ -119,6 +132,32 @@ impl Vault {
         let kek = keyring.current();
         let record = Record::seal(secret, &binding.associated_data(), kek, rng).ok_or(SealError)?;
         Ok((kek.id(), record.into_bytes()))
+    }
+
+    /// Seals a new secret of a source, as a row to be written.
+    pub(crate) fn seal_for_source(
+        &self,
+        secret: &[u8],
+        source: &Source,
+        purpose: Purpose,
+        now_ms: i64,
+        rng: &mut impl CryptoRng,
+    ) -> Result<SealedSourceSecret, SealError> {
+        let mut row = SealedSourceSecret {
+            id: SecretId::new(now_ms, rng),
+            tenant_id: source.tenant_id,
+            source_id: source.id,
+            purpose,
+            kek_id: String::new(),
+            sealed: Vec::new(),
+            fingerprint: self.fingerprint(secret),
+            retires_at: None,
+            created_at: now_ms,
+        };
+        let (kek_id, sealed) = self.seal(secret, (&row).into(), rng)?;
+        row.kek_id = kek_id.to_string();
+        row.sealed = sealed;
+        Ok(row)
     }
 
     /// Opens a record, whatever bytes it consists of.

@@ -15,7 +15,7 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// Milliseconds since 1970, for the node's id only. 0 on a machine whose clock is before that.
+/// Milliseconds since 1970, for the node's id and the date of answers only. 0 on a machine whose clock is before that.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the clock that others are told to ask"

@@ -6,6 +6,8 @@ use clap::Args;
 use posthorn_guard::AllowList;
 use secrecy::SecretString;
 
+use crate::edge::EdgeConfig;
+
 /// How many leases a node may hold at most.
 const CAPACITY_MAX: i64 = 8_192;
 
@@ -74,6 +76,10 @@ pub struct Config {
         value_parser = parse_seconds
     )]
     pub drain_timeout: Duration,
+
+    /// How requests of providers are taken.
+    #[command(flatten)]
+    pub edge: EdgeConfig,
 }
 
 /// The defaults of the flags.
@@ -90,6 +96,7 @@ impl Default for Config {
             name: None,
             metrics_listen: SocketAddr::from(([127, 0, 0, 1], 9464)),
             drain_timeout: Duration::from_secs(30),
+            edge: EdgeConfig::default(),
         }
     }
 }

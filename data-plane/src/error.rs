@@ -4,7 +4,10 @@ use std::{io, net::SocketAddr, path::PathBuf};
 
 use posthorn_guard::ResolverError;
 
-use crate::deliver::TlsError;
+use crate::{
+    deliver::TlsError,
+    edge::{EdgeConfigError, EdgeTlsError},
+};
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +30,13 @@ pub enum Error {
     /// The resolver cannot be used.
     #[error(transparent)]
     Resolver(#[from] ResolverError),
-    /// The metrics listener cannot be bound.
+    /// The edge's settings do not fit together.
+    #[error(transparent)]
+    EdgeConfig(#[from] EdgeConfigError),
+    /// The edge's certificate cannot be used.
+    #[error("cannot use the edge's certificate")]
+    EdgeTls(#[from] EdgeTlsError),
+    /// A listener cannot be bound.
     #[error("cannot listen at {0}")]
     Listen(SocketAddr, #[source] io::Error),
 }

@@ -1,4 +1,5 @@
-//! The data plane: a node that performs leased HTTP requests and reports what became of them.
+//! The data plane: a node that performs leased HTTP requests and reports what became of them, and forwards what providers
+//! post.
 //!
 //! A node has no database, no disk and no key but its own: the control plane sends complete, signed requests and owns
 //! every decision. Kill a node at any instruction and no accepted event is lost; at worst an endpoint sees one again.
@@ -9,7 +10,12 @@
 mod clock;
 mod config;
 mod deliver;
+mod edge;
 mod error;
+mod forward;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod link;
 mod metrics;
 mod node_id;
@@ -25,7 +31,7 @@ use std::{
 
 use posthorn_guard::{AllowList, Policy, Resolver};
 use posthorn_telemetry::{Operations, Readiness, Registry};
-use rand::rngs::SmallRng;
+use rand::{SeedableRng as _, rngs::SmallRng};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{task::JoinHandle, time::interval};
 use tokio_util::sync::CancellationToken;
@@ -34,12 +40,17 @@ use tracing::info;
 
 use self::{
     deliver::{Dialer, Pool, Sender},
+    edge::Edge,
+    forward::{Forward, ForwardParts},
     link::{Link, LinkParts},
     metrics::Metrics,
 };
 
 pub use config::Config;
 pub use deliver::TlsError;
+pub use edge::{
+    EdgeConfig, EdgeConfigError, EdgeHost, EdgeTlsError, NoHost, NoRange, TrustedProxy,
+};
 pub use error::Error;
 
 /// How often connections are looked at that nobody used for a while.
@@ -52,13 +63,16 @@ pub struct DataPlane {
     readiness: Readiness,
     sender: Arc<Sender>,
     link: Link,
+    edge: Edge,
+    forward: Forward,
     drain_timeout: Duration,
 }
 
 impl DataPlane {
-    /// Reads what the settings name and binds the listener for metrics and health. Does not connect yet.
+    /// Reads what the settings name and binds the listeners: for providers, and for metrics and health. Does not connect
+    /// yet.
     pub async fn bind(config: Config) -> Result<Self, Error> {
-        open_files::make_room(config.capacity);
+        open_files::make_room(config.capacity, config.edge.connections);
         let authorization = authorization(&config)?;
         let ca_pem = config.control_plane_ca.as_deref().map(read).transpose()?;
         let endpoint = link::endpoint(&config.control_plane, ca_pem)?;
@@ -69,9 +83,16 @@ impl DataPlane {
         let mut registry = Registry::default();
         let metrics = Arc::new(Metrics::new(&mut registry));
         let readiness = Readiness::new();
-        let own = own_sockets(operations.addr(), endpoint.uri());
-        let sender = Arc::new(sender(&config, own, metrics.clone())?);
         let mut rng: SmallRng = rand::make_rng();
+        let forward = Forward::new(ForwardParts {
+            endpoint: endpoint.clone(),
+            authorization: authorization.clone(),
+            readiness: readiness.clone(),
+            rng: SmallRng::from_rng(&mut rng),
+        });
+        let edge = Edge::bind(config.edge.clone(), forward.forwarder(), &mut registry).await?;
+        let own = own_sockets([operations.addr(), edge.addr()], endpoint.uri());
+        let sender = Arc::new(sender(&config, own, metrics.clone())?);
         let node_id = node_id::node_id(clock::unix_ms(), &mut rng);
         info!(node_id, "this is node {node_id}");
         let link = Link::new(LinkParts {
@@ -91,6 +112,8 @@ impl DataPlane {
             readiness,
             sender,
             link,
+            edge,
+            forward,
             drain_timeout: config.drain_timeout,
         })
     }
@@ -100,21 +123,35 @@ impl DataPlane {
         self.operations.addr()
     }
 
-    /// Runs until `shutdown` is cancelled, then drains: takes no more leases, finishes what runs and waits until the
-    /// outcomes are committed, but no longer than the drain timeout.
+    /// Where requests of providers are taken, with the real port.
+    pub fn edge_addr(&self) -> SocketAddr {
+        self.edge.addr()
+    }
+
+    /// Runs until `shutdown` is cancelled, then drains: takes no more leases and no more requests, finishes what runs
+    /// and waits until the outcomes are committed, but no longer than the drain timeout.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
         let stopped = CancellationToken::new();
         let registry = Arc::new(self.registry);
+        let readiness = self.readiness;
         let served = self
             .operations
-            .serve(registry, self.readiness, stopped.clone());
+            .serve(registry, readiness.clone(), stopped.clone());
         let operations = tokio::spawn(served);
         let sweeper = Sweeper::start(self.sender);
-        self.link.run(shutdown, self.drain_timeout).await;
+        let answered = CancellationToken::new();
+        let forward = tokio::spawn(self.forward.run(answered.clone()));
+        let edge = async {
+            let edge = self.edge;
+            edge.serve(shutdown.clone(), &readiness, self.drain_timeout)
+                .await;
+            answered.cancel();
+        };
+        tokio::join!(self.link.run(shutdown.clone(), self.drain_timeout), edge);
         drop(sweeper);
         stopped.cancel();
-        // It can only have panicked, and there is nothing left to serve.
-        let _ended = operations.await;
+        // They can only have panicked, and there is nothing left to serve.
+        let _ended = tokio::join!(operations, forward);
         Ok(())
     }
 }
@@ -154,7 +191,7 @@ fn sender(config: &Config, own: Vec<SocketAddr>, metrics: Arc<Metrics>) -> Resul
 
 /// What must not be delivered to whatever the allow list says: the node itself, and the control plane where its URL has
 /// an address.
-fn own_sockets(operations: SocketAddr, control_plane: &http::Uri) -> Vec<SocketAddr> {
+fn own_sockets(own: [SocketAddr; 2], control_plane: &http::Uri) -> Vec<SocketAddr> {
     let host = control_plane.host().unwrap_or_default();
     let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
     let port = control_plane.port_u16();
@@ -164,7 +201,7 @@ fn own_sockets(operations: SocketAddr, control_plane: &http::Uri) -> Vec<SocketA
         80
     });
     let control_plane = address.map(|address| SocketAddr::new(address, port));
-    [operations].into_iter().chain(control_plane).collect()
+    own.into_iter().chain(control_plane).collect()
 }
 
 fn authorization(config: &Config) -> Result<MetadataValue<Ascii>, Error> {

@@ -7,7 +7,7 @@ use posthorn_data_plane::{Config, DataPlane};
 use posthorn_telemetry::{LogArgs, init_logging, shutdown_on_signal};
 use tracing::error;
 
-/// A Posthorn node: performs the requests that the control plane leases to it
+/// A Posthorn node: performs the requests that the control plane leases to it, and forwards what providers post
 #[derive(Debug, Parser)]
 #[command(name = "posthorn-data-plane", version)]
 struct Cli {
@@ -37,7 +37,11 @@ async fn main() -> ExitCode {
 async fn run(config: Config) -> Result<(), Box<dyn Error>> {
     let shutdown = shutdown_on_signal()?;
     let node = DataPlane::bind(config).await?;
-    println!("listening metrics={}", node.metrics_addr());
+    println!(
+        "listening edge={} metrics={}",
+        node.edge_addr(),
+        node.metrics_addr()
+    );
     node.serve(shutdown).await?;
     Ok(())
 }

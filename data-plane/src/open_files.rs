@@ -7,9 +7,9 @@ use tracing::warn;
 /// Files besides the connections to endpoints: logs, listeners, the link, lookups.
 const OTHERS: u64 = 256;
 
-/// Raises the soft limit so that every lease may have a connection while as many are idle. Says so when it cannot.
-pub(crate) fn make_room(capacity: u32) {
-    let wanted = u64::from(capacity) * 2 + OTHERS;
+/// Raises the soft limit so that every lease may have a connection while as many are idle, and the edge its own. Says so when it cannot.
+pub(crate) fn make_room(capacity: u32, edge_connections: usize) {
+    let wanted = u64::from(capacity) * 2 + edge_connections as u64 + OTHERS;
     match rlimit::increase_nofile_limit(wanted) {
         Ok(limit) if limit >= wanted => {}
         Ok(limit) => warn!(

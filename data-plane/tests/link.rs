@@ -1,12 +1,11 @@
 //! A node and its control plane: sessions, credit, lost streams and drains, over real gRPC.
 
-mod support;
-
 use posthorn::v1::{
     NotStarted, NotStartedReason, Revoke, outcome::Result as Fact,
     session_request::Message as FromNode, session_response::Message as ToNode,
 };
-use support::{ControlPlane, Endpoint, Node, only};
+
+use crate::support::{ControlPlane, Endpoint, Node, only};
 
 const MANY: usize = 1_000;
 

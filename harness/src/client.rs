@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use posthorn::v1::{
-    CreateApiKeyRequest, CreateEndpointRequest, CreateEndpointResponse, CreateTenantRequest,
-    EmitEventRequest, EmitEventResponse, EndpointSettings, Role, TenantSettings,
+    CreateApiKeyRequest, CreateEndpointRequest, CreateEndpointResponse, CreateSourceRequest,
+    CreateSourceResponse, CreateTenantRequest, EmitEventRequest, EmitEventResponse,
+    EndpointSettings, Role, SourceSettings, TenantSettings,
     api_key_service_client::ApiKeyServiceClient, delivery_service_client::DeliveryServiceClient,
     emit_event_request::Content, endpoint_service_client::EndpointServiceClient,
     event_service_client::EventServiceClient, event_type_service_client::EventTypeServiceClient,
-    node_service_client::NodeServiceClient, tenant_service_client::TenantServiceClient,
+    inbound_service_client::InboundServiceClient, node_service_client::NodeServiceClient,
+    source_service_client::SourceServiceClient, tenant_service_client::TenantServiceClient,
 };
 use tonic::{
     Request, Status,
@@ -69,6 +71,10 @@ services! {
     tenants: TenantServiceClient,
     /// The client of `ApiKeyService`.
     api_keys: ApiKeyServiceClient,
+    /// The client of `SourceService`.
+    sources: SourceServiceClient,
+    /// The client of `InboundService`.
+    inbound: InboundServiceClient,
     /// The client of `NodeService`.
     node: NodeServiceClient,
 }
@@ -197,6 +203,34 @@ impl Client {
             .create_endpoint(request)
             .await
             .expect("the endpoint is created")
+            .into_inner()
+    }
+
+    /// Creates a source without more settings than its provider, whose secret Posthorn makes. Panics when it is refused.
+    pub async fn create_source(&self, provider: &str) -> CreateSourceResponse {
+        let settings = SourceSettings {
+            provider: provider.to_owned(),
+            ..SourceSettings::default()
+        };
+        self.create_source_with(settings, &[]).await
+    }
+
+    /// Creates a source with these settings and secrets. Panics when it is refused.
+    pub async fn create_source_with(
+        &self,
+        settings: SourceSettings,
+        secrets: &[&str],
+    ) -> CreateSourceResponse {
+        let request = CreateSourceRequest {
+            tenant_id: self.tenant_id.clone(),
+            settings: Some(settings),
+            secrets: secrets.iter().map(|&secret| secret.to_owned()).collect(),
+            ..CreateSourceRequest::default()
+        };
+        self.sources()
+            .create_source(request)
+            .await
+            .expect("the source is created")
             .into_inner()
     }
 

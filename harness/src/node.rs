@@ -44,6 +44,8 @@ impl NodeOptions {
 pub struct Node {
     /// Where it serves `/metrics` and `/readyz`.
     pub metrics: SocketAddr,
+    /// Where it takes requests of providers.
+    pub edge: SocketAddr,
     process: Process,
     options: NodeOptions,
 }
@@ -52,9 +54,10 @@ impl Node {
     /// Starts one, and waits until it listens; see [`Self::ready`] for its session.
     pub async fn start(options: NodeOptions) -> Self {
         let process = spawn(&options);
-        let metrics = address(&process.stdout_line("listening ").await, "metrics");
+        let facts = process.stdout_line("listening ").await;
         Self {
-            metrics,
+            metrics: address(&facts, "metrics"),
+            edge: address(&facts, "edge"),
             process,
             options,
         }
@@ -64,7 +67,9 @@ impl Node {
     pub async fn restart(&mut self) {
         self.process.kill();
         self.process = spawn(&self.options);
-        self.metrics = address(&self.process.stdout_line("listening ").await, "metrics");
+        let facts = self.process.stdout_line("listening ").await;
+        self.metrics = address(&facts, "metrics");
+        self.edge = address(&facts, "edge");
     }
 
     /// Waits until its session with the control plane stands.
@@ -112,6 +117,8 @@ fn spawn(options: &NodeOptions) -> Process {
     ]);
     command.args([
         "--metrics-listen",
+        "127.0.0.1:0",
+        "--edge-listen",
         "127.0.0.1:0",
         "--allow-target",
         "127.0.0.0/8",

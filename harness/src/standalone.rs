@@ -24,6 +24,8 @@ pub struct Standalone {
     pub metrics: SocketAddr,
     /// Where its node serves `/metrics` and `/readyz`.
     pub node_metrics: SocketAddr,
+    /// Where its node takes requests of providers.
+    pub edge: SocketAddr,
     process: Process,
     folder: TempDir,
 }
@@ -43,6 +45,8 @@ impl Standalone {
                 "127.0.0.1:0",
                 "--node-metrics-listen",
                 "127.0.0.1:0",
+                "--edge-listen",
+                "127.0.0.1:0",
             ])
             .args(args);
         let process = Process::spawn("posthorn", command);
@@ -51,6 +55,7 @@ impl Standalone {
             grpc: address(&facts, "grpc"),
             metrics: address(&facts, "metrics"),
             node_metrics: address(&facts, "node-metrics"),
+            edge: address(&facts, "edge"),
             process,
             folder,
         }

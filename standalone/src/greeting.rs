@@ -8,9 +8,10 @@ pub(crate) fn print(planes: &Planes) {
     let key = keys::default_file(&planes.data_dir);
     let key = key.display();
     println!(
-        "listening grpc={grpc} metrics={} node-metrics={}",
+        "listening grpc={grpc} metrics={} node-metrics={} edge={}",
         planes.metrics_addr(),
-        planes.node_metrics_addr()
+        planes.node_metrics_addr(),
+        planes.edge_addr()
     );
     println!(
         "Posthorn {} keeps its data in {}.",

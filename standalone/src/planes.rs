@@ -3,8 +3,10 @@
 use std::{error::Error, net::SocketAddr, path::PathBuf};
 
 use clap::Args;
-use posthorn_control_plane::{Config as ControlConfig, ControlPlane, bootstrap::Scope};
-use posthorn_data_plane::{Config as NodeConfig, DataPlane};
+use posthorn_control_plane::{
+    Config as ControlConfig, ControlPlane, PublicUrl, PublicUrlError, bootstrap::Scope,
+};
+use posthorn_data_plane::{Config as NodeConfig, DataPlane, EdgeConfig};
 use tokio_util::sync::CancellationToken;
 
 use crate::keys;
@@ -35,6 +37,10 @@ pub(crate) struct PlaneArgs {
     /// PEM file with roots that are trusted for endpoints besides the public ones
     #[arg(long, value_name = "FILE", env = "POSTHORN_EXTRA_CA")]
     pub extra_ca: Option<PathBuf>,
+
+    /// How the node takes requests of providers.
+    #[command(flatten)]
+    pub edge: EdgeConfig,
 }
 
 /// Both planes, ready to serve.
@@ -63,6 +69,9 @@ impl Planes {
                 config.allow_target.push(cidr.parse()?);
             }
         }
+        if config.public_url.is_none() {
+            config.public_url = public_url(&args.edge)?;
+        }
         let data_dir = config.data_dir.clone();
         let allow_target = config.allow_target.clone();
         let drain_timeout = config.drain_timeout;
@@ -76,6 +85,7 @@ impl Planes {
             extra_ca: args.extra_ca,
             metrics_listen: args.node_metrics_listen,
             drain_timeout,
+            edge: args.edge,
             ..NodeConfig::default()
         })
         .await?;
@@ -102,6 +112,11 @@ impl Planes {
         self.node.metrics_addr()
     }
 
+    /// Where requests of providers are taken.
+    pub(crate) fn edge_addr(&self) -> SocketAddr {
+        self.node.edge_addr()
+    }
+
     /// Serves until `shutdown`; the node drains first, so that its outcomes are committed.
     pub(crate) async fn serve(self, shutdown: CancellationToken) -> Result<(), Box<dyn Error>> {
         let node_drained = CancellationToken::new();
@@ -114,4 +129,16 @@ impl Planes {
         control?;
         Ok(node?)
     }
+}
+
+/// Where this machine reaches the edge. None: its port is not known before it is bound.
+fn public_url(edge: &EdgeConfig) -> Result<Option<PublicUrl>, PublicUrlError> {
+    let scheme = if edge.tls_cert.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let is_known = edge.listen.port() != 0;
+    let url = is_known.then(|| format!("{scheme}://{}", edge.listen).parse());
+    url.transpose()
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use posthorn::v1::{CreateSourceRequest, ListInboundRequestsRequest, SourceSettings};
 use posthorn_harness::{Deployment, StoreKind};
 use tonic::Code;
 
@@ -9,6 +10,7 @@ use super::{Caller, stranger};
 use crate::support::{
     descriptor::{Rpc, rpcs},
     follow::delivery_of,
+    hand_edge::{HandEdge, provider_of},
     raw::{Answer, call, field, frame, send},
     unknown,
 };
@@ -26,6 +28,7 @@ async fn another_tenants_things_do_not_exist(store: StoreKind) {
     let endpoint = endpoint.endpoint.expect("the answer holds the endpoint");
     let event = deployment.admin.emit("a.b", "{}").await.event_id;
     let delivery = delivery_of(&deployment.admin, &event).await.delivery_id;
+    let (source, inbound) = make_source(&deployment).await;
     let things = [
         (
             "endpoint_id",
@@ -34,6 +37,8 @@ async fn another_tenants_things_do_not_exist(store: StoreKind) {
         ),
         ("event_id", &event, unknown::EVENT),
         ("delivery_id", &delivery, unknown::DELIVERY),
+        ("source_id", &source, unknown::SOURCE),
+        ("inbound_request_id", &inbound, unknown::INBOUND),
     ];
     let other = stranger(&deployment).await;
     let mut reached = BTreeSet::new();
@@ -60,6 +65,37 @@ async fn another_tenants_things_do_not_exist(store: StoreKind) {
     assert_eq!(reached.len(), things.len());
 }
 
+/// Makes a source of the deployment's tenant and a request to it, and returns their ids.
+async fn make_source(deployment: &Deployment) -> (String, String) {
+    let settings = SourceSettings {
+        provider: "standard_webhooks".to_owned(),
+        ..SourceSettings::default()
+    };
+    let request = CreateSourceRequest {
+        tenant_id: deployment.tenant_id.clone(),
+        settings: Some(settings),
+        ..CreateSourceRequest::default()
+    };
+    let made = deployment.admin.sources().create_source(request).await;
+    let made = made.expect("it is made").into_inner();
+    let provider = provider_of(&made, &made.secret);
+    let node = deployment.admin.with_key(&deployment.node_key);
+    let mut edge = HandEdge::open(&node).await;
+    edge.post(&provider, "evt_1", "{}").await;
+    let request = ListInboundRequestsRequest {
+        tenant_id: deployment.tenant_id.clone(),
+        ..ListInboundRequestsRequest::default()
+    };
+    let listed = deployment
+        .admin
+        .inbound()
+        .list_inbound_requests(request)
+        .await;
+    let requests = listed.expect("they are listed").into_inner().requests;
+    let source = made.source.expect("the answer holds the source");
+    (source.source_id, requests[0].inbound_request_id.clone())
+}
+
 /// Asks as the caller for one thing, with every other field that an RPC may demand.
 async fn ask_for(
     deployment: &Deployment,
@@ -76,6 +112,10 @@ async fn ask_for(
     }
     if let Some(number) = rpc.field("update_mask") {
         request.extend(field(number, &field(1, b"name")));
+    }
+    if let Some(number) = rpc.field("state") {
+        // A number, not bytes.
+        request.extend([u8::try_from(number << 3).expect("fields are few"), 1]);
     }
     if rpc.path.ends_with("UpdateEndpoint") {
         let settings = rpc.field("settings").expect("it has settings");

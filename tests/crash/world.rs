@@ -1,13 +1,19 @@
 //! What is killed: a control plane, two nodes, and a database server of its own.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
-use posthorn::v1::{DeliveryState, ListDeliveriesRequest, Role};
+use posthorn::v1::{
+    DeliveryState, ListDeliveriesRequest, ListInboundRequestsRequest, Role, Verdict,
+};
 use posthorn_harness::{
     Client, ControlPlane, ControlPlaneOptions, Node, NodeOptions, Postgres, Receiver, StoreKind,
     eventually,
 };
 use rand::{RngExt as _, rngs::StdRng};
+use tokio::sync::watch;
 
 use super::{SETTLING, VICTIMS};
 
@@ -40,6 +46,8 @@ pub(super) struct World {
     pub(super) client: Client,
     pub(super) receiver: Receiver,
     pub(super) faults: Vec<Fault>,
+    /// Where the nodes take inbound requests.
+    pub(super) edges: watch::Sender<Vec<SocketAddr>>,
     nodes: Vec<Node>,
     pub(super) control: ControlPlane,
     pub(super) postgres: Option<Postgres>,
@@ -74,6 +82,7 @@ impl World {
             client,
             receiver,
             faults: Vec::new(),
+            edges: watch::Sender::new(nodes.iter().map(|node| node.edge).collect()),
             nodes,
             control,
             postgres,
@@ -102,6 +111,8 @@ impl World {
                 let node = rng.random_range(0..self.nodes.len());
                 self.nodes[node].kill();
                 self.nodes[node].restart().await;
+                let edges = self.nodes.iter().map(|node| node.edge).collect();
+                self.edges.send_replace(edges);
             }
             Victim::Database => {
                 let postgres = self.postgres.as_mut().expect("only a server is a victim");
@@ -111,6 +122,27 @@ impl World {
         }
         let until = Instant::now() + AFTERMATH;
         self.faults.push(Fault { from, until });
+    }
+
+    /// How many inbound requests were accepted.
+    pub(super) async fn accepted(&self) -> usize {
+        let mut request = ListInboundRequestsRequest {
+            tenant_id: self.client.tenant_id.clone(),
+            verdict: Verdict::Accepted.into(),
+            page_size: 500,
+            ..ListInboundRequestsRequest::default()
+        };
+        let mut count = 0;
+        loop {
+            let mut inbound = self.client.inbound();
+            let page = inbound.list_inbound_requests(request.clone()).await;
+            let page = page.expect("requests can be listed").into_inner();
+            count += page.requests.len();
+            if page.next_page_token.is_empty() {
+                return count;
+            }
+            request.page_token = page.next_page_token;
+        }
     }
 
     /// Waits until no delivery is open.

@@ -81,7 +81,7 @@ async fn a_key_out_of_its_limits_is_refused(store: StoreKind) {
             ..good.clone()
         },
     )];
-    for role in [0, 6, -1] {
+    for role in [0, 7, -1] {
         let roles = vec![Role::Viewer.into(), role];
         cases.push((
             "roles[1]",

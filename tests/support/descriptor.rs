@@ -35,10 +35,14 @@ impl Rpc {
 pub(crate) fn rpcs() -> Vec<Rpc> {
     let set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("build.rs wrote descriptors");
     let ours = |file: &&FileDescriptorProto| file.package() == "posthorn.v1";
-    set.file.iter().filter(ours).flat_map(of_file).collect()
+    let files = set.file.iter().filter(ours).collect::<Vec<_>>();
+    files
+        .iter()
+        .flat_map(|file| of_file(&files, file))
+        .collect()
 }
 
-fn of_file(file: &FileDescriptorProto) -> Vec<Rpc> {
+fn of_file(files: &[&FileDescriptorProto], file: &FileDescriptorProto) -> Vec<Rpc> {
     let mut rpcs = Vec::new();
     for (service_index, service) in (0..).zip(&file.service) {
         for (method_index, method) in (0..).zip(&service.method) {
@@ -46,7 +50,7 @@ fn of_file(file: &FileDescriptorProto) -> Vec<Rpc> {
             let comment = comment(file, &[SERVICE, service_index, METHOD, method_index]);
             let (roles, installation_only) = roles(&path, &comment);
             rpcs.push(Rpc {
-                fields: fields(file, method.input_type()),
+                fields: fields(files, method.input_type()),
                 path,
                 roles,
                 installation_only,
@@ -56,14 +60,15 @@ fn of_file(file: &FileDescriptorProto) -> Vec<Rpc> {
     rpcs
 }
 
-/// The fields of a message that is declared in the same file, as requests are.
-fn fields(file: &FileDescriptorProto, message: &str) -> Vec<(String, u32)> {
+/// The fields of a message of the package.
+fn fields(files: &[&FileDescriptorProto], message: &str) -> Vec<(String, u32)> {
     let name = message
         .rsplit('.')
         .next()
         .expect("splitting gives one part at least");
-    let message = file.message_type.iter().find(|one| one.name() == name);
-    let message = message.expect("requests are declared beside their service");
+    let mut messages = files.iter().flat_map(|file| &file.message_type);
+    let message = messages.find(|one| one.name() == name);
+    let message = message.expect("requests are of the package");
     let fields = message.field.iter();
     fields
         .map(|field| (field.name().to_owned(), field.number().unsigned_abs()))

@@ -3,6 +3,8 @@
 pub(crate) mod descriptor;
 pub(crate) mod follow;
 pub(crate) mod grpcurl;
+pub(crate) mod hand_consumer;
+pub(crate) mod hand_edge;
 pub(crate) mod hand_node;
 pub(crate) mod pause;
 pub(crate) mod raw;
@@ -21,6 +23,8 @@ pub(crate) mod unknown {
     pub(crate) const ENDPOINT: &str = "ep_01h455vb4pex5vsknk084sn02q";
     pub(crate) const EVENT: &str = "evt_01h455vb4pex5vsknk084sn02q";
     pub(crate) const DELIVERY: &str = "dlv_01h455vb4pex5vsknk084sn02q";
+    pub(crate) const SOURCE: &str = "src_01h455vb4pex5vsknk084sn02q";
+    pub(crate) const INBOUND: &str = "in_01h455vb4pex5vsknk084sn02q";
 }
 
 /// Runs each of the functions named, which take a `StoreKind`, as one test per database.

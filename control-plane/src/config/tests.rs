@@ -3,6 +3,7 @@
 use clap::Parser;
 
 use super::*;
+use crate::model::id::SourceId;
 
 #[derive(Debug, Parser)]
 struct Program {
@@ -54,10 +55,29 @@ fn values_out_of_their_limits_are_refused() {
         ["--retry-policy", "never"],
         ["--allow-target", "nonsense"],
         ["--grpc-listen", "localhost"],
+        ["--public-url", "hooks.example.com"],
+        ["--public-url", "ftp://hooks.example.com"],
+        ["--public-url", "https://me@hooks.example.com"],
+        ["--public-url", "https://hooks.example.com/?a=b"],
+        ["--public-url", "https://hooks.example.com/#a"],
         ["--tls-cert", "only.pem"],
     ] {
         assert!(parse(&arguments).is_err(), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_source_is_below_the_public_url() {
+    let id = SourceId::from_uuid(uuid::Uuid::nil());
+    for (text, begin) in [
+        ("https://hooks.example.com", "https://hooks.example.com"),
+        ("https://hooks.example.com/", "https://hooks.example.com"),
+        ("http://127.0.0.1:8080/a/b/", "http://127.0.0.1:8080/a/b"),
+    ] {
+        let url = text.parse::<PublicUrl>().unwrap();
+        assert_eq!(url.of_source(id), format!("{begin}/in/{id}"));
+    }
+    assert_eq!(PublicUrl::default().of_source(id), format!("/in/{id}"));
 }
 
 #[test]

@@ -11,11 +11,14 @@ use std::{
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::model::id::SourceId;
+
 /// How long a payload may be unless a deployment says otherwise, in bytes.
 pub(super) const PAYLOAD_BYTES_DEFAULT: usize = 256 * 1_024;
 const PAYLOAD_BYTES_MAX: usize = 1_024 * 1_024;
 const DAYS_MAX: u16 = 3_650;
 const POSTGRES_PORT: u16 = 5_432;
+const PUBLIC_URL_BYTES_MAX: usize = 1_024;
 
 /// The URL of a database. It may hold a password, so it is printed without what follows its scheme.
 #[derive(Clone)]
@@ -35,6 +38,37 @@ enum DatabaseKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be sqlite:PATH or postgres://...")]
 pub struct DatabaseUrlError;
+
+/// Where providers reach the edge: a URL without a slash at its end. Empty when nobody said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PublicUrl(String);
+
+/// Text that is no public URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be an http or https URL without user name, query and fragment")]
+pub struct PublicUrlError;
+
+impl PublicUrl {
+    /// Where a source's provider posts.
+    pub(crate) fn of_source(&self, id: SourceId) -> String {
+        format!("{}/in/{id}", self.0)
+    }
+}
+
+impl FromStr for PublicUrl {
+    type Err = PublicUrlError;
+
+    fn from_str(text: &str) -> Result<Self, PublicUrlError> {
+        let url = text.parse::<http::Uri>().map_err(|_| PublicUrlError)?;
+        let is_http = matches!(url.scheme_str(), Some("http" | "https"));
+        let host = url.authority().map(http::uri::Authority::as_str);
+        let has_host = host.is_some_and(|host| !host.is_empty() && !host.contains('@'));
+        if !is_http || !has_host || text.contains(['?', '#']) || text.len() > PUBLIC_URL_BYTES_MAX {
+            return Err(PublicUrlError);
+        }
+        Ok(Self(text.trim_end_matches('/').to_owned()))
+    }
+}
 
 impl DatabaseUrl {
     /// The embedded database in a file.

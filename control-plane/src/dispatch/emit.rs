@@ -1,17 +1,17 @@
 //! Emitting: an event and its deliveries, durable in one group commit, then on to the scheduler.
 //!
-//! The batch is whatever queued while the last commit ran; there is no timer at low load. A caller is answered after the
-//! commit. When a commit's result is unknown it is repeated as it is for a few seconds; if the database stays away, the
+//! A caller is answered after the commit. When a commit's result is unknown it is repeated as it is for a few seconds; if the database stays away, the
 //! callers hear UNAVAILABLE and the lanes are told that the table may hold more than they know.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::{Dispatch, Entry};
+use super::{
+    Dispatch,
+    commit::{self, Pending},
+};
 use crate::{
-    clock,
     error::Error,
     metrics::Word,
     model::{
@@ -24,18 +24,8 @@ use crate::{
     store::{self, EmitKey, EmitRow, Emitted},
 };
 
-/// How many events one commit carries.
-const BATCH_EVENTS_MAX: usize = 512;
-/// How many deliveries one commit carries, unless a single event has more.
-const BATCH_DELIVERIES_MAX: usize = 4_096;
-/// How many bytes of payloads one commit carries, unless a single event has more.
-const BATCH_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 /// How much of one tenant may wait for its commit, in KiB: each event counts as one and its payload.
 const TENANT_QUEUE_KIB: usize = 32 * 1_024;
-/// For how long a commit is repeated while the database does not answer.
-const REPEAT_FOR: Duration = Duration::from_secs(3);
-/// How long a repeat waits.
-const REPEAT_PAUSE: Duration = Duration::from_millis(100);
 /// The type of test events.
 const TEST_EVENT_TYPE: &str = "posthorn.test";
 
@@ -54,7 +44,7 @@ pub(crate) struct Accepted {
 #[derive(Debug)]
 pub(super) struct PendingEmit {
     row: EmitRow,
-    reply: oneshot::Sender<Result<Accepted, Error>>,
+    reply: Reply,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -135,13 +125,16 @@ impl Dispatch {
             occurred_at: None,
             idempotency_key: None,
             traceparent: None,
+            source_id: None,
+            headers: Vec::new(),
         };
         let permit = self
             .queue_of(tenant_id)
             .acquire_owned()
             .await
             .map_err(|_| shutting_down())?;
-        let row = row_to(tenant_id, vec![endpoint.endpoint.id], event, now_ms);
+        let id = EventId::new(now_ms, tenant_id.shard(), &mut crate::clock::rng());
+        let row = row_to(tenant_id, id, vec![endpoint.endpoint.id], event);
         let accepted = self.submit(row, permit).await?.accepted().await?;
         Ok((accepted.event_id, accepted.event_id.delivery(1)))
     }
@@ -190,35 +183,43 @@ fn row(tenant: &TenantEntry, event: NewEvent, now_ms: i64) -> Result<EmitRow, Er
             "is not declared: see EventTypeService.ListEventTypes, or declare it with CreateEventType",
         ));
     }
-    let endpoints = tenant.subscribers(&event.event_type);
+    let id = EventId::new(now_ms, tenant.shard, &mut crate::clock::rng());
+    row_of(tenant, id, event)
+}
+
+/// An event of this id, to everybody who is subscribed to it.
+pub(super) fn row_of(tenant: &TenantEntry, id: EventId, event: NewEvent) -> Result<EmitRow, Error> {
+    let endpoints = tenant.subscribers(&event.event_type, event.source_id);
     if endpoints.len() > usize::from(DELIVERIES_PER_EVENT_MAX) {
         return Err(Error::FailedPrecondition(format!(
             "{} endpoints are subscribed to this event type: at most {DELIVERIES_PER_EVENT_MAX} can be",
             endpoints.len()
         )));
     }
-    Ok(row_to(tenant.tenant.id, endpoints, event, now_ms))
+    Ok(row_to(tenant.tenant.id, id, endpoints, event))
 }
 
 fn row_to(
     tenant_id: TenantId,
+    id: EventId,
     endpoints: Vec<EndpointId>,
     event: NewEvent,
-    now_ms: i64,
 ) -> EmitRow {
     let key = event.idempotency_key.clone().map(|key| EmitKey {
         key,
         content_hash: event.content_hash(),
     });
     let event = Event {
-        id: EventId::new(now_ms, tenant_id.shard(), &mut crate::clock::rng()),
+        id,
         tenant_id,
         event_type: event.event_type,
         payload: event.payload,
         content_type: event.content_type,
-        occurred_at: event.occurred_at.unwrap_or(now_ms),
+        occurred_at: event.occurred_at.unwrap_or_else(|| id.created_at()),
         delivery_count: u16::try_from(endpoints.len()).unwrap_or(DELIVERIES_PER_EVENT_MAX),
         traceparent: event.traceparent,
+        source_id: event.source_id,
+        headers: event.headers,
     };
     EmitRow {
         event: Arc::new(event),
@@ -227,115 +228,46 @@ fn row_to(
     }
 }
 
-/// Commits what queues until `shutdown`, then what is queued.
-pub(super) async fn run(
-    dispatch: Dispatch,
-    mut queue: mpsc::Receiver<PendingEmit>,
-    shutdown: CancellationToken,
-) {
-    let mut waiting = Vec::new();
-    loop {
-        if waiting.is_empty() {
-            tokio::select! {
-                biased;
-                received = queue.recv_many(&mut waiting, BATCH_EVENTS_MAX) => {
-                    if received == 0 {
-                        return;
+type Reply = oneshot::Sender<Result<Accepted, Error>>;
+
+impl Pending for PendingEmit {
+    fn emit(&self) -> &EmitRow {
+        &self.row
+    }
+
+    async fn commit(dispatch: &Dispatch, batch: Vec<Self>) {
+        let (rows, replies): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|pending| (pending.row, pending.reply))
+            .unzip();
+        dispatch.writing(rows.iter());
+        match write(dispatch, &rows).await {
+            Ok(emitted) => accept(dispatch, &rows, emitted, replies),
+            Err(error) if rows.len() > 1 && error.is_fault_of_a_row() => {
+                // One row that the database refuses must not take the others with it.
+                tracing::warn!(error = ?error, rows = rows.len(), "an emit batch was refused; writing its rows one by one");
+                for (row, reply) in rows.into_iter().zip(replies) {
+                    let row = [row];
+                    match write(dispatch, &row).await {
+                        Ok(emitted) => accept(dispatch, &row, emitted, vec![reply]),
+                        Err(error) => refuse(dispatch, &row, vec![reply], error),
                     }
                 }
-                () = shutdown.cancelled(), if !queue.is_closed() => queue.close(),
             }
-        }
-        let rest = waiting.split_off(batch_len(&waiting));
-        let batch = std::mem::replace(&mut waiting, rest);
-        if !batch.is_empty() {
-            commit(&dispatch, batch).await;
+            Err(error) => refuse(dispatch, &rows, replies, error),
         }
     }
 }
 
-/// How many of the emits that wait go into the next commit.
-fn batch_len(waiting: &[PendingEmit]) -> usize {
-    let (mut deliveries, mut bytes) = (0, 0);
-    let fitting = waiting.iter().take_while(|pending| {
-        deliveries += pending.row.endpoints.len();
-        bytes += pending.row.event.payload.len();
-        deliveries <= BATCH_DELIVERIES_MAX && bytes <= BATCH_BYTES_MAX
-    });
-    fitting.count().max(1).min(waiting.len())
-}
-
-async fn commit(dispatch: &Dispatch, batch: Vec<PendingEmit>) {
-    let (rows, replies): (Vec<_>, Vec<_>) = batch
-        .into_iter()
-        .map(|pending| (pending.row, pending.reply))
-        .unzip();
-    dispatch.scheduler().writing(ids(&rows));
-    match write(dispatch, &rows).await {
-        Ok(emitted) => accept(dispatch, &rows, emitted, replies),
-        Err(error) if rows.len() > 1 && error.is_fault_of_a_row() => {
-            // One row that the database refuses must not take the others with it.
-            tracing::warn!(error = ?error, rows = rows.len(), "an emit batch was refused; writing its rows one by one");
-            for (row, reply) in rows.into_iter().zip(replies) {
-                let row = [row];
-                match write(dispatch, &row).await {
-                    Ok(emitted) => accept(dispatch, &row, emitted, vec![reply]),
-                    Err(error) => refuse(dispatch, &row, vec![reply], error),
-                }
-            }
-        }
-        Err(error) => refuse(dispatch, &rows, replies, error),
-    }
-}
-
-fn ids(rows: &[EmitRow]) -> impl Iterator<Item = EventId> {
-    rows.iter().map(|row| row.event.id)
-}
-
-/// Writes a batch, repeating it for a while when the database does not answer.
 async fn write(dispatch: &Dispatch, rows: &[EmitRow]) -> Result<Vec<Emitted>, store::Error> {
-    let began = clock::monotonic();
-    loop {
-        let written = dispatch.0.store.emit_batch(rows).await;
-        let elapsed = clock::monotonic().duration_since(began);
-        match written {
-            Err(store::Error::Unavailable(cause)) if elapsed < REPEAT_FOR => {
-                tracing::warn!(error = %cause, rows = rows.len(), "an emit commit failed; repeating it");
-                tokio::time::sleep(REPEAT_PAUSE).await;
-            }
-            Ok(emitted) => {
-                dispatch.0.metrics.committed("emit", elapsed, rows.len());
-                return Ok(emitted);
-            }
-            Err(error) => return Err(error),
-        }
-    }
+    let store = &dispatch.0.store;
+    commit::write(dispatch, "emit", rows.len(), || store.emit_batch(rows)).await
 }
 
 /// Hands what was written to the scheduler and answers the callers.
-fn accept(
-    dispatch: &Dispatch,
-    rows: &[EmitRow],
-    emitted: Vec<Emitted>,
-    replies: Vec<oneshot::Sender<Result<Accepted, Error>>>,
-) {
-    let now_ms = clock::now_ms();
-    {
-        let mut scheduler = dispatch.scheduler();
-        scheduler.written(ids(rows));
-        let new = rows
-            .iter()
-            .zip(&emitted)
-            .filter(|(_, emitted)| **emitted == Emitted::New);
-        for (row, _) in new.filter(|(row, _)| !row.endpoints.is_empty()) {
-            let held = dispatch.0.budget.hold(&row.event);
-            for (delivery_id, endpoint_id) in row.deliveries() {
-                let key = (row.event.id.created_at(), delivery_id);
-                scheduler.admit(endpoint_id, key, Entry::fresh(held.clone()), now_ms);
-            }
-        }
-    }
-    dispatch.wake();
+fn accept(dispatch: &Dispatch, rows: &[EmitRow], emitted: Vec<Emitted>, replies: Vec<Reply>) {
+    let is_new = emitted.iter().map(|emitted| *emitted == Emitted::New);
+    dispatch.schedule(rows.iter().zip(is_new));
     for ((row, emitted), reply) in rows.iter().zip(emitted).zip(replies) {
         let answer = answer(dispatch, row, emitted);
         // The caller may have gone; the event stays.
@@ -383,29 +315,8 @@ fn answer(dispatch: &Dispatch, row: &EmitRow, emitted: Emitted) -> Result<Accept
 }
 
 /// Answers callers whose events were not written, or perhaps were.
-fn refuse(
-    dispatch: &Dispatch,
-    rows: &[EmitRow],
-    replies: Vec<oneshot::Sender<Result<Accepted, Error>>>,
-    error: store::Error,
-) {
-    let now_ms = clock::now_ms();
-    let endpoints = rows
-        .iter()
-        .flat_map(|row| {
-            row.endpoints
-                .iter()
-                .map(|endpoint_id| (row.event.id.shard(), *endpoint_id))
-        })
-        .collect::<HashSet<_>>();
-    {
-        let mut scheduler = dispatch.scheduler();
-        scheduler.written(ids(rows));
-        for (shard, endpoint_id) in endpoints {
-            scheduler.suspect(shard, endpoint_id, now_ms);
-        }
-    }
-    dispatch.wake();
+fn refuse(dispatch: &Dispatch, rows: &[EmitRow], replies: Vec<Reply>, error: store::Error) {
+    dispatch.doubt(rows.iter());
     let failed = dispatch
         .0
         .metrics

@@ -7,7 +7,10 @@ use secrecy::ExposeSecret as _;
 
 use super::scheduler::Grant;
 use crate::{
-    model::{endpoint::LiveEndpoint, event::Event},
+    model::{
+        endpoint::{Endpoint, Posting},
+        event::Event,
+    },
     sign,
 };
 
@@ -23,21 +26,20 @@ pub(super) const HOLD_MAX: Duration = Duration::from_secs(60 + 10 + 20);
 
 /// Writes the request of a lease.
 pub(super) fn lease(
-    endpoint: &LiveEndpoint,
+    (endpoint, posting): (&Endpoint, &Posting),
     event: &Arc<Event>,
     grant: &Grant,
     now_ms: i64,
 ) -> v1::Lease {
-    let settings = &endpoint.endpoint.settings;
-    let timeout_ms = settings.timeout_ms;
+    let timeout_ms = endpoint.settings.timeout_ms;
     v1::Lease {
         lease_id: grant.lease_id,
         delivery_id: grant.delivery_id.to_string(),
         endpoint_id: grant.endpoint_id.to_string(),
-        endpoint_version: u64::try_from(endpoint.endpoint.version).unwrap_or(0),
+        endpoint_version: u64::try_from(endpoint.version).unwrap_or(0),
         attempt: grant.attempt_count + 1,
-        url: settings.url.clone(),
-        headers: headers(endpoint, event, grant.attempt_count + 1, now_ms),
+        url: posting.url.clone(),
+        headers: headers((endpoint, posting), event, grant.attempt_count + 1, now_ms),
         body: event.payload.clone(),
         connect_timeout_ms: timeout_ms.min(millis(CONNECT_TIMEOUT)),
         timeout_ms,
@@ -45,12 +47,17 @@ pub(super) fn lease(
     }
 }
 
-fn headers(endpoint: &LiveEndpoint, event: &Event, attempt: u32, now_ms: i64) -> Vec<v1::Header> {
-    let settings = &endpoint.endpoint.settings;
+fn headers(
+    (endpoint, posting): (&Endpoint, &Posting),
+    event: &Event,
+    attempt: u32,
+    now_ms: i64,
+) -> Vec<v1::Header> {
+    let settings = &endpoint.settings;
     let id = event.id.to_string();
     // The time of the attempt, not of the event: receivers refuse what is older than some minutes.
     let timestamp_s = now_ms.div_euclid(1_000);
-    let keys = endpoint.signing_keys(now_ms);
+    let keys = posting.signing_keys(now_ms);
     let signature = sign::webhook_signature(keys, &id, timestamp_s, &event.payload);
     let mut headers = Vec::with_capacity(10 + settings.headers.len());
     headers.push(header("content-type", event.content_type.clone()));
@@ -63,10 +70,16 @@ fn headers(endpoint: &LiveEndpoint, event: &Event, attempt: u32, now_ms: i64) ->
     if let Some(traceparent) = &event.traceparent {
         headers.push(header("traceparent", traceparent.clone()));
     }
+    // What the owner of the endpoint set stands above what a provider sent.
+    for (name, value) in &event.headers {
+        if !is_set_by(endpoint, posting, name) {
+            headers.push(header(name, value.clone()));
+        }
+    }
     if let Some(name) = &settings.body_signature_header {
         headers.push(header(
             name,
-            sign::body_signature(&endpoint.signing_key, &event.payload),
+            sign::body_signature(&posting.signing_key, &event.payload),
         ));
     }
     for custom in &settings.headers {
@@ -74,10 +87,21 @@ fn headers(endpoint: &LiveEndpoint, event: &Event, attempt: u32, now_ms: i64) ->
             headers.push(header(&custom.name, value.clone()));
         }
     }
-    for (name, value) in &endpoint.secret_headers {
+    for (name, value) in &posting.secret_headers {
         headers.push(header(name, value.expose_secret().to_owned()));
     }
     headers
+}
+
+/// Whether the endpoint has a header of its own by this name.
+fn is_set_by(endpoint: &Endpoint, posting: &Posting, name: &str) -> bool {
+    let settings = &endpoint.settings;
+    settings.body_signature_header.as_deref() == Some(name)
+        || settings.headers.iter().any(|custom| custom.name == name)
+        || posting
+            .secret_headers
+            .iter()
+            .any(|(known, _)| known == name)
 }
 
 fn header(name: &str, value: String) -> v1::Header {

@@ -70,11 +70,22 @@ pub(super) enum LaneState {
     Idle,
 }
 
+/// Who makes the attempts of a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ServedBy {
+    /// Any node.
+    Nodes,
+    /// The streams that consume for its handler.
+    Consumers,
+}
+
 /// The deliveries that wait for one endpoint.
 #[derive(Debug)]
 pub(super) struct Lane {
     /// The shard of its tenant.
     pub shard: Shard,
+    /// Who makes its attempts.
+    pub served_by: ServedBy,
     /// Whether attempts may begin.
     pub open: bool,
     /// How many attempts may run at one time.
@@ -100,6 +111,7 @@ impl Lane {
     pub(super) fn new(shard: Shard, horizon: Option<Key>) -> Self {
         Self {
             shard,
+            served_by: ServedBy::Nodes,
             open: true,
             concurrency: 1,
             running: 0,
@@ -151,6 +163,13 @@ impl Lane {
         if let Some(page) = &mut self.page {
             lower(&mut page.given_up, key);
         }
+    }
+
+    /// How many leases in a row the delivery that is due first has lost.
+    pub(super) fn first_lost(&self) -> u8 {
+        self.window
+            .first_key_value()
+            .map_or(0, |(_, entry)| entry.lost)
     }
 
     /// Takes the delivery that is due first, if it is due at `now_ms`.

@@ -8,8 +8,9 @@ use super::{
 };
 use crate::{clock, model::id::NodeId, store};
 
-/// How long a node whose stream broke may take to come back with its leases.
-const GRACE: Duration = Duration::from_secs(2);
+/// How long a node whose stream broke may take to come back with its leases, and how long a consumer may still be at
+/// work on what it held.
+pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// How often it is looked whether a lease is overdue.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 

@@ -1,12 +1,17 @@
 //! From an emitted event to a durable outcome: match, commit, schedule, lease, settle.
 //!
-//! [`Dispatch`] is what the rest of the plane calls. Its parts: `emit` and `outcome` are the two group commits,
+//! [`Dispatch`] is what the rest of the plane calls. Its parts: `emit`, `inbound` and `outcome` are the group commits
+//! (`commit` is what the first two share),
 //! `scheduler` (with `lane`) decides what goes out next, `grant` turns a lease into a signed request, `session` speaks
 //! with one node, `report` takes what nodes report, `lost` takes back leases, `pager` reads backlogs from the table,
 //! `operate` does what operators ask for. All waiting happens here; the decisions are in pure modules.
 
+mod commit;
+pub(crate) mod consume;
 mod emit;
+mod emit_within;
 mod grant;
+mod inbound;
 mod lane;
 mod lost;
 mod operate;
@@ -17,6 +22,7 @@ mod report;
 mod scheduler;
 mod session;
 mod sessions;
+pub(crate) mod stream;
 
 use std::{
     collections::HashMap,
@@ -31,11 +37,18 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    emit::PendingEmit, lane::Entry, outcome::PendingOutcome, payload::PayloadBudget,
-    scheduler::Scheduler, sessions::Sessions,
+    emit::PendingEmit,
+    inbound::{PendingInbound, PendingKeep},
+    lane::{Entry, ServedBy},
+    outcome::PendingOutcome,
+    payload::PayloadBudget,
+    scheduler::{LaneSettings, Scheduler},
+    sessions::Sessions,
 };
 pub(crate) use self::{
     emit::{Accepted, Emitting},
+    emit_within::Written,
+    inbound::Received,
     scheduler::Loaded,
     session::{SessionParts, converse},
 };
@@ -44,14 +57,14 @@ use crate::{
     error::Error,
     metrics::Metrics,
     model::{
-        endpoint::{Endpoint, LiveEndpoint},
-        id::{EndpointId, TenantId},
+        endpoint::{Endpoint, LiveEndpoint, LiveTarget},
+        id::{EndpointId, NodeId, TenantId},
     },
     registry::SharedRegistry,
     store::{DueDelivery, Store},
 };
 
-/// How many emits, and how many outcomes, may wait for their group commit.
+/// How many emits, how many inbound requests, and how many outcomes, may wait for their group commit.
 const QUEUE_MAX: usize = 16_384;
 
 /// The engine. Cheap to clone.
@@ -66,8 +79,16 @@ struct Engine {
     scheduler: Mutex<Scheduler>,
     budget: PayloadBudget,
     sessions: Sessions,
+    /// The streams of consumers.
+    consumers: Sessions,
     emits: mpsc::Sender<PendingEmit>,
     outcomes: mpsc::Sender<PendingOutcome>,
+    inbounds: mpsc::Sender<PendingInbound>,
+    keeps: mpsc::Sender<PendingKeep>,
+    /// How much of the inbound requests waits, in KiB.
+    receiving: Arc<Semaphore>,
+    /// How much of what is kept without being accepted waits, in KiB.
+    keeping: Arc<Semaphore>,
     /// The emits of each tenant that wait.
     queued: Mutex<HashMap<TenantId, Arc<Semaphore>>>,
     /// Something became ready to be leased.
@@ -84,6 +105,8 @@ struct Engine {
 pub(crate) struct Loops {
     emits: mpsc::Receiver<PendingEmit>,
     outcomes: mpsc::Receiver<PendingOutcome>,
+    inbounds: mpsc::Receiver<PendingInbound>,
+    keeps: mpsc::Receiver<PendingKeep>,
 }
 
 impl Dispatch {
@@ -97,6 +120,8 @@ impl Dispatch {
     ) -> (Self, Loops) {
         let (emits, emit_queue) = mpsc::channel(QUEUE_MAX);
         let (outcomes, outcome_queue) = mpsc::channel(QUEUE_MAX);
+        let (inbounds, inbound_queue) = mpsc::channel(QUEUE_MAX);
+        let (keeps, keep_queue) = mpsc::channel(inbound::KEEP_QUEUE_MAX);
         let engine = Engine {
             store,
             registry,
@@ -104,8 +129,13 @@ impl Dispatch {
             scheduler: Mutex::new(Scheduler::new(epoch)),
             budget: PayloadBudget::default(),
             sessions: Sessions::default(),
+            consumers: Sessions::default(),
             emits,
             outcomes,
+            inbounds,
+            keeps,
+            receiving: Arc::new(Semaphore::new(inbound::QUEUE_KIB)),
+            keeping: Arc::new(Semaphore::new(inbound::KEEP_QUEUE_KIB)),
             queued: Mutex::default(),
             ready: Notify::new(),
             changed: Notify::new(),
@@ -116,6 +146,8 @@ impl Dispatch {
         let loops = Loops {
             emits: emit_queue,
             outcomes: outcome_queue,
+            inbounds: inbound_queue,
+            keeps: keep_queue,
         };
         (Self(Arc::new(engine)), loops)
     }
@@ -124,7 +156,13 @@ impl Dispatch {
     pub(crate) async fn run(self, loops: Loops, shutdown: CancellationToken) -> Result<(), Error> {
         self.recover().await?;
         let mut commits = JoinSet::new();
-        commits.spawn(emit::run(self.clone(), loops.emits, shutdown.clone()));
+        commits.spawn(commit::run(self.clone(), loops.emits, shutdown.clone()));
+        commits.spawn(commit::run(self.clone(), loops.inbounds, shutdown.clone()));
+        commits.spawn(inbound::run_keeping(
+            self.clone(),
+            loops.keeps,
+            shutdown.clone(),
+        ));
         commits.spawn(outcome::run(self.clone(), loops.outcomes, shutdown.clone()));
         tokio::select! {
             () = pager::run(self.clone()) => {}
@@ -181,13 +219,36 @@ impl Dispatch {
             settings,
             ..
         } = &endpoint.endpoint;
+        let (served_by, concurrency) = match endpoint.target {
+            LiveTarget::Url(_) => (ServedBy::Nodes, settings.concurrency),
+            // Its streams say how much they can take.
+            LiveTarget::Consumer(_) => (ServedBy::Consumers, u32::MAX),
+        };
+        let settings = LaneSettings {
+            state: *state,
+            concurrency,
+            served_by,
+        };
         self.scheduler()
-            .configure(tenant_id.shard(), *id, *state, settings.concurrency, now_ms);
+            .configure(tenant_id.shard(), *id, settings, now_ms);
     }
 
     /// An endpoint is gone.
     pub(crate) fn endpoint_removed(&self, endpoint_id: EndpointId) {
-        self.scheduler().remove(endpoint_id);
+        let held = {
+            let mut scheduler = self.scheduler();
+            scheduler.remove(endpoint_id);
+            scheduler.abandon_all(endpoint_id)
+        };
+        for (lease_id, holder) in held {
+            self.revoke(holder, lease_id);
+        }
+    }
+
+    /// Tells who holds a lease that nothing follows from it any more.
+    fn revoke(&self, holder: NodeId, lease_id: u64) {
+        self.0.sessions.revoke(holder, lease_id);
+        self.0.consumers.revoke(holder, lease_id);
     }
 
     /// What the scheduler holds, and how many bytes of payloads.
@@ -201,6 +262,14 @@ impl Dispatch {
             .metrics
             .sessions
             .set(i64::try_from(self.0.sessions.len()).unwrap_or(i64::MAX));
+    }
+
+    /// Shows how many streams consumers have.
+    fn count_consumers(&self) {
+        self.0
+            .metrics
+            .consumers
+            .set(i64::try_from(self.0.consumers.len()).unwrap_or(i64::MAX));
     }
 
     fn scheduler(&self) -> MutexGuard<'_, Scheduler> {

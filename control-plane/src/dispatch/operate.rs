@@ -46,7 +46,7 @@ impl Moved {
             // Again: a page that was read before the commit may have brought it back.
             scheduler.forget(endpoint_id, id, now_ms);
             if let Some((lease_id, node_id)) = scheduler.abandon(id) {
-                self.dispatch.0.sessions.revoke(node_id, lease_id);
+                self.dispatch.revoke(node_id, lease_id);
             }
         }
         if let Some((endpoint_id, due)) = self.due.take() {

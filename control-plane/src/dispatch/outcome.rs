@@ -238,5 +238,6 @@ fn error_word(kind: ErrorKind) -> &'static str {
         ErrorKind::Http3xx => "http_3xx",
         ErrorKind::Http4xx => "http_4xx",
         ErrorKind::Http5xx => "http_5xx",
+        ErrorKind::HandlerFailed => "handler_failed",
     }
 }

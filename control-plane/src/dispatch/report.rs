@@ -1,14 +1,22 @@
-//! Reports: what a node says of its leases, judged and queued to be written.
+//! Reports: what a node, or a consumer, says of its leases, judged and queued to be written. `parse` reads a node's
+//! messages, `handled` makes the reports of a consumer's stream.
 //!
 //! A report under the delivery's current lease decides what happens next. One under a lost lease is logged; it changes
 //! nothing, except that a success is always taken. A lease from before this process counts when nobody else has made
 //! that attempt.
 
+mod handled;
+mod parse;
+
 use std::time::Duration;
 
 use bytes::Bytes;
-use posthorn::v1::{self, outcome::Result as NodeResult};
 use tokio::sync::watch;
+
+pub(super) use self::{
+    handled::{Handled, HandledLease},
+    parse::parse,
+};
 
 use super::{
     Dispatch,
@@ -27,14 +35,8 @@ use crate::{
     store::{Consequence, DueDelivery, OutcomeRow},
 };
 
-/// How many outcomes one message may carry.
-const OUTCOMES_MAX: usize = 1_024;
-/// How much of an answer's body a report may carry, in bytes.
-const EXCERPT_BYTES_MAX: usize = 4_096;
 /// How long reading a delivery waits after the database failed.
 const LOAD_PAUSE: Duration = Duration::from_millis(200);
-/// How long a `Retry-After` header may be, in characters.
-const RETRY_AFTER_CHARS_MAX: usize = 64;
 
 /// A report, checked.
 #[derive(Debug, Clone)]
@@ -57,86 +59,36 @@ enum What {
 #[derive(Debug, Clone)]
 struct Made {
     outcome: AttemptOutcome,
-    retry_after: String,
+    /// What the schedule is asked with.
+    evidence: Evidence,
     excerpt: Bytes,
 }
 
-/// Checks the reports of one message. `path` names it in errors.
-pub(super) fn parse(outcomes: Vec<v1::Outcome>, path: &str) -> Result<Vec<Report>, Error> {
-    if outcomes.len() > OUTCOMES_MAX {
-        return Err(Error::invalid(
-            path,
-            format!("must be at most {OUTCOMES_MAX}"),
-        ));
-    }
-    let numbered = outcomes.into_iter().enumerate();
-    numbered
-        .map(|(index, outcome)| parse_one(outcome, &format!("{path}[{index}]")))
-        .collect()
+/// What there is to judge an attempt by.
+#[derive(Debug, Clone)]
+enum Evidence {
+    /// An answer, with its `Retry-After` header.
+    Answer(String),
+    /// No answer, or a failure that a later attempt may mend.
+    NoAnswer,
+    /// A handler did its work.
+    Handled,
+    /// A handler says that no later attempt can mend it.
+    Refused,
 }
 
-fn parse_one(outcome: v1::Outcome, path: &str) -> Result<Report, Error> {
-    let delivery_id = outcome.delivery_id.parse();
-    let delivery_id = delivery_id.map_err(|error: crate::model::id::ParseIdError| {
-        Error::invalid(format!("{path}.delivery_id"), error.to_string())
-    })?;
-    if outcome.attempt == 0 {
-        return Err(Error::invalid(
-            format!("{path}.attempt"),
-            "must be at least 1",
-        ));
+impl Made {
+    fn fact(&self, now_ms: i64) -> Fact {
+        match (&self.evidence, self.outcome.status_code) {
+            (Evidence::Handled, _) => Fact::Handled,
+            (Evidence::Refused, _) => Fact::Refused,
+            (Evidence::Answer(retry_after), Some(code)) => Fact::Status {
+                code,
+                retry_after_ms: retry::parse_retry_after(retry_after, now_ms),
+            },
+            _ => Fact::NoAnswer,
+        }
     }
-    let what = match outcome.result {
-        None => return Err(Error::invalid(format!("{path}.result"), "must be set")),
-        Some(NodeResult::NotStarted(_)) => What::NotStarted,
-        Some(NodeResult::Error(kind)) => parse_error(kind, path)?,
-        Some(NodeResult::Answer(answer)) => parse_answer(answer, path)?,
-    };
-    Ok(Report {
-        lease_id: outcome.lease_id,
-        delivery_id,
-        attempt: outcome.attempt,
-        what,
-        duration_ms: outcome.duration_ms,
-        age_ms: outcome.age_ms,
-    })
-}
-
-fn parse_error(kind: i32, path: &str) -> Result<What, Error> {
-    let kind = v1::ErrorKind::try_from(kind).ok();
-    let kind = kind.filter(|kind| *kind != v1::ErrorKind::Unspecified);
-    let kind =
-        kind.ok_or_else(|| Error::invalid(format!("{path}.error"), "must be a known error kind"))?;
-    Ok(What::Attempted(Made {
-        outcome: AttemptOutcome::failed(kind),
-        retry_after: String::new(),
-        excerpt: Bytes::new(),
-    }))
-}
-
-fn parse_answer(answer: v1::HttpAnswer, path: &str) -> Result<What, Error> {
-    let code = u16::try_from(answer.status_code)
-        .ok()
-        .filter(|code| (100..=599).contains(code));
-    let code = code.ok_or_else(|| {
-        Error::invalid(
-            format!("{path}.answer.status_code"),
-            "must be from 100 to 599",
-        )
-    })?;
-    if answer.excerpt.len() > EXCERPT_BYTES_MAX {
-        let limit = format!("must be at most {EXCERPT_BYTES_MAX} bytes");
-        return Err(Error::invalid(format!("{path}.answer.excerpt"), limit));
-    }
-    if answer.retry_after.len() > RETRY_AFTER_CHARS_MAX {
-        let limit = format!("must be at most {RETRY_AFTER_CHARS_MAX} characters");
-        return Err(Error::invalid(format!("{path}.answer.retry_after"), limit));
-    }
-    Ok(What::Attempted(Made {
-        outcome: AttemptOutcome::answered(code),
-        retry_after: answer.retry_after,
-        excerpt: answer.excerpt,
-    }))
 }
 
 impl Report {
@@ -185,7 +137,7 @@ impl Dispatch {
             .await
     }
 
-    /// Notes a report that is dropped, because the node does not hold the lease.
+    /// Notes a report that is dropped, because its sender does not hold the lease.
     pub(super) fn refuse_report(&self, node_id: NodeId, report: &Report) {
         self.0.metrics.stale_reports.inc();
         let delivery_id = report.delivery_id;
@@ -341,19 +293,12 @@ impl Dispatch {
             .endpoint(granted.endpoint_id)
             .map(|endpoint| &endpoint.retry_policy);
         let attempts = granted.attempt_count + 1 - granted.attempt_base;
-        let fact = made
-            .outcome
-            .status_code
-            .map_or(Fact::NoAnswer, |code| Fact::Status {
-                code,
-                retry_after_ms: retry::parse_retry_after(&made.retry_after, now_ms),
-            });
         let default = RetryPolicy::default();
         let die = |reason| Consequence::Die { reason, at: now_ms };
         match retry::decide(
             policy.unwrap_or(&default),
             attempts,
-            fact,
+            made.fact(now_ms),
             &mut clock::rng(),
         ) {
             Decision::Delivered => Consequence::Deliver,

@@ -1,4 +1,5 @@
-//! Which nodes have a session, so that a node has one at a time and a lease can be revoked where it is held.
+//! Which nodes have a session, so that a node has one at a time and a lease can be revoked where it is held. Consumers'
+//! streams have a table of the same kind; each is a holder of its own that never comes back.
 
 use std::{
     collections::HashMap,
@@ -76,7 +77,7 @@ impl Sessions {
         let others =
             others.filter(|(other, standing)| **other != node_id && standing.key_id == key_id);
         if others.count() >= SESSIONS_PER_KEY_MAX {
-            let message = format!("a key may have at most {SESSIONS_PER_KEY_MAX} sessions");
+            let message = format!("a key may have at most {SESSIONS_PER_KEY_MAX} such streams");
             return Err(Error::Exhausted(message));
         }
         let number = table.next;

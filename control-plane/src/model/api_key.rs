@@ -36,16 +36,19 @@ pub(crate) enum Role {
     Viewer,
     /// Open a node's session.
     Node,
+    /// Take events for an internal service.
+    Consumer,
 }
 
 impl Role {
     /// Every role.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Admin,
         Self::Operator,
         Self::Emitter,
         Self::Viewer,
         Self::Node,
+        Self::Consumer,
     ];
 
     /// Its name in messages.
@@ -56,6 +59,7 @@ impl Role {
             Self::Emitter => "emitter",
             Self::Viewer => "viewer",
             Self::Node => "node",
+            Self::Consumer => "consumer",
         }
     }
 
@@ -66,6 +70,7 @@ impl Role {
             Self::Emitter => 4,
             Self::Viewer => 8,
             Self::Node => 16,
+            Self::Consumer => 32,
         }
     }
 }
@@ -103,7 +108,7 @@ impl Roles {
     /// Reads the value of the column: at least one role, and no bit that is none.
     pub(crate) fn from_column(value: i16) -> Option<Self> {
         let bits = u8::try_from(value).ok()?;
-        (1..=31).contains(&bits).then_some(Self(bits))
+        (1..=63).contains(&bits).then_some(Self(bits))
     }
 }
 
@@ -314,7 +319,7 @@ mod tests {
         assert_eq!(
             [
                 Roles::from_column(0),
-                Roles::from_column(32),
+                Roles::from_column(64),
                 Roles::from_column(-1)
             ],
             [None; 3]

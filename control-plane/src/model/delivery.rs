@@ -45,7 +45,7 @@ pub(crate) enum OpenState {
 pub(crate) enum DeadReason {
     /// Every attempt of the schedule failed.
     AttemptsExhausted,
-    /// The endpoint answered with a status that a retry cannot mend.
+    /// The endpoint answered with a status that a retry cannot mend, or its handler says that none can.
     Rejected,
     /// The endpoint answered 410 Gone.
     Gone,
@@ -106,9 +106,9 @@ pub(crate) struct Attempt {
     pub started_at: i64,
     /// How long it took, in milliseconds.
     pub duration_ms: u32,
-    /// The node that made it.
+    /// The node, or the stream of a consumer, that made it.
     pub node_id: NodeId,
-    /// The first bytes of the answer's body.
+    /// The first bytes of the answer's body, or what a handler says that it did or what went wrong.
     pub excerpt: Bytes,
     /// The lease had been lost when the report came.
     pub late: bool,
@@ -135,6 +135,14 @@ impl AttemptOutcome {
         Self {
             status_code: Some(status_code),
             error,
+        }
+    }
+
+    /// A consumer's handler did its work.
+    pub(crate) fn handled() -> Self {
+        Self {
+            status_code: None,
+            error: None,
         }
     }
 

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     event_type::EventTypeName,
-    id::{EventId, TenantId},
+    id::{EventId, InboundId, SourceId, TenantId},
 };
 
 /// The media type of events that name none.
@@ -38,6 +38,20 @@ pub(crate) struct Event {
     pub delivery_count: u16,
     /// The trace context that came with it.
     pub traceparent: Option<String>,
+    /// The source that brought it. None: it was emitted.
+    pub source_id: Option<SourceId>,
+    /// The provider's headers that go out with it, names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Event {
+    /// The inbound request that the event is. None: it was emitted, or is a replay, whose id is younger than what
+    /// happened.
+    pub(crate) fn inbound_id(&self) -> Option<InboundId> {
+        self.source_id
+            .filter(|_| self.occurred_at == self.id.created_at())
+            .map(|_| InboundId::from_uuid(self.id.uuid()))
+    }
 }
 
 impl std::fmt::Debug for Event {
@@ -66,6 +80,10 @@ pub(crate) struct NewEvent {
     pub idempotency_key: Option<String>,
     /// The trace context to pass on.
     pub traceparent: Option<String>,
+    /// The source that had brought the content. None: the caller emits its own.
+    pub source_id: Option<SourceId>,
+    /// The provider's headers that go out with it, names in lower case.
+    pub headers: Vec<(String, String)>,
 }
 
 impl NewEvent {
@@ -305,6 +323,8 @@ mod tests {
             occurred_at,
             idempotency_key: None,
             traceparent: None,
+            source_id: None,
+            headers: Vec::new(),
         };
         let base = event("a.b", "{}", None).content_hash();
         assert_eq!(base, event("a.b", "{}", None).content_hash());

@@ -27,6 +27,11 @@ impl EventTypeName {
         }
     }
 
+    /// The type of what says nothing about itself.
+    pub(crate) fn unknown() -> Self {
+        Self("event".into())
+    }
+
     /// The text.
     pub(crate) fn as_str(&self) -> &str {
         &self.0

@@ -114,13 +114,25 @@ plain_id!(
     /// An API key.
     KeyId, "key"
 );
-typed_id!(
-    /// A process that runs a node. Nodes make their own.
+plain_id!(
+    /// A process that runs a node, or a stream of a consumer. Nodes make their own, streams get theirs.
     NodeId, "node"
 );
 plain_id!(
     /// A sealed secret. Never shown.
     SecretId, "sec"
+);
+plain_id!(
+    /// A source.
+    SourceId, "src"
+);
+typed_id!(
+    /// An inbound request. An accepted one and its event have the same value.
+    InboundId, "in"
+);
+plain_id!(
+    /// Something that was done to an inbound request. Never shown.
+    InboundActionId, "act"
 );
 typed_id!(
     /// An event.
@@ -130,6 +142,19 @@ typed_id!(
     /// A delivery.
     DeliveryId, "dlv"
 );
+
+impl serde::Serialize for SourceId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for SourceId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
 
 impl TenantId {
     /// The shard that holds this tenant's data.
@@ -164,6 +189,23 @@ impl EventId {
     /// The first and the last id that a delivery of this event can have.
     pub(crate) fn delivery_range(self) -> (DeliveryId, DeliveryId) {
         (self.delivery(1), self.delivery(DELIVERIES_PER_EVENT_MAX))
+    }
+}
+
+impl InboundId {
+    /// Makes a new id in `shard`.
+    pub(crate) fn new(now_ms: i64, shard: Shard, rng: &mut impl Rng) -> Self {
+        Self(EventId::new(now_ms, shard, rng).0)
+    }
+
+    /// The event that the request is when it is accepted.
+    pub(crate) fn event(self) -> EventId {
+        EventId(self.0)
+    }
+
+    /// The shard that holds the request.
+    pub(crate) fn shard(self) -> Shard {
+        self.event().shard()
     }
 }
 

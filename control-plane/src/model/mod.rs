@@ -6,6 +6,8 @@ pub(crate) mod endpoint;
 pub(crate) mod event;
 pub(crate) mod event_type;
 pub(crate) mod id;
+pub(crate) mod inbound;
 pub(crate) mod secret;
+pub(crate) mod source;
 pub(crate) mod subscription;
 pub(crate) mod tenant;

@@ -1,6 +1,6 @@
 //! Registry content for tests, and a database to keep it in.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use rand::{SeedableRng as _, rngs::StdRng};
 use secrecy::ExposeSecret as _;
@@ -11,9 +11,10 @@ use super::{Registry, TenantEntry};
 use crate::{
     model::{
         api_key::ApiKey,
-        endpoint::{CONCURRENCY_DEFAULT, Endpoint, EndpointSettings, EndpointState},
-        id::{EndpointId, SecretId, TenantId},
+        endpoint::{CONCURRENCY_DEFAULT, Endpoint, EndpointSettings, EndpointState, Target},
+        id::{EndpointId, SecretId, SourceId, TenantId},
         secret::{Purpose, SealedSecret},
+        source::{BODY_BYTES_DEFAULT, Source, SourceSettings, SourceState},
         subscription::Subscription,
         tenant::{Environment, Tenant, TenantSettings},
     },
@@ -47,8 +48,9 @@ pub(crate) fn endpoint(n: u128, tenant: &Tenant, subscriptions: &[&str]) -> Endp
         tenant_id: tenant.id,
         settings: EndpointSettings {
             name: None,
-            url: "https://example.com/".to_owned(),
+            target: Target::Url("https://example.com/".to_owned()),
             subscriptions: subscriptions.collect(),
+            sources: Vec::new(),
             headers: Vec::new(),
             timeout_ms: 15_000,
             retry_policy: None,
@@ -56,6 +58,37 @@ pub(crate) fn endpoint(n: u128, tenant: &Tenant, subscriptions: &[&str]) -> Endp
             concurrency: CONCURRENCY_DEFAULT,
         },
         state: EndpointState::Enabled,
+        state_reason: String::new(),
+        version: 1,
+        created_at: 1,
+        updated_at: 1,
+    }
+}
+
+/// Source number `n` of a tenant, of a provider of the catalogue.
+pub(crate) fn source(n: u128, tenant: &Tenant, provider: &str) -> Source {
+    Source {
+        id: SourceId::from_uuid(Uuid::from_u128(n)),
+        tenant_id: tenant.id,
+        settings: SourceSettings {
+            name: None,
+            provider: Some(provider.to_owned()),
+            scheme: None,
+            parameters: BTreeMap::new(),
+            tolerance_ms: None,
+            ignore_time: false,
+            allowed_addresses: Vec::new(),
+            body_bytes_max: BODY_BYTES_DEFAULT,
+            content_types: Vec::new(),
+            accept_gzip: false,
+            answer: None,
+            synchronous: None,
+            forward_headers: Vec::new(),
+            registered_url: None,
+            rate_per_second: None,
+            poll: None,
+        },
+        state: SourceState::Enabled,
         state_reason: String::new(),
         version: 1,
         created_at: 1,
@@ -146,4 +179,17 @@ pub(crate) async fn insert_endpoint_in(tx: &mut Tx, vault: &Vault, endpoint: &En
     };
     assert_eq!(tx.endpoint_insert(endpoint).await.unwrap(), Change::Done);
     tx.secret_insert(&secret).await.unwrap();
+}
+
+/// Writes a source with these secrets, the current one last.
+pub(crate) async fn insert_source(store: &Store, vault: &Vault, source: &Source, secrets: &[&str]) {
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(tx.source_insert(source).await.unwrap(), Change::Done);
+    for (secret, at) in secrets.iter().zip(1..) {
+        let mut rng = StdRng::seed_from_u64(1);
+        let purpose = Purpose::Verification;
+        let sealed = vault.seal_for_source(secret.as_bytes(), source, purpose, at, &mut rng);
+        tx.source_secret_insert(&sealed.unwrap()).await.unwrap();
+    }
+    tx.commit().await.unwrap();
 }

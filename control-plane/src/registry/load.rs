@@ -1,5 +1,7 @@
 //! Reading the registry from the database, and opening its secrets.
 
+mod source;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
@@ -9,9 +11,10 @@ use secrecy::SecretString;
 
 use super::{Registry, TenantEntry};
 use crate::{
+    config::PublicUrl,
     model::{
         api_key::ApiKey,
-        endpoint::{Endpoint, LiveEndpoint},
+        endpoint::{Endpoint, LiveEndpoint, LiveTarget, Posting, Target},
         event_type::EventTypeName,
         id::{EndpointId, KeyId, TenantId},
         secret::{Purpose, SealedSecret},
@@ -22,6 +25,7 @@ use crate::{
     store::{KeyScope, Result, Store},
     vault::{OpenError, Vault},
 };
+use source::LoadedSource;
 
 /// How many rows are read at a time.
 const PAGE_ROWS: i64 = 500;
@@ -32,6 +36,7 @@ pub(super) struct Loader {
     store: Store,
     vault: Arc<Vault>,
     default_policy: RetryPolicy,
+    public_url: PublicUrl,
 }
 
 /// An endpoint as it was read.
@@ -46,6 +51,7 @@ pub(super) struct LoadedTenant {
     tenant: Tenant,
     event_types: HashSet<EventTypeName>,
     endpoints: Vec<LoadedEndpoint>,
+    sources: Vec<LoadedSource>,
 }
 
 /// Why an endpoint cannot be signed for.
@@ -63,12 +69,26 @@ enum SealedReason {
 }
 
 impl Loader {
-    pub(super) fn new(store: Store, vault: Arc<Vault>, default_policy: RetryPolicy) -> Self {
+    pub(super) fn new(
+        store: Store,
+        vault: Arc<Vault>,
+        default_policy: RetryPolicy,
+        public_url: PublicUrl,
+    ) -> Self {
         Self {
             store,
             vault,
             default_policy,
+            public_url,
         }
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn vault(&self) -> &Vault {
+        &self.vault
     }
 
     pub(super) async fn registry(&self) -> Result<Registry> {
@@ -166,6 +186,7 @@ impl Loader {
             }));
         }
         Ok(LoadedTenant {
+            sources: self.sources(tenant.id).await?,
             tenant,
             event_types,
             endpoints,
@@ -195,6 +216,24 @@ impl Loader {
         tenant: &Tenant,
         secrets: &[SealedSecret],
     ) -> std::result::Result<LiveEndpoint, SealedReason> {
+        let target = match &endpoint.settings.target {
+            Target::Url(url) => LiveTarget::Url(Box::new(self.posting(url, secrets)?)),
+            Target::Consumer(handler) => LiveTarget::Consumer(handler.clone()),
+        };
+        let own = endpoint.settings.retry_policy.as_ref();
+        let policy = own.or(tenant.settings.retry_policy.as_ref());
+        Ok(LiveEndpoint {
+            endpoint: endpoint.clone(),
+            retry_policy: policy.unwrap_or(&self.default_policy).clone(),
+            target,
+        })
+    }
+
+    fn posting(
+        &self,
+        url: &str,
+        secrets: &[SealedSecret],
+    ) -> std::result::Result<Posting, SealedReason> {
         let mut signing_key = None;
         let mut former_signing_key = None;
         let mut secret_headers = Vec::new();
@@ -209,13 +248,11 @@ impl Loader {
                     let value = std::str::from_utf8(&bytes).map_err(|_| SealedReason::Content)?;
                     secret_headers.push((secret.name.clone(), SecretString::from(value)));
                 }
+                (Purpose::Verification | Purpose::Polling, _) => return Err(SealedReason::Content),
             }
         }
-        let own = endpoint.settings.retry_policy.as_ref();
-        let policy = own.or(tenant.settings.retry_policy.as_ref());
-        Ok(LiveEndpoint {
-            endpoint: endpoint.clone(),
-            retry_policy: policy.unwrap_or(&self.default_policy).clone(),
+        Ok(Posting {
+            url: url.to_owned(),
             signing_key: signing_key.ok_or(SealedReason::NoSigningKey)?,
             former_signing_key,
             secret_headers,
@@ -229,12 +266,16 @@ impl Registry {
             tenant,
             event_types,
             endpoints,
+            sources,
         } = loaded;
         let members = endpoints.iter().map(|loaded| &loaded.endpoint);
         let entry = TenantEntry::new(tenant, event_types, members);
         Arc::make_mut(&mut self.tenants).insert(entry.tenant.id, Arc::new(entry));
         for endpoint in endpoints {
             self.put_live(endpoint);
+        }
+        for source in sources {
+            self.put_source(source);
         }
     }
 
@@ -250,6 +291,7 @@ impl Registry {
             endpoints.remove(&endpoint);
             sealed.remove(&endpoint);
         }
+        self.remove_sources_of(id);
     }
 
     pub(super) fn edit_tenant(&mut self, id: TenantId, edit: impl FnOnce(&mut TenantEntry)) {

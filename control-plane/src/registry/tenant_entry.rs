@@ -8,7 +8,7 @@ use std::{
 use crate::model::{
     endpoint::{Endpoint, EndpointState},
     event_type::EventTypeName,
-    id::{EndpointId, Shard},
+    id::{EndpointId, Shard, SourceId},
     subscription::{Subscription, SubscriptionIndex},
     tenant::Tenant,
 };
@@ -30,6 +30,8 @@ pub(crate) struct TenantEntry {
 struct Member {
     is_subscribed: bool,
     subscriptions: Arc<[Subscription]>,
+    /// Only events that one of these brought. Empty: any.
+    sources: Arc<[SourceId]>,
 }
 
 impl TenantEntry {
@@ -57,9 +59,19 @@ impl TenantEntry {
         self.event_types.is_empty() || self.event_types.contains(name)
     }
 
-    /// The endpoints that get events of the type, each once, by id. Disabled ones are not among them.
-    pub(crate) fn subscribers(&self, name: &EventTypeName) -> Vec<EndpointId> {
-        self.index.matching(name)
+    /// The endpoints that get events of the type from the source, or emitted ones, each once, by id. Disabled ones are
+    /// not among them.
+    pub(crate) fn subscribers(
+        &self,
+        name: &EventTypeName,
+        source: Option<SourceId>,
+    ) -> Vec<EndpointId> {
+        let mut matching = self.index.matching(name);
+        matching.retain(|id| {
+            let member = self.endpoints.get(id);
+            member.is_some_and(|member| member.takes_from(source))
+        });
+        matching
     }
 
     /// The ids of the tenant's endpoints, whatever their state.
@@ -116,6 +128,11 @@ impl Member {
         Self {
             is_subscribed: endpoint.state != EndpointState::Disabled,
             subscriptions: endpoint.settings.subscriptions.as_slice().into(),
+            sources: endpoint.settings.sources.as_slice().into(),
         }
+    }
+
+    fn takes_from(&self, source: Option<SourceId>) -> bool {
+        self.sources.is_empty() || source.is_some_and(|source| self.sources.contains(&source))
     }
 }

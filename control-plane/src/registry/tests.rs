@@ -15,9 +15,15 @@ fn name(text: &str) -> EventTypeName {
 }
 
 async fn load(store: &Store, vault: Vault) -> SharedRegistry {
-    SharedRegistry::load(store.clone(), Arc::new(vault), RetryPolicy::Long)
-        .await
-        .unwrap()
+    let public_url = PublicUrl::default();
+    SharedRegistry::load(
+        store.clone(),
+        Arc::new(vault),
+        RetryPolicy::Long,
+        public_url,
+    )
+    .await
+    .unwrap()
 }
 
 #[tokio::test]
@@ -39,9 +45,12 @@ async fn a_load_serves_what_the_database_holds() {
     let entry = registry.tenant(one.id).unwrap();
     assert_eq!(entry.tenant, one);
     assert_eq!(entry.shard, one.id.shard());
-    assert_eq!(entry.subscribers(&name("order.paid")), [paid.id]);
+    assert_eq!(entry.subscribers(&name("order.paid"), None), [paid.id]);
     assert_eq!(
-        registry.tenant(two.id).unwrap().subscribers(&name("x")),
+        registry
+            .tenant(two.id)
+            .unwrap()
+            .subscribers(&name("x"), None),
         [other.id]
     );
     assert_eq!(registry.endpoint(disabled.id).unwrap().endpoint, disabled);
@@ -64,7 +73,10 @@ async fn an_endpoint_whose_secret_does_not_open_waits_and_is_not_served() {
     assert!(registry.endpoint(endpoint.id).is_none());
     assert!(registry.is_sealed(endpoint.id));
     assert_eq!(registry.sealed().collect::<Vec<_>>(), [endpoint.id]);
-    let subscribers = registry.tenant(tenant.id).unwrap().subscribers(&name("x"));
+    let subscribers = registry
+        .tenant(tenant.id)
+        .unwrap()
+        .subscribers(&name("x"), None);
     assert_eq!(subscribers, [endpoint.id]);
 }
 
@@ -82,7 +94,10 @@ async fn a_refresh_serves_the_change_and_leaves_older_snapshots_alone() {
     shared.refresh_endpoint(endpoint.id).await.unwrap();
     let subscribers = |text: &str| {
         let registry = shared.snapshot();
-        registry.tenant(tenant.id).unwrap().subscribers(&name(text))
+        registry
+            .tenant(tenant.id)
+            .unwrap()
+            .subscribers(&name(text), None)
     };
     assert_eq!(subscribers("a"), [endpoint.id]);
 
@@ -147,7 +162,7 @@ async fn a_tenant_with_endpoints_is_not_deleted() {
     let mut tx = store.begin().await.unwrap();
     assert_eq!(
         tx.tenant_delete(tenant.id).await.unwrap(),
-        TenantDeletion::HasEndpoints
+        TenantDeletion::InUse
     );
 }
 
@@ -170,4 +185,27 @@ async fn a_key_in_memory_outlives_a_reload() {
             .matches(text.expose_secret())
     );
     assert!(store.api_key_get(id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn who_wants_events_of_sources_alone_gets_no_others() {
+    let (store, _directory) = fixture::store().await;
+    let tenant = fixture::tenant(1);
+    fixture::insert_tenant(&store, &tenant).await;
+    let source = |n| SourceId::from_uuid(uuid::Uuid::from_u128(n));
+    let any = fixture::endpoint(10, &tenant, &["a.*"]);
+    let mut picky = fixture::endpoint(11, &tenant, &["*"]);
+    picky.settings.sources = vec![source(1), source(2)];
+    for endpoint in [&any, &picky] {
+        fixture::insert_endpoint(&store, &fixture::vault(1), endpoint).await;
+    }
+    let registry = load(&store, fixture::vault(1)).await.snapshot();
+    let entry = registry.tenant(tenant.id).unwrap();
+    for (of, ids) in [
+        (None, vec![any.id]),
+        (Some(source(2)), vec![any.id, picky.id]),
+        (Some(source(3)), vec![any.id]),
+    ] {
+        assert_eq!(entry.subscribers(&name("a.b"), of), ids);
+    }
 }

@@ -226,6 +226,7 @@ fn read_roles(numbers: &[i32], tenant: Option<TenantId>) -> Result<Roles, Error>
             Ok(v1::Role::Operator) => Role::Operator,
             Ok(v1::Role::Emitter) => Role::Emitter,
             Ok(v1::Role::Viewer) => Role::Viewer,
+            Ok(v1::Role::Consumer) => Role::Consumer,
             Ok(v1::Role::Node) if tenant.is_none() => Role::Node,
             Ok(v1::Role::Node) => {
                 return Err(Error::invalid(
@@ -279,6 +280,7 @@ fn role_proto(role: Role) -> v1::Role {
         Role::Emitter => v1::Role::Emitter,
         Role::Viewer => v1::Role::Viewer,
         Role::Node => v1::Role::Node,
+        Role::Consumer => v1::Role::Consumer,
     }
 }
 
@@ -307,7 +309,7 @@ mod tests {
             (&[5], None, tenant, false),
             (&[], None, None, false),
             (&[0], None, None, false),
-            (&[1, 6], None, None, false),
+            (&[1, 7], None, None, false),
             (&[-1], None, None, false),
             (&[1], Some(NOW), None, false),
             (&[1], Some(NOW + LIFE_MAX_MS + 1), None, false),

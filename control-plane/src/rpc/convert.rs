@@ -2,15 +2,21 @@
 //!
 //! Everything that comes from outside is checked here or in the file of its noun, and is a model value from then on.
 
+mod header;
+mod json;
 mod mask;
 mod retry;
 mod text;
 mod time;
 
+pub(super) use header::{field_name, header_name, is_header_value, looks_secret};
+pub(super) use json::{json_object, json_object_proto, json_value};
 pub(super) use mask::check_mask;
 pub(super) use retry::{retry_policy, retry_policy_proto};
 pub(super) use text::{long_text, printable, visible_name};
-pub(super) use time::{duration_ms, duration_proto, instant_ms, timestamp};
+pub(super) use time::{
+    duration_ms, duration_proto, duration_within, instant_ms, overlap_ms, timestamp,
+};
 
 use crate::error::{Error, Violation};
 

@@ -17,6 +17,10 @@ use posthorn::v1::{self, endpoint_service_server::EndpointService};
 use posthorn_guard::Resolver;
 use tonic::{Request, Response, Status};
 
+pub(in crate::rpc) use self::{
+    change::{ENDPOINTS_MAX, check_own_sources},
+    settings::{sources, subscriptions},
+};
 use super::{Caller, convert::id};
 use crate::{
     dispatch::Dispatch,

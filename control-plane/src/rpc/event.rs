@@ -194,7 +194,9 @@ impl Events {
             .await?
             .ok_or(Error::NotFound("event"))?;
         let payload_bytes = u32::try_from(event.payload.len()).unwrap_or(u32::MAX);
-        let payload = if caller.roles().has_any(&[Role::Admin, Role::Operator]) {
+        // What a source brought is read by ReadInboundPayload, which records it.
+        let may_read = caller.roles().has_any(&[Role::Admin, Role::Operator]);
+        let payload = if may_read && event.source_id.is_none() {
             event.payload.clone()
         } else {
             Bytes::new()
@@ -293,6 +295,7 @@ fn event_proto(event: &Event, payload: Bytes, payload_bytes: u32) -> v1::Event {
         delivery_count: u32::from(event.delivery_count),
         payload_bytes,
         traceparent: event.traceparent.clone().unwrap_or_default(),
+        source_id: event.source_id.map(|id| id.to_string()).unwrap_or_default(),
     }
 }
 

@@ -2,15 +2,15 @@
 
 use bytes::Bytes;
 use posthorn::v1::{EmitEventRequest, emit_event_request::Content};
-use prost_types::{Value, value::Kind};
+use prost_types::Value;
 
-use super::convert::instant_ms;
+use super::convert::{instant_ms, json_value};
 use crate::{
     error::Error,
     model::{
         event::{
-            self, CONTENT_TYPE_CHARS_MAX, IDEMPOTENCY_KEY_CHARS_MAX, JSON, JSON_DEPTH_MAX,
-            NewEvent, OCCURRED_AHEAD_MAX_MS,
+            self, CONTENT_TYPE_CHARS_MAX, IDEMPOTENCY_KEY_CHARS_MAX, JSON, NewEvent,
+            OCCURRED_AHEAD_MAX_MS,
         },
         event_type::EventTypeName,
     },
@@ -53,6 +53,8 @@ pub(super) fn parse(
         occurred_at,
         idempotency_key: idempotency_key(request.idempotency_key)?,
         traceparent: Some(request.traceparent).filter(|text| event::is_traceparent(text)),
+        source_id: None,
+        headers: Vec::new(),
     })
 }
 
@@ -88,53 +90,14 @@ fn idempotency_key(text: String) -> Result<Option<String>, Error> {
 
 /// Writes a JSON value compactly, keys sorted.
 fn json(value: &Value) -> Result<Bytes, Error> {
-    let value = json_value(value, 0)?;
+    let value = json_value("data", value)?;
     Ok(Bytes::from(value.to_string()))
-}
-
-fn json_value(value: &Value, depth: usize) -> Result<serde_json::Value, Error> {
-    if depth > JSON_DEPTH_MAX {
-        return Err(Error::invalid(
-            "data",
-            format!("must nest at most {JSON_DEPTH_MAX} deep"),
-        ));
-    }
-    Ok(match &value.kind {
-        None => return Err(Error::invalid("data", "must hold a JSON value")),
-        Some(Kind::NullValue(_)) => serde_json::Value::Null,
-        Some(Kind::BoolValue(value)) => (*value).into(),
-        Some(Kind::StringValue(value)) => value.as_str().into(),
-        Some(Kind::NumberValue(value)) => number(*value)?,
-        Some(Kind::ListValue(list)) => list
-            .values
-            .iter()
-            .map(|item| json_value(item, depth + 1))
-            .collect::<Result<Vec<_>, _>>()?
-            .into(),
-        Some(Kind::StructValue(fields)) => fields
-            .fields
-            .iter()
-            .map(|(name, field)| Ok((name.clone(), json_value(field, depth + 1)?)))
-            .collect::<Result<serde_json::Map<_, _>, Error>>()?
-            .into(),
-    })
-}
-
-/// Writes a whole number that a double holds exactly without a fraction.
-fn number(value: f64) -> Result<serde_json::Value, Error> {
-    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
-    if value.fract() == 0.0 && value.abs() <= EXACT_MAX {
-        #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
-        return Ok((value as i64).into());
-    }
-    let number = serde_json::Number::from_f64(value);
-    number
-        .map(Into::into)
-        .ok_or_else(|| Error::invalid("data", "must not hold a number that is not finite"))
 }
 
 #[cfg(test)]
 mod tests {
+    use prost_types::value::Kind;
+
     use super::*;
 
     const NOW_MS: i64 = 1_764_000_000_000;

@@ -1,13 +1,19 @@
-//! `NodeService`: the stream of a node, handed to the engine.
+//! `NodeService`: the streams of a node, handed to the engine and to whatever takes what providers post.
 
-use posthorn::v1::{SessionRequest, SessionResponse, node_service_server::NodeService};
+use posthorn::v1::{
+    ForwardRequest, ForwardResponse, SessionRequest, SessionResponse,
+    node_service_server::NodeService,
+};
 use tokio::sync::mpsc;
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Caller, decode_status};
-use crate::dispatch::{Dispatch, SessionParts, converse};
+use crate::{
+    dispatch::{Dispatch, SessionParts, converse},
+    ingest::{ForwardParts, Ingest, forward},
+};
 
 /// How many messages to a node may wait for its stream.
 const TO_NODE_MAX: usize = 8;
@@ -16,18 +22,49 @@ const TO_NODE_MAX: usize = 8;
 #[derive(Debug, Clone)]
 pub(crate) struct Nodes {
     dispatch: Dispatch,
+    ingest: Ingest,
     shutdown: CancellationToken,
 }
 
 impl Nodes {
-    /// Serves sessions until `shutdown`.
-    pub(crate) fn new(dispatch: Dispatch, shutdown: CancellationToken) -> Self {
-        Self { dispatch, shutdown }
+    /// Serves the streams of nodes until `shutdown`.
+    pub(crate) fn new(dispatch: Dispatch, ingest: Ingest, shutdown: CancellationToken) -> Self {
+        Self {
+            dispatch,
+            ingest,
+            shutdown,
+        }
     }
 }
 
 #[tonic::async_trait]
 impl NodeService for Nodes {
+    type ForwardStream = ReceiverStream<Result<ForwardResponse, Status>>;
+
+    async fn forward(
+        &self,
+        request: Request<Streaming<ForwardRequest>>,
+    ) -> Result<Response<Self::ForwardStream>, Status> {
+        let caller = Caller::of(&request)?;
+        let (to_node, stream) = mpsc::channel(TO_NODE_MAX);
+        let from_node = request
+            .into_inner()
+            .map(|message| message.map_err(decode_status));
+        let parts = ForwardParts {
+            from_node: Box::pin(from_node),
+            to_node: to_node.clone(),
+            key_id: caller.key_id(),
+        };
+        let forwarding = forward(self.ingest.clone(), parts, self.shutdown.clone());
+        tokio::spawn(async move {
+            if let Err(status) = forwarding.await {
+                // The node may be gone already.
+                let _ = to_node.send(Err(status)).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
     type SessionStream = ReceiverStream<Result<SessionResponse, Status>>;
 
     async fn session(

@@ -166,8 +166,8 @@ impl Tenants {
         match mutation.tx().tenant_delete(tenant_id).await? {
             TenantDeletion::Done => (),
             TenantDeletion::Missing => return Err(Error::NotFound("tenant")),
-            TenantDeletion::HasEndpoints => {
-                let text = "the tenant still has endpoints: delete them first";
+            TenantDeletion::InUse => {
+                let text = "the tenant still has endpoints or sources: delete them first";
                 return Err(Error::FailedPrecondition(text.to_owned()));
             }
         }

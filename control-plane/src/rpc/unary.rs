@@ -163,6 +163,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        config::PublicUrl,
         registry::{SharedRegistry, fixture},
         retry::RetryPolicy,
         rpc::Tenants,
@@ -214,7 +215,8 @@ mod tests {
     async fn code_of(body: &str) -> Code {
         let (store, _directory) = fixture::store().await;
         let vault = Arc::new(fixture::vault(1));
-        let registry = SharedRegistry::load(store.clone(), vault, RetryPolicy::Default)
+        let public_url = PublicUrl::default();
+        let registry = SharedRegistry::load(store.clone(), vault, RetryPolicy::Default, public_url)
             .await
             .unwrap();
         let service = TenantServiceServer::new(Tenants::new(store, registry));

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Error, Result, Store};
 use crate::model::{
     delivery::{Attempt, AttemptOutcome},
-    id::{DeliveryId, EndpointId, NodeId, TenantId},
+    id::{DeliveryId, EndpointId, EventId, NodeId, TenantId},
 };
 
 #[derive(FromRow)]
@@ -66,6 +66,35 @@ impl Store {
             .bind(id.uuid())
             .bind(after.0)
             .bind(after.1)
+            .bind(limit)
+            .fetch_all(pool)
+            .await
+        })?;
+        rows.into_iter().map(AttemptRow::into_attempt).collect()
+    }
+
+    /// The attempts of an event's deliveries after the one of this delivery, number and lease, in that order.
+    pub(crate) async fn attempt_list_event(
+        &self,
+        id: EventId,
+        after: (DeliveryId, i32, i64),
+        limit: i64,
+    ) -> Result<Vec<Attempt>> {
+        let rows = on!(self.reader(), pool => {
+            sqlx::query_as::<_, AttemptRow>(
+                "select delivery_id, number, lease_id, endpoint_id, tenant_id, status_code, error_kind, started_at,
+                        duration_ms, node_id, excerpt, late
+                 from attempt
+                 where shard = $1 and delivery_id >= $2 and delivery_id <= $3
+                   and (delivery_id, number, lease_id) > ($2, $4, $5)
+                 order by delivery_id, number, lease_id
+                 limit $6",
+            )
+            .bind(id.shard().column())
+            .bind(after.0.uuid())
+            .bind(id.delivery_range().1.uuid())
+            .bind(after.1)
+            .bind(after.2)
             .bind(limit)
             .fetch_all(pool)
             .await

@@ -8,17 +8,17 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use sqlx::{PgPool, QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{PgExecutor, PgPool, QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool};
 use uuid::Uuid;
 
-use super::{OneOf, Result, Store, within};
+use super::{OneOf, Result, Store, Tx, event::headers_column, within};
 use crate::model::{
     event::Event,
-    id::{DeliveryId, EndpointId, EventId},
+    id::{DeliveryId, EndpointId, EventId, SourceId},
 };
 
 /// How many rows one SQLite insert carries: few distinct statements, and below its limit of 32,766 parameters.
-const SQLITE_CHUNK: usize = 64;
+pub(super) const SQLITE_CHUNK: usize = 64;
 
 /// An event to write.
 #[derive(Debug, Clone)]
@@ -123,6 +123,16 @@ impl Store {
     }
 }
 
+impl Tx {
+    /// Writes one event without an idempotency key, and its deliveries.
+    pub(crate) async fn event_insert(&mut self, row: &EmitRow) -> Result<()> {
+        match self {
+            OneOf::Postgres(tx) => postgres_unkeyed(&mut **tx, std::slice::from_ref(row)).await,
+            OneOf::Sqlite(tx) => sqlite_insert(tx, &[row]).await,
+        }
+    }
+}
+
 /// What a key stands for.
 struct Standing {
     event_id: EventId,
@@ -170,6 +180,8 @@ struct Columns<'a> {
     occurred_ats: Vec<i64>,
     delivery_counts: Vec<i32>,
     traceparents: Vec<Option<&'a str>>,
+    source_ids: Vec<Option<Uuid>>,
+    headers: Vec<Option<String>>,
     /// The event of each delivery, by its place in the batch from 1.
     parents: Vec<i32>,
     delivery_ids: Vec<Uuid>,
@@ -197,6 +209,12 @@ impl<'a> Columns<'a> {
                 .map(|event| i32::from(event.delivery_count))
                 .collect(),
             traceparents: events().map(|event| event.traceparent.as_deref()).collect(),
+            source_ids: events()
+                .map(|event| event.source_id.map(SourceId::uuid))
+                .collect(),
+            headers: events()
+                .map(|event| headers_column(&event.headers))
+                .collect(),
             parents: deliveries().map(|(parent, ..)| parent).collect(),
             delivery_ids: deliveries()
                 .map(|(_, delivery, _)| delivery.uuid())
@@ -206,7 +224,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// Binds the first twelve parameters of both PostgreSQL statements.
+/// Binds the first fourteen parameters of both PostgreSQL statements.
 macro_rules! bind_columns {
     ($query:expr, $columns:ident) => {
         $query
@@ -219,36 +237,38 @@ macro_rules! bind_columns {
             .bind($columns.occurred_ats)
             .bind($columns.delivery_counts)
             .bind($columns.traceparents)
+            .bind($columns.source_ids)
+            .bind($columns.headers)
             .bind($columns.parents)
             .bind($columns.delivery_ids)
             .bind($columns.endpoint_ids)
     };
 }
 
-async fn postgres_unkeyed(pool: &PgPool, rows: &[EmitRow]) -> Result<()> {
+async fn postgres_unkeyed(database: impl PgExecutor<'_>, rows: &[EmitRow]) -> Result<()> {
     let columns = Columns::new(rows);
     let query = sqlx::query(
         "with input as materialized (
              select *
              from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::bytea[], $6::text[], $7::bigint[],
-                         $8::integer[], $9::text[])
+                         $8::integer[], $9::text[], $10::uuid[], $11::text[])
                   as i (shard, event_id, tenant_id, event_type, payload, content_type, occurred_at, delivery_count,
-                        traceparent)
+                        traceparent, source_id, headers)
          ), written as (
              insert into event (shard, event_id, tenant_id, event_type, payload, content_type, occurred_at,
-                                delivery_count, traceparent)
+                                delivery_count, traceparent, source_id, headers)
              select * from input
              on conflict do nothing
          )
          insert into delivery (shard, delivery_id, endpoint_id, tenant_id, next_attempt_at)
          select ($1::smallint[])[d.parent], d.delivery_id, d.endpoint_id, ($3::uuid[])[d.parent],
-                ($13::bigint[])[d.parent]
-         from unnest($10::integer[], $11::uuid[], $12::uuid[]) as d (parent, delivery_id, endpoint_id)
+                ($15::bigint[])[d.parent]
+         from unnest($12::integer[], $13::uuid[], $14::uuid[]) as d (parent, delivery_id, endpoint_id)
          on conflict do nothing",
     );
     bind_columns!(query, columns)
         .bind(created_ats(rows))
-        .execute(pool)
+        .execute(database)
         .await?;
     Ok(())
 }
@@ -260,10 +280,10 @@ async fn postgres_keyed(pool: &PgPool, rows: &[EmitRow]) -> Result<()> {
         "with input as materialized (
              select *
              from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::bytea[], $6::text[], $7::bigint[],
-                         $8::integer[], $9::text[], $14::text[], $15::bytea[])
+                         $8::integer[], $9::text[], $10::uuid[], $11::text[], $16::text[], $17::bytea[])
                   with ordinality
                   as i (shard, event_id, tenant_id, event_type, payload, content_type, occurred_at, delivery_count,
-                        traceparent, idempotency_key, content_hash, place)
+                        traceparent, source_id, headers, idempotency_key, content_hash, place)
          ), claimed as (
              insert into event_key (shard, tenant_id, idempotency_key, event_id, content_hash)
              select shard, tenant_id, idempotency_key, event_id, content_hash
@@ -277,15 +297,15 @@ async fn postgres_keyed(pool: &PgPool, rows: &[EmitRow]) -> Result<()> {
              where i.idempotency_key is null or i.event_id in (select event_id from claimed)
          ), written as (
              insert into event (shard, event_id, tenant_id, event_type, payload, content_type, occurred_at,
-                                delivery_count, traceparent)
+                                delivery_count, traceparent, source_id, headers)
              select shard, event_id, tenant_id, event_type, payload, content_type, occurred_at, delivery_count,
-                    traceparent
+                    traceparent, source_id, headers
              from accepted
              on conflict do nothing
          )
          insert into delivery (shard, delivery_id, endpoint_id, tenant_id, next_attempt_at)
-         select a.shard, d.delivery_id, d.endpoint_id, a.tenant_id, ($13::bigint[])[d.parent]
-         from unnest($10::integer[], $11::uuid[], $12::uuid[]) as d (parent, delivery_id, endpoint_id)
+         select a.shard, d.delivery_id, d.endpoint_id, a.tenant_id, ($15::bigint[])[d.parent]
+         from unnest($12::integer[], $13::uuid[], $14::uuid[]) as d (parent, delivery_id, endpoint_id)
          join accepted a on a.place = d.parent
          on conflict do nothing",
     );
@@ -324,10 +344,17 @@ async fn sqlite(pool: &SqlitePool, rows: &[EmitRow]) -> Result<Vec<Emitted>> {
         .filter(|(_, emitted)| **emitted == Emitted::New)
         .map(|(row, _)| row)
         .collect::<Vec<_>>();
-    for chunk in accepted.chunks(SQLITE_CHUNK) {
-        sqlite_insert_events(&mut tx, chunk).await?;
+    sqlite_insert(&mut tx, &accepted).await?;
+    tx.commit().await?;
+    Ok(emitted)
+}
+
+/// Writes events and their deliveries.
+pub(super) async fn sqlite_insert(conn: &mut SqliteConnection, rows: &[&EmitRow]) -> Result<()> {
+    for chunk in rows.chunks(SQLITE_CHUNK) {
+        sqlite_insert_events(conn, chunk).await?;
     }
-    let deliveries = accepted
+    let deliveries = rows
         .iter()
         .flat_map(|row| {
             row.deliveries()
@@ -335,10 +362,9 @@ async fn sqlite(pool: &SqlitePool, rows: &[EmitRow]) -> Result<Vec<Emitted>> {
         })
         .collect::<Vec<_>>();
     for chunk in deliveries.chunks(SQLITE_CHUNK) {
-        sqlite_insert_deliveries(&mut tx, chunk).await?;
+        sqlite_insert_deliveries(conn, chunk).await?;
     }
-    tx.commit().await?;
-    Ok(emitted)
+    Ok(())
 }
 
 async fn sqlite_claim(
@@ -381,10 +407,13 @@ async fn sqlite_claim(
     Ok(Standing::read(&found)?.answer(row, key))
 }
 
-async fn sqlite_insert_events(conn: &mut SqliteConnection, rows: &[&EmitRow]) -> Result<()> {
+pub(super) async fn sqlite_insert_events(
+    conn: &mut SqliteConnection,
+    rows: &[&EmitRow],
+) -> Result<()> {
     let mut query = QueryBuilder::<Sqlite>::new(
         "insert into event (shard, event_id, tenant_id, event_type, payload, content_type, occurred_at, \
-         delivery_count, traceparent) ",
+         delivery_count, traceparent, source_id, headers) ",
     );
     query.push_values(rows, |mut values, row| {
         let event = row.event.as_ref();
@@ -397,14 +426,16 @@ async fn sqlite_insert_events(conn: &mut SqliteConnection, rows: &[&EmitRow]) ->
             .push_bind(event.content_type.as_str())
             .push_bind(event.occurred_at)
             .push_bind(i32::from(event.delivery_count))
-            .push_bind(event.traceparent.as_deref());
+            .push_bind(event.traceparent.as_deref())
+            .push_bind(event.source_id.map(SourceId::uuid))
+            .push_bind(headers_column(&event.headers));
     });
     query.push(" on conflict do nothing");
     query.build().execute(conn).await?;
     Ok(())
 }
 
-async fn sqlite_insert_deliveries(
+pub(super) async fn sqlite_insert_deliveries(
     conn: &mut SqliteConnection,
     deliveries: &[(&Event, DeliveryId, EndpointId)],
 ) -> Result<()> {

@@ -43,7 +43,24 @@ const GET: &str = "
     from endpoint
     where endpoint_id = $1";
 
+const NAMED: &str = "
+    select endpoint_id, tenant_id, settings, state, state_reason, version, created_at, updated_at
+    from endpoint
+    where tenant_id = $1 and name = $2";
+
 impl Store {
+    /// The endpoint of a tenant that has this name.
+    pub(crate) async fn endpoint_named(
+        &self,
+        tenant: TenantId,
+        name: &str,
+    ) -> Result<Option<Endpoint>> {
+        let row: Option<Row> = on!(&self.reader, pool => {
+            sqlx::query_as(NAMED).bind(tenant.uuid()).bind(name).fetch_optional(pool).await
+        })?;
+        row.map(Endpoint::try_from).transpose()
+    }
+
     /// One endpoint.
     pub(crate) async fn endpoint_get(&self, id: EndpointId) -> Result<Option<Endpoint>> {
         let row: Option<Row> = on!(&self.reader, pool => {
@@ -74,6 +91,18 @@ impl Store {
 }
 
 impl Tx {
+    /// The endpoint of a tenant that has this name.
+    pub(crate) async fn endpoint_named(
+        &mut self,
+        tenant: TenantId,
+        name: &str,
+    ) -> Result<Option<Endpoint>> {
+        let row: Option<Row> = on!(self, tx => {
+            sqlx::query_as(NAMED).bind(tenant.uuid()).bind(name).fetch_optional(&mut **tx).await
+        })?;
+        row.map(Endpoint::try_from).transpose()
+    }
+
     /// One endpoint.
     pub(crate) async fn endpoint_get(&mut self, id: EndpointId) -> Result<Option<Endpoint>> {
         let row: Option<Row> = on!(self, tx => {

@@ -10,7 +10,7 @@ use super::{OneOf, Result, Store};
 use crate::model::{
     event::Event,
     event_type::EventTypeName,
-    id::{EventId, Shard, TenantId},
+    id::{EventId, Shard, SourceId, TenantId},
 };
 
 /// An event without its payload.
@@ -49,6 +49,8 @@ struct EventRow {
     occurred_at: i64,
     delivery_count: i32,
     traceparent: Option<String>,
+    source_id: Option<Uuid>,
+    headers: Option<String>,
 }
 
 #[derive(FromRow)]
@@ -67,7 +69,8 @@ impl Store {
     ) -> Result<Option<Event>> {
         let row = on!(self.reader(), pool => {
             sqlx::query_as::<_, EventRow>(
-                "select event_id, tenant_id, event_type, payload, content_type, occurred_at, delivery_count, traceparent
+                "select event_id, tenant_id, event_type, payload, content_type, occurred_at, delivery_count, traceparent,
+                        source_id, headers
                  from event
                  where shard = $1 and event_id = $2 and tenant_id = $3",
             )
@@ -85,7 +88,7 @@ impl Store {
         let rows = on!(self.reader(), pool => {
             sqlx::query_as::<_, SummaryRow>(
                 "select event_id, tenant_id, event_type, substr(payload, 1, 0) as payload, content_type, occurred_at,
-                        delivery_count, traceparent, length(payload) as payload_bytes
+                        delivery_count, traceparent, source_id, headers, length(payload) as payload_bytes
                  from event
                  where shard = $1 and tenant_id = $2 and event_id >= $3 and event_id < $4
                    and ($5 is null or event_type = $5)
@@ -110,7 +113,7 @@ impl Store {
             OneOf::Postgres(pool) => {
                 sqlx::query_as::<_, EventRow>(
                     "select e.event_id, e.tenant_id, e.event_type, e.payload, e.content_type, e.occurred_at,
-                            e.delivery_count, e.traceparent
+                            e.delivery_count, e.traceparent, e.source_id, e.headers
                      from unnest($1::smallint[], $2::uuid[]) as i (shard, event_id)
                      join event e using (shard, event_id)",
                 )
@@ -125,7 +128,7 @@ impl Store {
                 for id in ids {
                     let row = sqlx::query_as::<_, EventRow>(
                         "select event_id, tenant_id, event_type, payload, content_type, occurred_at, delivery_count,
-                                traceparent
+                                traceparent, source_id, headers
                          from event
                          where shard = $1 and event_id = $2",
                     )
@@ -144,6 +147,18 @@ impl Store {
     }
 }
 
+/// The text of the column that holds an event's headers. None: it has none.
+pub(super) fn headers_column(headers: &[(String, String)]) -> Option<String> {
+    // A list of pairs of strings always has a JSON text.
+    (!headers.is_empty()).then(|| serde_json::to_string(headers).unwrap_or_default())
+}
+
+fn read_headers(column: Option<&str>) -> Result<Vec<(String, String)>> {
+    column.map_or(Ok(Vec::new()), |text| {
+        serde_json::from_str(text).map_err(super::Error::bug)
+    })
+}
+
 impl EventRow {
     fn into_event(self) -> Result<Event> {
         Ok(Event {
@@ -155,6 +170,8 @@ impl EventRow {
             occurred_at: self.occurred_at,
             delivery_count: u16::try_from(self.delivery_count).map_err(super::Error::bug)?,
             traceparent: self.traceparent,
+            source_id: self.source_id.map(SourceId::from_uuid),
+            headers: read_headers(self.headers.as_deref())?,
         })
     }
 }

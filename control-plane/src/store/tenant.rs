@@ -11,8 +11,8 @@ use crate::model::{id::TenantId, tenant::Tenant};
 pub(crate) enum TenantDeletion {
     /// The tenant, its event types and its keys are gone.
     Done,
-    /// The tenant still has endpoints. The transaction can only be rolled back.
-    HasEndpoints,
+    /// The tenant still has endpoints or sources. The transaction can only be rolled back.
+    InUse,
     /// There was no such tenant.
     Missing,
 }
@@ -125,7 +125,7 @@ impl Tx {
         Change::from_rows(rows)
     }
 
-    /// Deletes a tenant without endpoints, and its event types and keys with it.
+    /// Deletes a tenant without endpoints and sources, and its event types and keys with it.
     pub(crate) async fn tenant_delete(&mut self, id: TenantId) -> Result<TenantDeletion> {
         const SQL: &str = "delete from tenant where tenant_id = $1";
         let rows = on!(self, tx => {
@@ -138,7 +138,7 @@ impl Tx {
         match rows {
             Ok(0) => Ok(TenantDeletion::Missing),
             Ok(_) => Ok(TenantDeletion::Done),
-            Err(error) if is_foreign_key(&error) => Ok(TenantDeletion::HasEndpoints),
+            Err(error) if is_foreign_key(&error) => Ok(TenantDeletion::InUse),
             Err(error) => Err(error.into()),
         }
     }

@@ -6,7 +6,7 @@ use posthorn::v1::DeliveryActionKind;
 
 use crate::{
     clock,
-    model::{delivery::Action, id::Shard},
+    model::{delivery::Action, id::Shard, inbound::QUARANTINE_MS},
     rpc::REMEMBERED_MS,
     store::{OpenFilter, Result, Store},
 };
@@ -41,6 +41,9 @@ async fn round(store: &Store, retention: Retention, now_ms: i64) -> Result<()> {
     let events_before = now_ms.saturating_sub(retention.events_ms);
     let retired = store.partition_retire(events_before).await?;
     let keys = store.event_key_retire(events_before).await?;
+    let inbound = store
+        .inbound_retire(now_ms.saturating_sub(QUARANTINE_MS), events_before)
+        .await?;
     let requests = store
         .request_prune(now_ms.saturating_sub(REMEMBERED_MS))
         .await?;
@@ -48,6 +51,7 @@ async fn round(store: &Store, retention: Retention, now_ms: i64) -> Result<()> {
         expired,
         retired,
         keys,
+        inbound,
         requests,
         "a round of retention: {expired} dead letters expired"
     );

@@ -2,7 +2,9 @@
 //!
 //! The master key file is read again and again. A new first key becomes the current one, and every secret that is sealed
 //! under another is re-wrapped while everything goes on. A key that secrets still need must stay in the file until then;
-//! what cannot be opened is left as it is, and said. Former signing keys whose time is over are deleted here too.
+//! what cannot be opened is left as it is, and said. Former secrets whose time is over are deleted here too.
+
+mod source;
 
 use std::{sync::Arc, time::Duration};
 
@@ -58,11 +60,12 @@ pub(crate) async fn keep_rewrapped(work: Rewrapping) {
 async fn round(work: &Rewrapping) -> Result<()> {
     if reread(work).await {
         serve_unsealed(work).await?;
+        source::serve_unsealed(work).await?;
     }
-    let Round {
-        rewrapped,
-        unopened,
-    } = rewrap(&work.store, &work.vault).await?;
+    let endpoints = rewrap(&work.store, &work.vault).await?;
+    let sources = source::rewrap(&work.store, &work.vault).await?;
+    let rewrapped = endpoints.rewrapped + sources.rewrapped;
+    let unopened = endpoints.unopened + sources.unopened;
     if rewrapped > 0 {
         let kek_id = work.vault.current_id();
         tracing::info!(rewrapped, %kek_id, "re-wrapped {rewrapped} secrets under the master key {kek_id}");
@@ -73,7 +76,9 @@ async fn round(work: &Rewrapping) -> Result<()> {
             "{unopened} secrets cannot be opened: their master key is not configured, or they are damaged"
         );
     }
-    retire(work, clock::now_ms()).await
+    let now = clock::now_ms();
+    retire(work, now).await?;
+    source::retire(work, now).await
 }
 
 /// Reads the master keys again; whether they are others.

@@ -11,13 +11,13 @@ const GOOD_SESSION: Duration = Duration::from_secs(2);
 
 /// Counts sessions that failed in a row.
 #[derive(Debug, Default)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
     /// How long to wait after a session that stood for `stood`: between half of the step and all of it.
-    pub(super) fn after(&mut self, stood: Duration, rng: &mut impl Rng) -> Duration {
+    pub(crate) fn after(&mut self, stood: Duration, rng: &mut impl Rng) -> Duration {
         if stood >= GOOD_SESSION {
             self.failures = 0;
         }

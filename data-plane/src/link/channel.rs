@@ -43,9 +43,9 @@ pub(crate) fn endpoint(url: &str, ca_pem: Option<Vec<u8>>) -> Result<Endpoint, E
 /// Connects.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one channel to the control plane"
+    reason = "the channels of a node to its control plane"
 )]
-pub(super) async fn connect(
+pub(crate) async fn connect(
     endpoint: &Endpoint,
 ) -> Result<NodeServiceClient<Channel>, tonic::transport::Error> {
     let channel = endpoint.connect().await?;

@@ -33,14 +33,14 @@ use tonic::{
 use tracing::{info, warn};
 
 use self::{
-    backoff::Backoff,
     books::{Books, Identity},
     held::Finished,
     session::{Ended, Lost},
 };
 use crate::{deliver::Sender, metrics::Metrics};
 
-pub(crate) use channel::endpoint;
+pub(crate) use backoff::Backoff;
+pub(crate) use channel::{connect, endpoint};
 
 /// The conditions of readiness.
 const SESSION: &str = "session with the control plane";

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use posthorn::v1::{
-    Hello, Lease, Leases, Outcomes, OutcomesCommitted, SessionRequest, SessionResponse, Welcome,
+    ForwardRequest, ForwardResponse, Hello, Lease, Leases, Outcomes, OutcomesCommitted,
+    SessionRequest, SessionResponse, Welcome,
     node_service_server::{NodeService, NodeServiceServer},
     session_request::Message as FromNode,
     session_response::Message as ToNode,
@@ -12,12 +13,13 @@ use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 
-use super::PATIENCE;
+use super::{PATIENCE, forward::Forwarded};
 
 /// A server of `NodeService` that hands every session to the test.
 pub(crate) struct ControlPlane {
     pub(crate) address: SocketAddr,
     sessions: mpsc::Receiver<Session>,
+    streams: mpsc::Receiver<Forwarded>,
     task: JoinHandle<()>,
 }
 
@@ -28,11 +30,15 @@ pub(crate) struct Session {
     outbound: mpsc::Sender<Result<SessionResponse, Status>>,
 }
 
-struct Service(mpsc::Sender<Session>);
+struct Service {
+    sessions: mpsc::Sender<Session>,
+    streams: mpsc::Sender<Forwarded>,
+}
 
 #[tonic::async_trait]
 impl NodeService for Service {
     type SessionStream = ReceiverStream<Result<SessionResponse, Status>>;
+    type ForwardStream = ReceiverStream<Result<ForwardResponse, Status>>;
 
     async fn session(
         &self,
@@ -46,7 +52,17 @@ impl NodeService for Service {
             inbound: request.into_inner(),
             outbound,
         };
-        let given = self.0.send(session).await;
+        let given = self.sessions.send(session).await;
+        given.map_err(|_| Status::unavailable("the test is over"))?;
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn forward(
+        &self,
+        request: Request<Streaming<ForwardRequest>>,
+    ) -> Result<Response<Self::ForwardStream>, Status> {
+        let (forwarded, receiver) = Forwarded::open(request.into_inner()).await;
+        let given = self.streams.send(forwarded).await;
         given.map_err(|_| Status::unavailable("the test is over"))?;
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
@@ -58,8 +74,12 @@ impl ControlPlane {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let address = listener.local_addr().expect("an address");
         let (sender, sessions) = mpsc::channel(8);
+        let (to_streams, streams) = mpsc::channel(8);
         let task = tokio::spawn(async move {
-            let service = NodeServiceServer::new(Service(sender));
+            let service = NodeServiceServer::new(Service {
+                sessions: sender,
+                streams: to_streams,
+            });
             let server = Server::builder().add_service(service);
             server
                 .serve_with_incoming(TcpListenerStream::new(listener))
@@ -69,14 +89,27 @@ impl ControlPlane {
         Self {
             address,
             sessions,
+            streams,
             task,
         }
+    }
+
+    /// Stops listening. What is open is closed.
+    pub(crate) async fn stop(mut self) {
+        self.task.abort();
+        let _aborted = (&mut self.task).await;
     }
 
     /// The next session that the node opens.
     pub(crate) async fn session(&mut self) -> Session {
         let session = timeout(PATIENCE, self.sessions.recv()).await;
         session.expect("a session in time").expect("a session")
+    }
+
+    /// The next stream of inbound requests that the node opens.
+    pub(crate) async fn forwarded(&mut self) -> Forwarded {
+        let stream = timeout(PATIENCE, self.streams.recv()).await;
+        stream.expect("a stream in time").expect("a stream")
     }
 }
 

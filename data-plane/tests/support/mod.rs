@@ -1,18 +1,20 @@
 //! What a node needs around it: a control plane made by hand, and an endpoint.
 
-#![expect(clippy::panic, reason = "what fails here is a test")]
-
+mod client;
 mod control_plane;
 mod endpoint;
+mod forward;
 mod node;
 
 use std::time::Duration;
 
 use posthorn::v1::{Outcome, Outcomes};
 
+pub(crate) use client::{Answer, Client};
 pub(crate) use control_plane::ControlPlane;
 pub(crate) use endpoint::Endpoint;
-pub(crate) use node::Node;
+pub(crate) use forward::{Answered, Forwarded, answer};
+pub(crate) use node::{Node, connect};
 
 /// Long enough for everything that is meant to happen; a test that waits so long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

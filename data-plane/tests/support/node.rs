@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use posthorn_data_plane::{Config, DataPlane, Error};
+use posthorn_data_plane::{Config, DataPlane, EdgeConfig, Error};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -16,6 +16,7 @@ use super::PATIENCE;
 /// A node under test.
 pub(crate) struct Node {
     pub(crate) metrics: SocketAddr,
+    pub(crate) edge: SocketAddr,
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), Error>>,
 }
@@ -23,6 +24,16 @@ pub(crate) struct Node {
 impl Node {
     /// Starts one with room for so many leases.
     pub(crate) async fn start(control_plane: SocketAddr, capacity: u32) -> Self {
+        Self::start_with_edge(control_plane, capacity, EdgeConfig::default()).await
+    }
+
+    /// The same with settings of the edge; the port is any.
+    pub(crate) async fn start_with_edge(
+        control_plane: SocketAddr,
+        capacity: u32,
+        mut edge: EdgeConfig,
+    ) -> Self {
+        edge.listen.set_port(0);
         let config = Config {
             control_plane: format!("http://{control_plane}"),
             node_key: Some("phk_test_key".to_owned().into()),
@@ -30,12 +41,14 @@ impl Node {
             allow_target: vec!["127.0.0.0/8".parse().expect("a list")],
             metrics_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             name: Some("node under test".to_owned()),
+            edge,
             ..Config::default()
         };
         let node = DataPlane::bind(config).await.expect("a node");
         let shutdown = CancellationToken::new();
         Self {
             metrics: node.metrics_addr(),
+            edge: node.edge_addr(),
             task: tokio::spawn(node.serve(shutdown.clone())),
             shutdown,
         }
@@ -70,6 +83,6 @@ impl Node {
     clippy::disallowed_methods,
     reason = "a test asks the node on loopback"
 )]
-async fn connect(address: SocketAddr) -> TcpStream {
+pub(crate) async fn connect(address: SocketAddr) -> TcpStream {
     TcpStream::connect(address).await.expect("a connection")
 }

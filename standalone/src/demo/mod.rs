@@ -8,6 +8,7 @@ mod scene;
 use std::error::Error;
 
 use posthorn_control_plane::Config as ControlConfig;
+use posthorn_data_plane::EdgeConfig;
 use posthorn_telemetry::{LogArgs, init_logging};
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +30,9 @@ fn take_free_ports(args: &mut PlaneArgs) {
     if args.control.metrics_listen == defaults.metrics_listen {
         args.control.metrics_listen.set_port(0);
         args.node_metrics_listen.set_port(0);
+    }
+    if args.edge.listen == EdgeConfig::default().listen {
+        args.edge.listen.set_port(0);
     }
 }
 

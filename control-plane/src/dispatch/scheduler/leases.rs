@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use super::{Scheduler, slot};
 use crate::{
     dispatch::{
-        lane::{Entry, FRONT, Key, LaneState},
+        lane::{Entry, FRONT, Key, LaneState, ServedBy},
         payload::HeldEvent,
     },
     model::id::{DeliveryId, EndpointId, NodeId},
@@ -14,6 +14,8 @@ use crate::{
 
 /// How many leases a lane gets in one turn.
 const TURN: usize = 8;
+/// From how many leases lost in a row a delivery is suspected to take those down that work on it.
+pub(in crate::dispatch) const SUSPECT: u8 = 2;
 /// How many leases in a row may be lost before a delivery is dead.
 pub(in crate::dispatch) const LOST_MAX: u8 = 5;
 
@@ -28,6 +30,8 @@ pub(in crate::dispatch) struct Grant {
     pub endpoint_id: EndpointId,
     /// Attempts made so far.
     pub attempt_count: u32,
+    /// Whether it is suspected to take its holder down.
+    pub is_suspect: bool,
     /// The event, when memory holds it.
     pub event: Option<Arc<HeldEvent>>,
 }
@@ -91,6 +95,7 @@ pub(in crate::dispatch) struct LostTooOften {
 pub(super) struct Lease {
     lease_id: u64,
     node_id: NodeId,
+    held_by: ServedBy,
     endpoint_id: EndpointId,
     key: Key,
     entry: Entry,
@@ -99,6 +104,21 @@ pub(super) struct Lease {
     reported: bool,
     /// An operator ended the delivery: nothing follows from the lease any more.
     abandoned: bool,
+}
+
+/// Who takes leases.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taker {
+    /// The node, or the stream of a consumer.
+    pub holder: NodeId,
+    /// Which of the two it is.
+    pub kind: ServedBy,
+    /// Now.
+    pub now_ms: i64,
+    /// Now, in milliseconds of the owner's monotonic clock.
+    pub granted_at: u64,
+    /// How many suspects the holder may get.
+    pub suspects: usize,
 }
 
 impl Scheduler {
@@ -115,45 +135,69 @@ impl Scheduler {
         now_ms: i64,
         granted_at: u64,
     ) -> Vec<Grant> {
+        let mut taker = Taker {
+            holder: node_id,
+            kind: ServedBy::Nodes,
+            now_ms,
+            granted_at,
+            // What a node does with a request does not depend on what is in it.
+            suspects: usize::MAX,
+        };
         let mut grants = Vec::new();
         while grants.len() < max {
             let Some(endpoint_id) = self.ring.pop_front() else {
                 break;
             };
-            let turn = TURN.min(max - grants.len());
-            self.take_turn(
-                endpoint_id,
-                turn,
-                node_id,
-                (now_ms, granted_at),
-                &mut grants,
-            );
-            self.place(endpoint_id, now_ms);
+            self.take_turn(endpoint_id, max, &mut taker, &mut grants);
         }
         grants
     }
 
-    fn take_turn(
+    /// Lets a lane take its turn: a few leases, while there are fewer than `max` in all.
+    pub(super) fn take_turn(
+        &mut self,
+        endpoint_id: EndpointId,
+        max: usize,
+        taker: &mut Taker,
+        grants: &mut Vec<Grant>,
+    ) {
+        let before = grants.len();
+        let turn = TURN.min(max.saturating_sub(before));
+        let Some(slot) = self.lanes.get_mut(&endpoint_id) else {
+            return;
+        };
+        slot.in_ring = false;
+        if slot.lane.served_by == taker.kind {
+            self.lease(endpoint_id, turn, taker, grants);
+            if grants.len() == before {
+                self.rest(endpoint_id, taker.now_ms);
+            }
+        }
+        self.place(endpoint_id, taker.now_ms);
+    }
+
+    fn lease(
         &mut self,
         endpoint_id: EndpointId,
         turn: usize,
-        node_id: NodeId,
-        (now_ms, granted_at): (i64, u64),
+        taker: &mut Taker,
         grants: &mut Vec<Grant>,
     ) {
         let Some(slot) = self.lanes.get_mut(&endpoint_id) else {
             return;
         };
-        slot.in_ring = false;
         for _ in 0..turn {
-            if slot.lane.state(now_ms) != LaneState::Ready {
+            let is_suspect = slot.lane.first_lost() >= SUSPECT;
+            let is_held_up = is_suspect && taker.suspects == 0;
+            if slot.lane.state(taker.now_ms) != LaneState::Ready || is_held_up {
                 break;
             }
-            let Some((key, mut entry)) = slot.lane.pop_due(now_ms) else {
+            let Some((key, mut entry)) = slot.lane.pop_due(taker.now_ms) else {
                 break;
             };
             self.loaded -= 1;
             slot.lane.running += 1;
+            taker.suspects -= usize::from(is_suspect);
             let lease_id = self.next_lease_id;
             self.next_lease_id += 1;
             grants.push(Grant {
@@ -161,15 +205,17 @@ impl Scheduler {
                 delivery_id: key.1,
                 endpoint_id,
                 attempt_count: entry.attempt_count,
+                is_suspect,
                 event: entry.event.take(),
             });
             let lease = Lease {
                 lease_id,
-                node_id,
+                node_id: taker.holder,
+                held_by: taker.kind,
                 endpoint_id,
                 key,
                 entry,
-                granted_at,
+                granted_at: taker.granted_at,
                 reported: false,
                 abandoned: false,
             };
@@ -197,6 +243,7 @@ impl Scheduler {
         let lease = Lease {
             lease_id,
             node_id,
+            held_by: ServedBy::Nodes,
             endpoint_id,
             key: (row.due_at, row.id),
             entry: Entry::paged(row),
@@ -318,9 +365,12 @@ impl Scheduler {
         self.lose_where(is_lost, now_ms)
     }
 
-    /// Takes back what was granted at or before an instant of the owner's monotonic clock.
+    /// Takes back what was granted to nodes at or before an instant of the owner's monotonic clock. What a consumer
+    /// holds ends with the time that it was given, or with its stream.
     pub(in crate::dispatch) fn lose_older(&mut self, granted_by: u64, now_ms: i64) -> Lost {
-        self.lose_where(|lease| lease.granted_at <= granted_by, now_ms)
+        let is_lost =
+            |lease: &Lease| lease.held_by == ServedBy::Nodes && lease.granted_at <= granted_by;
+        self.lose_where(is_lost, now_ms)
     }
 
     fn lose_where(&mut self, is_lost: impl Fn(&Lease) -> bool, now_ms: i64) -> Lost {
@@ -377,6 +427,20 @@ impl Scheduler {
         let lease = self.leases.get_mut(&delivery_id)?;
         lease.abandoned = true;
         (!lease.reported).then_some((lease.lease_id, lease.node_id))
+    }
+
+    /// Notes that an endpoint was deleted: its leases go nowhere from here. Returns them with their holders.
+    pub(in crate::dispatch) fn abandon_all(
+        &mut self,
+        endpoint_id: EndpointId,
+    ) -> Vec<(u64, NodeId)> {
+        let leases = self.leases.values_mut();
+        let own = leases.filter(|lease| lease.endpoint_id == endpoint_id && !lease.reported);
+        own.map(|lease| {
+            lease.abandoned = true;
+            (lease.lease_id, lease.node_id)
+        })
+        .collect()
     }
 
     pub(super) fn put_back(&mut self, lease: Lease, now_ms: i64) {

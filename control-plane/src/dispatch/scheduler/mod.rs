@@ -2,18 +2,20 @@
 //!
 //! Endpoints take turns: a lane with something due stands in a ring, and each turn leases a few deliveries at most, never
 //! more than the endpoint's own concurrency. So a slow or dead endpoint holds only its own slots. Leases are soft: they
-//! live here and nowhere else, and after a crash the table tells what is open.
+//! live here and nowhere else, and after a crash the table tells what is open. The lanes of consumers' handlers never
+//! stand in the ring: the streams that serve them are rung, and take from these lanes alone.
 //!
 //! A delivery is in exactly one place: in its lane's window, leased, or in the table only, beyond the lane's horizon.
 //! Nothing here reads a clock, waits or knows the database.
 
 mod leases;
+mod serving;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
-use self::leases::Lease;
 pub(super) use self::leases::{Grant, Granted, Lost, LostTooOften, Reported, Settled};
-use super::lane::{Entry, FRONT, Key, Lane, LaneState};
+use self::{leases::Lease, serving::Bells};
+use super::lane::{Entry, FRONT, Key, Lane, LaneState, ServedBy};
 use crate::{
     model::{
         endpoint::EndpointState,
@@ -55,10 +57,23 @@ pub(crate) struct Loaded {
     pub ready_lanes: usize,
 }
 
+/// How a lane shall be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LaneSettings {
+    /// Whether attempts may begin.
+    pub state: EndpointState,
+    /// How many attempts may run at one time.
+    pub concurrency: u32,
+    /// Who makes them.
+    pub served_by: ServedBy,
+}
+
 #[derive(Debug)]
 struct Slot {
     lane: Lane,
+    /// It stands in the ring, or its streams were rung.
     in_ring: bool,
+    bells: Bells,
     timer: Option<i64>,
     hungry: bool,
 }
@@ -101,13 +116,13 @@ impl Scheduler {
         &mut self,
         shard: Shard,
         endpoint_id: EndpointId,
-        state: EndpointState,
-        concurrency: u32,
+        settings: LaneSettings,
         now_ms: i64,
     ) {
         let slot = slot(&mut self.lanes, endpoint_id, shard, None);
-        slot.lane.open = state == EndpointState::Enabled;
-        slot.lane.concurrency = concurrency;
+        slot.lane.open = settings.state == EndpointState::Enabled;
+        slot.lane.concurrency = settings.concurrency;
+        slot.lane.served_by = settings.served_by;
         self.place(endpoint_id, now_ms);
     }
 
@@ -298,7 +313,10 @@ impl Scheduler {
             LaneState::Ready => {
                 if !slot.in_ring {
                     slot.in_ring = true;
-                    self.ring.push_back(endpoint_id);
+                    match slot.lane.served_by {
+                        ServedBy::Nodes => self.ring.push_back(endpoint_id),
+                        ServedBy::Consumers => slot.bells.ring(),
+                    }
                 }
                 None
             }
@@ -326,6 +344,7 @@ fn slot(
     lanes.entry(endpoint_id).or_insert_with(|| Slot {
         lane: Lane::new(shard, horizon),
         in_ring: false,
+        bells: Bells::default(),
         timer: None,
         hungry: false,
     })

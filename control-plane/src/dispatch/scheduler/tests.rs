@@ -27,14 +27,21 @@ fn delivery(number: u64) -> DeliveryId {
     event.delivery(1)
 }
 
+fn settings(state: EndpointState) -> LaneSettings {
+    LaneSettings {
+        state,
+        concurrency: CONCURRENCY,
+        served_by: ServedBy::Nodes,
+    }
+}
+
 fn scheduler(endpoints: u8) -> Scheduler {
     let mut scheduler = Scheduler::new(9);
     for number in 0..endpoints {
         scheduler.configure(
             SHARD,
             endpoint(number),
-            EndpointState::Enabled,
-            CONCURRENCY,
+            settings(EndpointState::Enabled),
             NOW_MS,
         );
     }
@@ -163,13 +170,7 @@ fn a_node_keeps_the_leases_that_it_still_names() {
 #[test]
 fn nothing_old_is_read_while_nodes_may_still_hold_it_but_new_events_flow() {
     let mut scheduler = Scheduler::new(9);
-    scheduler.configure(
-        SHARD,
-        endpoint(0),
-        EndpointState::Enabled,
-        CONCURRENCY,
-        NOW_MS,
-    );
+    scheduler.configure(SHARD, endpoint(0), settings(EndpointState::Enabled), NOW_MS);
     scheduler.suspect(SHARD, endpoint(0), NOW_MS);
     assert_eq!(scheduler.next_page(), None);
     admit(&mut scheduler, 0, 1);
@@ -181,13 +182,7 @@ fn nothing_old_is_read_while_nodes_may_still_hold_it_but_new_events_flow() {
 #[test]
 fn an_adopted_lease_keeps_its_delivery_from_being_read_again() {
     let mut scheduler = Scheduler::new(9);
-    scheduler.configure(
-        SHARD,
-        endpoint(0),
-        EndpointState::Enabled,
-        CONCURRENCY,
-        NOW_MS,
-    );
+    scheduler.configure(SHARD, endpoint(0), settings(EndpointState::Enabled), NOW_MS);
     scheduler.suspect(SHARD, endpoint(0), NOW_MS);
     let row = DueDelivery {
         id: delivery(1),
@@ -273,22 +268,10 @@ fn only_ids_that_were_granted_here_are_own_leases() {
 #[test]
 fn a_paused_endpoint_rests_until_it_is_enabled() {
     let mut scheduler = scheduler(1);
-    scheduler.configure(
-        SHARD,
-        endpoint(0),
-        EndpointState::Paused,
-        CONCURRENCY,
-        NOW_MS,
-    );
+    scheduler.configure(SHARD, endpoint(0), settings(EndpointState::Paused), NOW_MS);
     admit(&mut scheduler, 0, 1);
     assert!(take(&mut scheduler, 1, 0).is_empty());
-    scheduler.configure(
-        SHARD,
-        endpoint(0),
-        EndpointState::Enabled,
-        CONCURRENCY,
-        NOW_MS,
-    );
+    scheduler.configure(SHARD, endpoint(0), settings(EndpointState::Enabled), NOW_MS);
     assert_eq!(take(&mut scheduler, 1, 0).len(), 1);
 }
 
@@ -474,7 +457,7 @@ impl World {
 
     fn configure(&mut self, number: u8, state: EndpointState) {
         self.scheduler
-            .configure(SHARD, endpoint(number), state, CONCURRENCY, self.now_ms);
+            .configure(SHARD, endpoint(number), settings(state), self.now_ms);
     }
 
     /// Lets everything run to its end.

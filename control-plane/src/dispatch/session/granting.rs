@@ -1,8 +1,8 @@
 //! The granting half of a session: credit on one side, leases on the other.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    sync::{Arc, MutexGuard, PoisonError},
+    collections::{HashSet, VecDeque},
+    sync::{MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -14,11 +14,7 @@ use super::{Session, SessionEnd};
 use crate::{
     clock,
     dispatch::{grant, scheduler::Grant},
-    model::{
-        event::Event,
-        id::{DeliveryId, EventId},
-    },
-    store,
+    model::id::DeliveryId,
 };
 
 /// How many bytes of bodies a node can have asked for at one time.
@@ -130,11 +126,7 @@ impl Session {
         if grants.is_empty() {
             return;
         }
-        let missing = grants.iter().filter(|grant| grant.event.is_none());
-        let missing = missing
-            .map(|grant| grant.delivery_id.event())
-            .collect::<HashSet<_>>();
-        let loaded = match self.load(missing.into_iter().collect()).await {
+        let loaded = match dispatch.load_events(&grants).await {
             Ok(loaded) => loaded,
             Err(error) => {
                 tracing::warn!(error = ?error, "could not read payloads; the leases go back");
@@ -145,13 +137,15 @@ impl Session {
         };
         let registry = dispatch.0.registry.snapshot();
         for grant in &grants {
-            let held = grant.event.as_ref().map(|held| held.event());
-            let event = held.or_else(|| loaded.get(&grant.delivery_id.event()));
-            match (registry.endpoint(grant.endpoint_id), event) {
-                (Some(endpoint), Some(event)) => self.ready().push_back(Ready {
-                    lease: grant::lease(endpoint, event, grant, now_ms),
+            let event = loaded.of(grant);
+            let endpoint = registry.endpoint(grant.endpoint_id);
+            let posting = endpoint.and_then(|live| Some((&live.endpoint, live.posting()?)));
+            match (posting, event) {
+                (Some(posting), Some(event)) => self.ready().push_back(Ready {
+                    lease: grant::lease(posting, event, grant, now_ms),
                     delivery_id: grant.delivery_id,
                 }),
+                (None, _) if endpoint.is_some() => self.pass_on(grant),
                 (None, _) => self.close_lane(grant),
                 (Some(_), None) => {
                     let delivery_id = grant.delivery_id;
@@ -162,12 +156,18 @@ impl Session {
         }
     }
 
-    async fn load(&self, ids: Vec<EventId>) -> Result<HashMap<EventId, Arc<Event>>, store::Error> {
-        if ids.is_empty() {
-            return Ok(HashMap::new());
+    /// Gives a consumer's delivery back that was taken before its lane was known to be a consumer's.
+    fn pass_on(&self, grant: &Grant) {
+        if let Some(endpoint) = self
+            .dispatch
+            .0
+            .registry
+            .snapshot()
+            .endpoint(grant.endpoint_id)
+        {
+            self.dispatch.configure(endpoint, clock::now_ms());
         }
-        let events = self.dispatch.0.store.event_load(&ids).await?;
-        Ok(events.into_iter().map(|event| (event.id, event)).collect())
+        self.give_back(std::slice::from_ref(grant));
     }
 
     /// Stops a lane whose endpoint is gone or cannot be signed for; its deliveries stay in the table.

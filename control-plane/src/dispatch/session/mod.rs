@@ -9,7 +9,6 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     pin::Pin,
     sync::Mutex,
-    time::Duration,
 };
 
 use posthorn::v1::{
@@ -25,6 +24,7 @@ use super::{
     Dispatch, lost,
     report::{self, Report, adoptable},
     sessions::Opened,
+    stream,
 };
 use crate::{
     clock,
@@ -34,10 +34,6 @@ use crate::{
 
 /// The version of the protocol that this control plane speaks.
 const PROTOCOL: u32 = 1;
-/// How long a node may take to say hello.
-const HELLO_WITHIN: Duration = Duration::from_secs(5);
-/// How often it is checked that the node's key still works.
-const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// How many leases a node can hold.
 const CAPACITY_MAX: u32 = 8_192;
 
@@ -101,13 +97,10 @@ pub(crate) async fn converse(
 }
 
 async fn hello(from_node: &mut FromNodeStream) -> Result<v1::Hello, Status> {
-    let first = tokio::time::timeout(HELLO_WITHIN, from_node.next());
-    let first = first
-        .await
-        .map_err(|_| Status::deadline_exceeded("no hello within 5 s"))?;
-    match first.transpose()?.and_then(|request| request.message) {
+    let first = stream::first(from_node).await?;
+    match first.and_then(|request| request.message) {
         Some(FromNode::Hello(hello)) => Ok(hello),
-        _ => Err(Error::invalid("message", "the first message must be a hello").into()),
+        _ => Err(stream::no_hello()),
     }
 }
 
@@ -177,16 +170,16 @@ async fn stand(
     tokio::select! {
         resumed = session.resume(hello, &acknowledged) => resumed?,
         () = opened.replaced.cancelled() => return Err(replaced()),
-        () = shutdown.cancelled() => return Err(shutting_down()),
+        () = shutdown.cancelled() => return Err(stream::shutting_down()),
     }
     let ended = tokio::select! {
         ended = session.listen(parts.from_node, acknowledged) => ended,
         ended = session.grant() => ended,
         ended = session.acknowledge(&mut acknowledgements) => ended,
         ended = session.revoke(&mut opened.revoked) => ended,
-        ended = session.check_key() => ended,
+        end = stream::key_end(dispatch, session.key_id) => Err(end),
         () = opened.replaced.cancelled() => Err(replaced()),
-        () = shutdown.cancelled() => Err(shutting_down()),
+        () = shutdown.cancelled() => Err(stream::shutting_down()),
     };
     session.give_back_unsent();
     ended
@@ -194,10 +187,6 @@ async fn stand(
 
 fn replaced() -> Status {
     Status::aborted("the node opened another session")
-}
-
-fn shutting_down() -> Status {
-    Error::Unavailable("the control plane shuts down".to_owned()).into()
 }
 
 impl Session {
@@ -331,13 +320,7 @@ impl Session {
                         .await?;
                 }
                 Some(FromNode::Drain(_)) => self.credit().draining = true,
-                Some(FromNode::Hello(_)) => {
-                    return Err(Error::invalid(
-                        "message",
-                        "hello must be the first message and only that",
-                    )
-                    .into());
-                }
+                Some(FromNode::Hello(_)) => return Err(stream::second_hello()),
                 None => return Err(Error::invalid("message", "must be set").into()),
             }
         }
@@ -364,17 +347,5 @@ impl Session {
         }
         // The sender goes when the node opens another session.
         std::future::pending().await
-    }
-
-    /// Ends the session when the node's key stops working.
-    async fn check_key(&self) -> SessionEnd {
-        loop {
-            tokio::time::sleep(CHECK_INTERVAL).await;
-            let registry = self.dispatch.0.registry.snapshot();
-            let key = registry.key(self.key_id);
-            if !key.is_some_and(|key| key.is_live(clock::now_ms())) {
-                return Err(Error::Unauthenticated.into());
-            }
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Which roles may make which call, as the comments of the contract say. A test compares it with the descriptors.
 
-use crate::model::api_key::Role::{self, Admin, Emitter, Node, Operator, Viewer};
+use crate::model::api_key::Role::{self, Admin, Consumer, Emitter, Node, Operator, Viewer};
 
 /// Every call of the contract with the roles that may make it.
 #[rustfmt::skip]
@@ -33,7 +33,24 @@ pub(super) const TABLE: &[(&str, &[Role])] = &[
     ("/posthorn.v1.EventTypeService/GetEventType", &[Admin, Operator, Viewer, Emitter]),
     ("/posthorn.v1.EventTypeService/ListEventTypes", &[Admin, Operator, Viewer, Emitter]),
     ("/posthorn.v1.EventTypeService/UpdateEventType", &[Admin, Operator]),
+    ("/posthorn.v1.InboundService/Consume", &[Admin, Consumer]),
+    ("/posthorn.v1.InboundService/GetInboundRequest", &[Admin, Operator, Viewer]),
+    ("/posthorn.v1.InboundService/HoldInboundRequest", &[Admin, Operator]),
+    ("/posthorn.v1.InboundService/ListInboundRequests", &[Admin, Operator, Viewer]),
+    ("/posthorn.v1.InboundService/ReadInboundPayload", &[Admin, Operator]),
+    ("/posthorn.v1.InboundService/ReplayInboundRequest", &[Admin, Operator]),
+    ("/posthorn.v1.InboundService/ReverifyInboundRequest", &[Admin, Operator]),
+    ("/posthorn.v1.NodeService/Forward", &[Node]),
     ("/posthorn.v1.NodeService/Session", &[Node]),
+    ("/posthorn.v1.SourceService/CreateSource", &[Admin, Operator]),
+    ("/posthorn.v1.SourceService/DeleteSource", &[Admin, Operator]),
+    ("/posthorn.v1.SourceService/GetDriftReport", &[Admin, Operator, Viewer]),
+    ("/posthorn.v1.SourceService/GetSource", &[Admin, Operator, Viewer]),
+    ("/posthorn.v1.SourceService/ListProviders", &[Admin, Operator, Viewer]),
+    ("/posthorn.v1.SourceService/ListSources", &[Admin, Operator, Viewer]),
+    ("/posthorn.v1.SourceService/RotateSourceSecret", &[Admin, Operator]),
+    ("/posthorn.v1.SourceService/SetSourceState", &[Admin, Operator]),
+    ("/posthorn.v1.SourceService/UpdateSource", &[Admin, Operator]),
     ("/posthorn.v1.TenantService/CreateTenant", &[Admin]),
     ("/posthorn.v1.TenantService/DeleteTenant", &[Admin]),
     ("/posthorn.v1.TenantService/GetTenant", &[Admin, Operator, Viewer]),
@@ -47,6 +64,8 @@ const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 /// The calls of the contract that are no plain question and answer.
 pub(super) const STREAMING: &[&str] = &[
     "/posthorn.v1.EventService/EmitEvents",
+    "/posthorn.v1.InboundService/Consume",
+    "/posthorn.v1.NodeService/Forward",
     "/posthorn.v1.NodeService/Session",
 ];
 

@@ -9,6 +9,11 @@ const SECONDS_MIN: i64 = -62_135_596_800;
 /// 9999-12-31T23:59:59Z, the last.
 const SECONDS_MAX: i64 = 253_402_300_799;
 const NANOS_PER_MS: i32 = 1_000_000;
+const HOUR_MS: i64 = 60 * 60 * 1_000;
+/// How long former secrets are used too when the caller does not say.
+const OVERLAP_DEFAULT_MS: i64 = 24 * HOUR_MS;
+/// How long they can be.
+const OVERLAP_MAX_MS: i64 = 7 * 24 * HOUR_MS;
 
 /// The contract's form of an instant.
 pub(crate) fn timestamp(at_ms: i64) -> Timestamp {
@@ -47,6 +52,35 @@ pub(crate) fn duration_ms(field: &str, value: &Duration) -> Result<u64, Error> {
     let seconds = u64::try_from(value.seconds).map_err(|_| refused())?;
     let ms = u64::try_from(value.nanos / NANOS_PER_MS).map_err(|_| refused())?;
     Ok(seconds.saturating_mul(1_000).saturating_add(ms))
+}
+
+/// Reads for how long former secrets are used beside a new one, in milliseconds.
+pub(crate) fn overlap_ms(overlap: Option<&Duration>) -> Result<i64, Error> {
+    let Some(overlap) = overlap else {
+        return Ok(OVERLAP_DEFAULT_MS);
+    };
+    let refused = || Error::invalid("overlap", "must be from 0 s to 7 days");
+    let ms = duration_ms("overlap", overlap).map_err(|_| refused())?;
+    let ms = i64::try_from(ms).map_err(|_| refused())?;
+    if ms > OVERLAP_MAX_MS {
+        Err(refused())
+    } else {
+        Ok(ms)
+    }
+}
+
+/// Reads a duration within limits, in milliseconds; `rule` is what an error says of them.
+pub(crate) fn duration_within(
+    field: &str,
+    value: &Duration,
+    limits_ms: std::ops::RangeInclusive<u32>,
+    rule: &str,
+) -> Result<u32, Error> {
+    let ms = duration_ms(field, value)
+        .ok()
+        .and_then(|ms| u32::try_from(ms).ok());
+    ms.filter(|ms| limits_ms.contains(ms))
+        .ok_or_else(|| Error::invalid(field, rule))
 }
 
 #[cfg(test)]
@@ -93,5 +127,29 @@ mod tests {
             nanos: 0,
         };
         assert_eq!(duration_ms("d", &longest).unwrap(), u64::MAX);
+    }
+
+    #[test]
+    fn an_overlap_is_at_most_a_week() {
+        let seconds = |seconds| Duration { seconds, nanos: 0 };
+        assert_eq!(overlap_ms(None).unwrap(), OVERLAP_DEFAULT_MS);
+        for (overlap, ms) in [
+            (seconds(0), 0),
+            (seconds(3_600), HOUR_MS),
+            (seconds(604_800), OVERLAP_MAX_MS),
+        ] {
+            assert_eq!(overlap_ms(Some(&overlap)).unwrap(), ms);
+        }
+        for overlap in [
+            seconds(-1),
+            seconds(604_801),
+            seconds(i64::MAX),
+            Duration {
+                seconds: 1,
+                nanos: -1,
+            },
+        ] {
+            assert!(overlap_ms(Some(&overlap)).is_err(), "{overlap:?}");
+        }
     }
 }

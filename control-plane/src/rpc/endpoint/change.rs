@@ -5,7 +5,7 @@ use posthorn_guard::{ResolveError, TARGET_NOT_ALLOWED, Target};
 
 use super::{
     Endpoints,
-    seal::{ChosenKey, NewSecret, blind, blind_settings},
+    seal::{ChosenKey, NewSecret, blind_settings},
     settings::{self, Draft},
     view,
 };
@@ -14,18 +14,19 @@ use crate::{
     error::Error,
     model::{
         endpoint::{Endpoint, EndpointState},
-        id::{EndpointId, SecretId, TenantId},
+        id::{EndpointId, SecretId, SourceId, TenantId},
         secret::Purpose,
     },
+    registry::Registry,
     rpc::{
-        Begun, Call, Caller, Mutation,
-        convert::{check_etag, check_mask},
+        Begun, Call, Caller, Mutation, blind,
+        convert::{Violations, check_etag, check_mask},
     },
     store::{Change, Tx},
 };
 
 /// How many endpoints a tenant can have.
-const ENDPOINTS_MAX: i64 = 10_000;
+pub(in crate::rpc) const ENDPOINTS_MAX: i64 = 10_000;
 /// Why deliveries end whose endpoint is deleted.
 const DELETED: &str = "the endpoint was deleted";
 
@@ -55,6 +56,7 @@ impl Endpoints {
             self.resolver.policy(),
         )?;
         let key = ChosenKey::read(&request.secret)?;
+        check_sources(&self.registry.snapshot(), tenant, &draft.settings.sources)?;
         self.judge(draft.target.as_ref()).await?;
         let mut mutation = match call
             .begin::<v1::CreateEndpointResponse>(&self.store)
@@ -98,8 +100,13 @@ impl Endpoints {
         let fields = check_mask(request.update_mask.as_ref(), settings::FIELDS)?;
         let mut endpoint = named.own(self.store.endpoint_get(named.id).await?)?;
         check_etag(&request.etag, endpoint.version)?;
+        refuse_handler(&endpoint, "is changed by the hello of its consumers")?;
         let new = request.settings.unwrap_or_default();
         let draft = settings::change(endpoint.settings, &new, &fields, self.resolver.policy())?;
+        if fields.contains(&"sources") {
+            let registry = self.registry.snapshot();
+            check_sources(&registry, endpoint.tenant_id, &draft.settings.sources)?;
+        }
         self.judge(draft.target.as_ref()).await?;
         endpoint.settings = draft.settings;
         endpoint.version += 1;
@@ -236,6 +243,37 @@ pub(super) async fn described(
 ) -> Result<v1::Endpoint, Error> {
     let secrets = tx.secret_list(endpoint.id).await?;
     Ok(view::proto(endpoint, &secrets, now))
+}
+
+/// Refuses what cannot be done to the handler of a consumer group.
+pub(super) fn refuse_handler(endpoint: &Endpoint, why: &str) -> Result<(), Error> {
+    match endpoint.handler() {
+        None => Ok(()),
+        Some(_) => Err(Error::FailedPrecondition(format!(
+            "the endpoint is a handler of a consumer group: it {why}"
+        ))),
+    }
+}
+
+/// Refuses sources that are not the tenant's.
+fn check_sources(registry: &Registry, tenant: TenantId, ids: &[SourceId]) -> Result<(), Error> {
+    check_own_sources("settings.sources", registry, tenant, ids)
+}
+
+/// Refuses sources that are not the tenant's. `field` is the list that names them.
+pub(in crate::rpc) fn check_own_sources(
+    field: &str,
+    registry: &Registry,
+    tenant: TenantId,
+    ids: &[SourceId],
+) -> Result<(), Error> {
+    let mut violations = Violations::default();
+    for (index, id) in ids.iter().enumerate() {
+        if registry.source_tenant(*id) != Some(tenant) {
+            violations.add(format!("{field}[{index}]"), "is no source of the tenant");
+        }
+    }
+    violations.finish()
 }
 
 pub(super) fn check(change: Change) -> Result<(), Error> {

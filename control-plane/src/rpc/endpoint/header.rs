@@ -3,37 +3,14 @@
 use posthorn::v1;
 use secrecy::SecretString;
 
-use crate::{error::Error, model::endpoint::EndpointHeader, rpc::convert::Violations};
+use crate::{
+    error::Error,
+    model::endpoint::EndpointHeader,
+    rpc::convert::{Violations, header_name, is_header_value, looks_secret},
+};
 
 const HEADERS_MAX: usize = 32;
-const NAME_CHARS_MAX: usize = 64;
 const VALUE_CHARS_MAX: usize = 4_096;
-
-/// What Posthorn or HTTP itself sets.
-const RESERVED: &[&str] = &[
-    "host",
-    "content-length",
-    "content-type",
-    "transfer-encoding",
-    "connection",
-    "keep-alive",
-    "te",
-    "trailer",
-    "upgrade",
-    "expect",
-    "user-agent",
-    "traceparent",
-    "tracestate",
-    "content-encoding",
-    "content-range",
-    "date",
-    "range",
-    "http2-settings",
-    "alt-svc",
-];
-const RESERVED_PREFIXES: &[&str] = &["proxy-", "webhook-"];
-/// What secrets of well-known kinds have in them, our own among them: such a value must be marked as one.
-const SECRET_MARKS: &[&str] = &["-----BEGIN", "sk_live_", "whsec_", "phk_"];
 
 /// Headers as they were read: settings without secrets, and the secrets beside them.
 #[derive(Debug, Default)]
@@ -59,7 +36,7 @@ pub(super) fn read(
     for (index, header) in new.iter().enumerate() {
         let path = format!("settings.headers[{index}]");
         let name = violations
-            .take(name(&format!("{path}.name"), &header.name))?
+            .take(header_name(&format!("{path}.name"), &header.name))?
             .unwrap_or_default();
         if !name.is_empty() && headers.settings.iter().any(|other| other.name == name) {
             violations.add(format!("{path}.name"), "must not be there twice");
@@ -68,7 +45,7 @@ pub(super) fn read(
         let value_path = format!("{path}.value");
         if header.secret && header.value.is_empty() && !is_kept {
             violations.add(value_path, "is required for a new secret header");
-        } else if !is_value(&header.value) {
+        } else if !is_header_value(&header.value, VALUE_CHARS_MAX) {
             violations.add(
                 value_path,
                 "must be at most 4096 characters of visible ASCII, blanks and tabs",
@@ -90,27 +67,6 @@ pub(super) fn read(
     Ok(headers)
 }
 
-/// Reads the name of a header that may be added, in lower case.
-pub(super) fn name(field: &str, text: &str) -> Result<String, Error> {
-    let name = text.to_ascii_lowercase();
-    if !(1..=NAME_CHARS_MAX).contains(&name.len()) || !name.bytes().all(is_token_byte) {
-        return Err(Error::invalid(
-            field,
-            "must be an HTTP field name of 1 to 64 characters",
-        ));
-    }
-    let has_reserved_prefix = RESERVED_PREFIXES
-        .iter()
-        .any(|prefix| name.starts_with(prefix));
-    if has_reserved_prefix || RESERVED.contains(&name.as_str()) {
-        return Err(Error::invalid(
-            field,
-            "must not be a header that Posthorn or HTTP itself sets",
-        ));
-    }
-    Ok(name)
-}
-
 /// The contract's form; secrets have no value in it.
 pub(super) fn proto(header: &EndpointHeader) -> v1::EndpointHeader {
     v1::EndpointHeader {
@@ -124,22 +80,6 @@ fn has_secret(headers: &[EndpointHeader], name: &str) -> bool {
     headers
         .iter()
         .any(|header| header.name == name && header.value.is_none())
-}
-
-fn is_value(value: &str) -> bool {
-    value.len() <= VALUE_CHARS_MAX
-        && value
-            .bytes()
-            .all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
-}
-
-fn looks_secret(value: &str) -> bool {
-    SECRET_MARKS.iter().any(|mark| value.contains(mark))
-}
-
-/// A character of a token, RFC 9110 section 5.6.2.
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
@@ -163,43 +103,6 @@ mod tests {
                 .map(|violation| violation.field)
                 .collect(),
             other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_name_is_a_token_that_nobody_else_sets() {
-        for text in [
-            "X-Team",
-            "authorization",
-            "a",
-            "x_y",
-            "cookie",
-            "webhooks",
-            &"x".repeat(64),
-        ] {
-            assert_eq!(name("f", text).unwrap(), text.to_ascii_lowercase());
-        }
-        let long = "x".repeat(65);
-        for text in [
-            "",
-            "Host",
-            "content-length",
-            "Content-Type",
-            "TE",
-            "webhook-id",
-            "Webhook-Anything",
-            "proxy-authorization",
-            "user-agent",
-            "traceparent",
-            "x y",
-            "x:",
-            "x\r\n",
-            "x\0",
-            "ä",
-            "(x)",
-            &long,
-        ] {
-            assert!(name("f", text).is_err(), "{text:?}");
         }
     }
 

@@ -1,12 +1,11 @@
 //! Giving an endpoint a new signing secret.
 
 use posthorn::v1;
-use prost_types::Duration;
 
 use super::{
     Endpoints,
-    change::{check, described},
-    seal::{ChosenKey, NewSecret, blind},
+    change::{check, described, refuse_handler},
+    seal::{ChosenKey, NewSecret},
 };
 use crate::{
     clock,
@@ -16,15 +15,9 @@ use crate::{
         id::SecretId,
         secret::{Purpose, SealedSecret},
     },
-    rpc::{Begun, Call, Caller, convert::duration_ms},
+    rpc::{Begun, Call, Caller, blind, convert::overlap_ms},
     store::Tx,
 };
-
-const HOUR_MS: i64 = 60 * 60 * 1_000;
-/// How long the former secret signs too when the caller does not say.
-const OVERLAP_DEFAULT_MS: i64 = 24 * HOUR_MS;
-/// How long it can.
-const OVERLAP_MAX_MS: i64 = 7 * 24 * HOUR_MS;
 
 impl Endpoints {
     pub(super) async fn rotate(
@@ -47,6 +40,7 @@ impl Endpoints {
         // The touch keeps other rotations away, so there is never a third secret.
         check(tx.endpoint_touch(named.id, now).await?)?;
         let endpoint = named.own(tx.endpoint_get(named.id).await?)?;
+        refuse_handler(&endpoint, "has no secret")?;
         self.replace(tx, &endpoint, &key, overlap_ms, now).await?;
         let mut response = v1::RotateSecretResponse {
             endpoint: Some(described(tx, &endpoint, now).await?),
@@ -101,47 +95,4 @@ async fn retire(
             .await?;
     }
     Ok(())
-}
-
-fn overlap_ms(overlap: Option<&Duration>) -> Result<i64, Error> {
-    let Some(overlap) = overlap else {
-        return Ok(OVERLAP_DEFAULT_MS);
-    };
-    let refused = || Error::invalid("overlap", "must be from 0 s to 7 days");
-    let ms = duration_ms("overlap", overlap).map_err(|_| refused())?;
-    let ms = i64::try_from(ms).map_err(|_| refused())?;
-    if ms > OVERLAP_MAX_MS {
-        Err(refused())
-    } else {
-        Ok(ms)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_overlap_is_at_most_a_week() {
-        let seconds = |seconds| Duration { seconds, nanos: 0 };
-        assert_eq!(overlap_ms(None).unwrap(), OVERLAP_DEFAULT_MS);
-        for (overlap, ms) in [
-            (seconds(0), 0),
-            (seconds(3_600), HOUR_MS),
-            (seconds(604_800), OVERLAP_MAX_MS),
-        ] {
-            assert_eq!(overlap_ms(Some(&overlap)).unwrap(), ms);
-        }
-        for overlap in [
-            seconds(-1),
-            seconds(604_801),
-            seconds(i64::MAX),
-            Duration {
-                seconds: 1,
-                nanos: -1,
-            },
-        ] {
-            assert!(overlap_ms(Some(&overlap)).is_err(), "{overlap:?}");
-        }
-    }
 }

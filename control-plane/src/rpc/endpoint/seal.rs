@@ -1,9 +1,7 @@
 //! An endpoint's secrets on their way into the database, and out of the ledger of repeats.
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use posthorn::v1;
 use secrecy::{ExposeSecret as _, SecretString};
-use zeroize::Zeroize as _;
 
 use super::Endpoints;
 use crate::{
@@ -14,6 +12,7 @@ use crate::{
         id::SecretId,
         secret::{Purpose, SealedSecret},
     },
+    rpc::blind,
     sign::SigningKey,
     store::Tx,
     vault::{Binding, Vault},
@@ -136,14 +135,5 @@ pub(super) fn blind_settings(vault: &Vault, settings: Option<&mut v1::EndpointSe
         .flat_map(|settings| &mut settings.headers);
     for header in headers.filter(|header| header.secret) {
         blind(vault, &mut header.value);
-    }
-}
-
-/// Replaces a secret by a keyed hash. What is empty stays so.
-pub(super) fn blind(vault: &Vault, secret: &mut String) {
-    if !secret.is_empty() {
-        let blinded = BASE64_STANDARD.encode(vault.blind(secret.as_bytes()));
-        secret.zeroize();
-        *secret = blinded;
     }
 }

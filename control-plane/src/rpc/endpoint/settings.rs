@@ -1,7 +1,7 @@
 //! What the owner of an endpoint decides, read and written.
 
 use posthorn::v1;
-use posthorn_guard::{Policy, TARGET_NOT_ALLOWED, Target};
+use posthorn_guard::{Policy, TARGET_NOT_ALLOWED, Target as GuardTarget};
 use prost_types::Duration;
 use secrecy::SecretString;
 
@@ -10,13 +10,15 @@ use crate::{
     error::Error,
     model::{
         endpoint::{
-            CONCURRENCY_DEFAULT, CONCURRENCY_MAX, EndpointSettings, TIMEOUT_DEFAULT, TIMEOUT_MAX,
-            TIMEOUT_MIN,
+            CONCURRENCY_DEFAULT, CONCURRENCY_MAX, EndpointSettings, SOURCES_MAX, TIMEOUT_DEFAULT,
+            TIMEOUT_MAX, TIMEOUT_MIN, Target,
         },
+        id::SourceId,
         subscription::{PATTERNS_MAX, Subscription},
     },
     rpc::convert::{
-        Violations, duration_ms, duration_proto, printable, retry_policy, retry_policy_proto,
+        Violations, duration_ms, duration_proto, header_name, id, printable, retry_policy,
+        retry_policy_proto,
     },
 };
 
@@ -30,6 +32,7 @@ pub(super) const FIELDS: &[&str] = &[
     "retry_policy",
     "body_signature_header",
     "concurrency",
+    "sources",
 ];
 
 const NAME_CHARS_MAX: usize = 100;
@@ -39,7 +42,7 @@ const NAME_CHARS_MAX: usize = 100;
 pub(super) struct Draft {
     pub(super) settings: EndpointSettings,
     /// The URL, if it was among the fields: its addresses are still to be judged.
-    pub(super) target: Option<Target>,
+    pub(super) target: Option<GuardTarget>,
     /// Values of secret headers that were given, by name.
     pub(super) new_secrets: Vec<(String, SecretString)>,
 }
@@ -48,8 +51,9 @@ pub(super) struct Draft {
 pub(super) fn read(new: &v1::EndpointSettings, policy: &Policy) -> Result<Draft, Error> {
     let blank = EndpointSettings {
         name: None,
-        url: String::new(),
+        target: Target::Url(String::new()),
         subscriptions: Vec::new(),
+        sources: Vec::new(),
         headers: Vec::new(),
         timeout_ms: millis(TIMEOUT_DEFAULT),
         retry_policy: None,
@@ -66,7 +70,7 @@ pub(super) fn change(
     fields: &[&str],
     policy: &Policy,
 ) -> Result<Draft, Error> {
-    let former_url = settings.url.clone();
+    let former_url = settings.url().to_owned();
     let mut draft = Draft {
         settings,
         target: None,
@@ -77,7 +81,11 @@ pub(super) fn change(
         let read = draft.change_field(new, field, policy);
         violations.take(read)?;
     }
-    if origin(&former_url) != origin(&draft.settings.url) && draft.keeps_secrets() {
+    if new.consumer.is_some() {
+        let rule = "must not be set: handlers are registered by InboundService.Consume";
+        violations.add("settings.consumer", rule);
+    }
+    if origin(&former_url) != origin(draft.settings.url()) && draft.keeps_secrets() {
         let rule = "must give the values of secret headers again, because the URL leads elsewhere";
         violations.add("settings.headers", rule);
     }
@@ -100,7 +108,7 @@ fn origin(url: &str) -> &str {
 pub(super) fn proto(settings: &EndpointSettings) -> v1::EndpointSettings {
     v1::EndpointSettings {
         name: settings.name.clone().unwrap_or_default(),
-        url: settings.url.clone(),
+        url: settings.url().to_owned(),
         subscriptions: settings
             .subscriptions
             .iter()
@@ -111,6 +119,14 @@ pub(super) fn proto(settings: &EndpointSettings) -> v1::EndpointSettings {
         retry_policy: settings.retry_policy.as_ref().map(retry_policy_proto),
         body_signature_header: settings.body_signature_header.clone().unwrap_or_default(),
         concurrency: settings.concurrency,
+        sources: settings.sources.iter().map(ToString::to_string).collect(),
+        consumer: match &settings.target {
+            Target::Url(_) => None,
+            Target::Consumer(handler) => Some(v1::ConsumerHandler {
+                group: handler.group.clone(),
+                handler: handler.handler.clone(),
+            }),
+        },
     }
 }
 
@@ -145,10 +161,14 @@ impl Draft {
             }
             "url" => {
                 let target = target(&new.url, policy)?;
-                target.as_str().clone_into(&mut settings.url);
+                settings.target = Target::Url(target.as_str().to_owned());
                 self.target = Some(target);
             }
-            "subscriptions" => settings.subscriptions = subscriptions(&new.subscriptions)?,
+            "subscriptions" => {
+                settings.subscriptions =
+                    subscriptions("settings.subscriptions", &new.subscriptions)?;
+            }
+            "sources" => settings.sources = sources("settings.sources", &new.sources)?,
             "headers" => {
                 let headers = header::read(&new.headers, &settings.headers)?;
                 settings.headers = headers.settings;
@@ -162,7 +182,7 @@ impl Draft {
             }
             "body_signature_header" => {
                 let name = Some(new.body_signature_header.as_str()).filter(|name| !name.is_empty());
-                let name = name.map(|name| header::name("settings.body_signature_header", name));
+                let name = name.map(|name| header_name("settings.body_signature_header", name));
                 settings.body_signature_header = name.transpose()?;
             }
             _ => settings.concurrency = concurrency(new.concurrency)?,
@@ -177,8 +197,8 @@ impl Draft {
     }
 }
 
-fn target(url: &str, policy: &Policy) -> Result<Target, Error> {
-    Target::parse(url, policy).map_err(|error| {
+fn target(url: &str, policy: &Policy) -> Result<GuardTarget, Error> {
+    GuardTarget::parse(url, policy).map_err(|error| {
         let text = error.to_string();
         let reason = if text == TARGET_NOT_ALLOWED {
             text
@@ -189,26 +209,35 @@ fn target(url: &str, policy: &Policy) -> Result<Target, Error> {
     })
 }
 
-fn subscriptions(patterns: &[String]) -> Result<Vec<Subscription>, Error> {
+/// Reads the patterns of an endpoint or a handler.
+pub(in crate::rpc) fn subscriptions(
+    field: &str,
+    patterns: &[String],
+) -> Result<Vec<Subscription>, Error> {
     if !(1..=PATTERNS_MAX).contains(&patterns.len()) {
-        return Err(Error::invalid(
-            "settings.subscriptions",
-            "must be 1 to 100 patterns",
-        ));
+        return Err(Error::invalid(field, "must be 1 to 100 patterns"));
     }
     let mut violations = Violations::default();
     let mut subscriptions = Vec::with_capacity(patterns.len());
     for (index, pattern) in patterns.iter().enumerate() {
         match Subscription::parse(pattern) {
             Ok(subscription) => subscriptions.push(subscription),
-            Err(error) => violations.add(
-                format!("settings.subscriptions[{index}]"),
-                error.to_string(),
-            ),
+            Err(error) => violations.add(format!("{field}[{index}]"), error.to_string()),
         }
     }
     violations.finish()?;
     Ok(subscriptions)
+}
+
+/// Reads the ids of the sources that events are limited to. Whose they are is still to be judged.
+pub(in crate::rpc) fn sources(field: &str, ids: &[String]) -> Result<Vec<SourceId>, Error> {
+    if ids.len() > SOURCES_MAX {
+        return Err(Error::invalid(field, "must be at most 100 ids of sources"));
+    }
+    let numbered = ids.iter().enumerate();
+    numbered
+        .map(|(index, text)| id(&format!("{field}[{index}]"), text))
+        .collect()
 }
 
 fn timeout_ms(timeout: Option<&Duration>) -> Result<u32, Error> {
@@ -242,6 +271,8 @@ mod tests {
     use super::*;
     use crate::retry::RetryPolicy;
 
+    const SOURCE: &str = "src_01h455vb4pex5vsknk084sn02q";
+
     fn new() -> v1::EndpointSettings {
         v1::EndpointSettings {
             name: "billing".to_owned(),
@@ -256,6 +287,8 @@ mod tests {
             retry_policy: Some(retry_policy_proto(&RetryPolicy::Long)),
             body_signature_header: "x-signature".to_owned(),
             concurrency: 3,
+            sources: vec![SOURCE.to_owned()],
+            consumer: None,
         }
     }
 
@@ -376,5 +409,11 @@ mod tests {
                 "settings.concurrency"
             );
         }
+        let field = field_at_fault(|s| s.sources = vec![SOURCE.to_owned(); 101]);
+        assert_eq!(field, "settings.sources");
+        let field = field_at_fault(|s| s.sources.push("src_1".to_owned()));
+        assert_eq!(field, "settings.sources[1]");
+        let field = field_at_fault(|s| s.consumer = Some(v1::ConsumerHandler::default()));
+        assert_eq!(field, "settings.consumer");
     }
 }

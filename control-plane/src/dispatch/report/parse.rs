@@ -1,0 +1,98 @@
+//! What a node reports, read from its messages and held to their limits.
+
+use bytes::Bytes;
+use posthorn::v1::{self, outcome::Result as NodeResult};
+
+use super::{Evidence, Made, Report, What};
+use crate::{
+    error::Error,
+    model::{delivery::AttemptOutcome, id::ParseIdError},
+};
+
+/// How many outcomes one message may carry.
+const OUTCOMES_MAX: usize = 1_024;
+/// How much of an answer's body a report may carry, in bytes.
+const EXCERPT_BYTES_MAX: usize = 4_096;
+/// How long a `Retry-After` header may be, in characters.
+const RETRY_AFTER_CHARS_MAX: usize = 64;
+
+/// Checks the reports of one message. `path` names it in errors.
+pub(in crate::dispatch) fn parse(
+    outcomes: Vec<v1::Outcome>,
+    path: &str,
+) -> Result<Vec<Report>, Error> {
+    if outcomes.len() > OUTCOMES_MAX {
+        return Err(Error::invalid(
+            path,
+            format!("must be at most {OUTCOMES_MAX}"),
+        ));
+    }
+    let numbered = outcomes.into_iter().enumerate();
+    numbered
+        .map(|(index, outcome)| parse_one(outcome, &format!("{path}[{index}]")))
+        .collect()
+}
+
+fn parse_one(outcome: v1::Outcome, path: &str) -> Result<Report, Error> {
+    let delivery_id = outcome.delivery_id.parse();
+    let delivery_id = delivery_id.map_err(|error: ParseIdError| {
+        Error::invalid(format!("{path}.delivery_id"), error.to_string())
+    })?;
+    if outcome.attempt == 0 {
+        return Err(Error::invalid(
+            format!("{path}.attempt"),
+            "must be at least 1",
+        ));
+    }
+    let what = match outcome.result {
+        None => return Err(Error::invalid(format!("{path}.result"), "must be set")),
+        Some(NodeResult::NotStarted(_)) => What::NotStarted,
+        Some(NodeResult::Error(kind)) => parse_error(kind, path)?,
+        Some(NodeResult::Answer(answer)) => parse_answer(answer, path)?,
+    };
+    Ok(Report {
+        lease_id: outcome.lease_id,
+        delivery_id,
+        attempt: outcome.attempt,
+        what,
+        duration_ms: outcome.duration_ms,
+        age_ms: outcome.age_ms,
+    })
+}
+
+fn parse_error(kind: i32, path: &str) -> Result<What, Error> {
+    let kind = v1::ErrorKind::try_from(kind).ok();
+    let kind = kind.filter(|kind| *kind != v1::ErrorKind::Unspecified);
+    let kind =
+        kind.ok_or_else(|| Error::invalid(format!("{path}.error"), "must be a known error kind"))?;
+    Ok(What::Attempted(Made {
+        outcome: AttemptOutcome::failed(kind),
+        evidence: Evidence::NoAnswer,
+        excerpt: Bytes::new(),
+    }))
+}
+
+fn parse_answer(answer: v1::HttpAnswer, path: &str) -> Result<What, Error> {
+    let code = u16::try_from(answer.status_code)
+        .ok()
+        .filter(|code| (100..=599).contains(code));
+    let code = code.ok_or_else(|| {
+        Error::invalid(
+            format!("{path}.answer.status_code"),
+            "must be from 100 to 599",
+        )
+    })?;
+    if answer.excerpt.len() > EXCERPT_BYTES_MAX {
+        let limit = format!("must be at most {EXCERPT_BYTES_MAX} bytes");
+        return Err(Error::invalid(format!("{path}.answer.excerpt"), limit));
+    }
+    if answer.retry_after.len() > RETRY_AFTER_CHARS_MAX {
+        let limit = format!("must be at most {RETRY_AFTER_CHARS_MAX} characters");
+        return Err(Error::invalid(format!("{path}.answer.retry_after"), limit));
+    }
+    Ok(What::Attempted(Made {
+        outcome: AttemptOutcome::answered(code),
+        evidence: Evidence::Answer(answer.retry_after),
+        excerpt: answer.excerpt,
+    }))
+}

@@ -1,0 +1,210 @@
+//! Whether a genuine request holds what its source takes, and which event it is: a pure step.
+//!
+//! The body is kept and passed on as it was received. What is packed is unpacked to be looked at, within limits; JSON is
+//! checked, not built.
+
+use std::{borrow::Cow, io::Read as _};
+
+use flate2::bufread::GzDecoder;
+use posthorn_verify::Verifier;
+
+use super::{judge::Refused, posted::Posted};
+use crate::model::{
+    event::{CONTENT_TYPE_CHARS_MAX, JSON, PayloadError, check_payload, is_json, is_media_type},
+    event_type::EventTypeName,
+    source::{LiveSource, SourceSettings},
+};
+
+/// What a body is that says nothing about itself.
+const BYTES: &str = "application/octet-stream";
+/// How many times its own size a body may unpack to.
+const RATIO_MAX: u64 = 100;
+/// Small bodies may unpack to this much in any case: their ratio says nothing.
+const UNPACKED_BYTES_FREE: u64 = 64 * 1_024;
+/// How much is unpacked at a time, in bytes.
+const STEP_BYTES: usize = 32 * 1_024;
+/// The longest value that goes out with an event, in bytes.
+const FORWARDED_BYTES_MAX: usize = 4 * 1_024;
+
+/// The event that a genuine request is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Content {
+    /// Its type.
+    pub event_type: EventTypeName,
+    /// The provider's id of it; empty when it has none.
+    pub provider_event_id: String,
+    /// What the body is.
+    pub content_type: String,
+    /// The headers that go out with it, names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Looks into a genuine request.
+pub(crate) fn examine(
+    live: &LiveSource,
+    verifier: &Verifier,
+    posted: &Posted,
+) -> Result<Content, Refused> {
+    let settings = &live.source.settings;
+    let body = unpacked(settings, posted)?;
+    let content_type = posted.header("content-type").unwrap_or_default();
+    check_content_type(settings, content_type)?;
+    if is_json(content_type) {
+        check_json(&body)?;
+    }
+    let identity = verifier.identify(&posted.request_with(&live.url, &body));
+    let event_type = EventTypeName::parse(&identity.event_type)
+        .map_err(|_| Refused::quarantined("event_type"))?;
+    let fits = content_type.len() <= CONTENT_TYPE_CHARS_MAX && is_media_type(content_type);
+    Ok(Content {
+        event_type,
+        provider_event_id: identity.event_id.unwrap_or_default(),
+        content_type: if fits { content_type } else { BYTES }.to_owned(),
+        headers: forwarded(settings, posted),
+    })
+}
+
+/// The headers of the request that go out with its event.
+fn forwarded(settings: &SourceSettings, posted: &Posted) -> Vec<(String, String)> {
+    // Whoever gets the bytes as they were received has to know how to read them.
+    let packed = posted.headers.get_all("content-encoding").next();
+    let encoding = packed.map(|_| ("content-encoding".to_owned(), "gzip".to_owned()));
+    let encoding = encoding.filter(|_| is_packed(posted));
+    let named = settings.forward_headers.iter().filter_map(|name| {
+        let value = posted.header(name)?;
+        (value.len() <= FORWARDED_BYTES_MAX).then(|| (name.clone(), value.to_owned()))
+    });
+    encoding.into_iter().chain(named).collect()
+}
+
+fn is_packed(posted: &Posted) -> bool {
+    posted
+        .header("content-encoding")
+        .is_some_and(|encoding| encoding.eq_ignore_ascii_case("gzip"))
+}
+
+/// The body as it is read, unpacked when the source takes that.
+fn unpacked<'a>(settings: &SourceSettings, posted: &'a Posted) -> Result<Cow<'a, [u8]>, Refused> {
+    let encodings = posted.headers.get_all("content-encoding").count();
+    let encoding = posted.header("content-encoding").unwrap_or_default();
+    match (encodings, encoding.to_ascii_lowercase().as_str()) {
+        (0, _) | (1, "identity") => Ok(Cow::Borrowed(&posted.body)),
+        (1, "gzip") if settings.accept_gzip => {
+            let bytes_max = u64::from(settings.body_bytes_max);
+            unpack(&posted.body, bytes_max).map(Cow::Owned)
+        }
+        _ => Err(Refused::counted(415, "content_encoding")),
+    }
+}
+
+/// Undoes gzip: one member, whole, with nothing behind it. It is measured before it is kept, so that a body that is too
+/// long costs no memory.
+fn unpack(body: &[u8], bytes_max: u64) -> Result<Vec<u8>, Refused> {
+    let malformed = |_| Refused::quarantined("malformed_gzip");
+    let packed = u64::try_from(body.len()).unwrap_or(u64::MAX);
+    let limit = packed.saturating_mul(RATIO_MAX).max(UNPACKED_BYTES_FREE);
+    let limit = limit.min(bytes_max);
+    let mut decoder = GzDecoder::new(body);
+    let mut step = vec![0; STEP_BYTES];
+    let mut length = 0;
+    loop {
+        let read = decoder.read(&mut step).map_err(malformed)?;
+        length += u64::try_from(read).unwrap_or(u64::MAX);
+        if length > limit {
+            return Err(Refused::counted(413, "unpacked_too_long"));
+        }
+        if read == 0 {
+            break;
+        }
+    }
+    if !decoder.into_inner().is_empty() {
+        return Err(Refused::quarantined("malformed_gzip"));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    let whole = GzDecoder::new(body).read_to_end(&mut bytes);
+    whole.map_err(malformed)?;
+    Ok(bytes)
+}
+
+/// A media type that the source takes; for JSON in UTF-8 only.
+fn check_content_type(settings: &SourceSettings, content_type: &str) -> Result<(), Refused> {
+    let taken = &settings.content_types;
+    if taken.is_empty() {
+        return Ok(());
+    }
+    let refused = Err(Refused::counted(415, "content_type"));
+    if content_type.len() > CONTENT_TYPE_CHARS_MAX || !is_media_type(content_type) {
+        return refused;
+    }
+    let mut parts = content_type.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    let is_taken = taken
+        .iter()
+        .any(|taken| taken.eq_ignore_ascii_case(essence));
+    let is_utf8 = parts.all(|parameter| match parameter.split_once('=') {
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+            let charset = value.trim().trim_matches('"');
+            charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("us-ascii")
+        }
+        _ => true,
+    });
+    if is_taken && (is_utf8 || !is_json(essence)) {
+        Ok(())
+    } else {
+        refused
+    }
+}
+
+/// One JSON text in UTF-8, without NUL and without halves of surrogate pairs, nested at most 64 deep.
+fn check_json(body: &[u8]) -> Result<(), Refused> {
+    check_payload(body, JSON, usize::MAX).map_err(|error| {
+        Refused::quarantined(match error {
+            PayloadError::Empty => "empty_body",
+            PayloadError::NotText => "not_text",
+            PayloadError::TooDeep => "too_deep",
+            PayloadError::NotJson | PayloadError::TooLong(_) => "not_json",
+        })
+    })?;
+    if has_only_characters(body) {
+        Ok(())
+    } else {
+        Err(Refused::quarantined("not_text"))
+    }
+}
+
+/// Whether every `\u` escape of a JSON text is a character other than NUL: halves of surrogate pairs come in pairs.
+fn has_only_characters(json: &[u8]) -> bool {
+    let mut rest = json;
+    while let Some(place) = rest.iter().position(|byte| *byte == b'\\') {
+        rest = &rest[place..];
+        let Some(unit) = escape(rest) else {
+            // Two bytes, of an escape such as `\n` or `\\`.
+            rest = rest.get(2..).unwrap_or_default();
+            continue;
+        };
+        rest = rest.get(6..).unwrap_or_default();
+        match unit {
+            0 | 0xdc00..=0xdfff => return false,
+            0xd800..=0xdbff => {
+                let is_pair = escape(rest).is_some_and(|low| matches!(low, 0xdc00..=0xdfff));
+                if !is_pair {
+                    return false;
+                }
+                rest = rest.get(6..).unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
+    true
+}
+
+/// The code unit of the escape that a text begins with, if that is one of the form `\u0000`.
+fn escape(text: &[u8]) -> Option<u16> {
+    let digits = text.get(..6)?.strip_prefix(b"\\u")?;
+    let digits = std::str::from_utf8(digits).ok()?;
+    u16::from_str_radix(digits, 16).ok()
+}
+
+#[cfg(test)]
+#[path = "content_tests.rs"]
+mod tests;

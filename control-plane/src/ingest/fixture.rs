@@ -1,0 +1,155 @@
+//! Sources and requests for the tests of this module.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use posthorn_verify::{Headers, Secret};
+use sha2::Sha256;
+
+use super::Posted;
+use crate::{
+    clock,
+    model::{
+        id::{SourceId, TenantId},
+        source::{BODY_BYTES_DEFAULT, LiveSource, Source, SourceSettings, SourceState},
+    },
+};
+
+/// When requests of these tests are received.
+pub(super) const NOW_MS: i64 = 1_790_000_000_000;
+/// The secret of [`standard`]: 32 times the byte 1.
+pub(super) const SECRET: &str = "whsec_AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+/// The secret of [`github`].
+pub(super) const GITHUB_SECRET: &str = "a secret of the test";
+
+/// A source of a provider, its settings changed.
+pub(super) fn live(
+    provider: &str,
+    secrets: &[&str],
+    change: impl FnOnce(&mut SourceSettings),
+) -> LiveSource {
+    let mut settings = SourceSettings {
+        name: None,
+        provider: Some(provider.to_owned()),
+        scheme: None,
+        parameters: BTreeMap::new(),
+        tolerance_ms: None,
+        ignore_time: false,
+        allowed_addresses: Vec::new(),
+        body_bytes_max: BODY_BYTES_DEFAULT,
+        content_types: Vec::new(),
+        accept_gzip: false,
+        answer: None,
+        synchronous: None,
+        forward_headers: Vec::new(),
+        registered_url: None,
+        rate_per_second: None,
+        poll: None,
+    };
+    change(&mut settings);
+    let secrets = secrets.iter().map(|text| Secret::new(*text).unwrap());
+    LiveSource {
+        url: "https://hooks.example.org/in/src_1".to_owned(),
+        verifier: settings.verifier().unwrap(),
+        secret_headers: Vec::new(),
+        secrets: secrets.map(|secret| (secret, None)).collect(),
+        poll_secret: None,
+        source: Source {
+            id: SourceId::new(NOW_MS, &mut clock::rng()),
+            tenant_id: TenantId::new(NOW_MS, &mut clock::rng()),
+            settings,
+            state: SourceState::Enabled,
+            state_reason: String::new(),
+            version: 1,
+            created_at: NOW_MS,
+            updated_at: NOW_MS,
+        },
+    }
+}
+
+/// A source that is signed for by Standard Webhooks.
+pub(super) fn standard(change: impl FnOnce(&mut SourceSettings)) -> LiveSource {
+    live("standard_webhooks", &[SECRET], change)
+}
+
+/// A source that is signed for as GitHub does.
+pub(super) fn github() -> LiveSource {
+    live("github", &[GITHUB_SECRET], |_| {})
+}
+
+/// A POST of a body with these headers.
+pub(super) fn posted(headers: &[(&str, &[u8])], body: &[u8]) -> Posted {
+    let headers = headers.iter().map(|(name, value)| (*name, value.to_vec()));
+    Posted {
+        method: "POST".to_owned(),
+        path_query: "/in/src_1".to_owned(),
+        headers: headers.collect::<Headers>(),
+        body: Bytes::copy_from_slice(body),
+        remote_address: "192.0.2.7".to_owned(),
+        received_at: NOW_MS,
+    }
+}
+
+/// A JSON body, signed by Standard Webhooks under this id, so many seconds after now.
+pub(super) fn signed_at(id: &str, body: &[u8], seconds: i64) -> Posted {
+    let timestamp = NOW_MS / 1_000 + seconds;
+    let signature = signature(id, timestamp, body);
+    posted(
+        &[
+            ("content-type", b"application/json"),
+            ("webhook-id", id.as_bytes()),
+            ("webhook-timestamp", timestamp.to_string().as_bytes()),
+            ("webhook-signature", signature.as_bytes()),
+        ],
+        body,
+    )
+}
+
+/// A JSON body, signed now.
+pub(super) fn signed(body: &[u8]) -> Posted {
+    signed_at("msg_1", body, 0)
+}
+
+/// The `v1` signature of any bytes; other people's code signs text only.
+pub(super) fn signature(id: &str, timestamp: i64, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(&[1; 32]).unwrap();
+    mac.update(format!("{id}.{timestamp}.").as_bytes());
+    mac.update(body);
+    format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes()))
+}
+
+/// A body, signed as GitHub does.
+pub(super) fn signed_by_github(body: &[u8]) -> Posted {
+    let mut mac = Hmac::<Sha256>::new_from_slice(GITHUB_SECRET.as_bytes()).unwrap();
+    mac.update(body);
+    let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
+    posted(
+        &[
+            ("content-type", b"application/json"),
+            ("x-github-event", b"push"),
+            ("x-github-delivery", b"72d3162e-cc78-11e3-81ab-4c9367dc0958"),
+            ("x-hub-signature-256", signature.as_bytes()),
+        ],
+        body,
+    )
+}
+
+/// The same request with a header's values replaced by this one; None: without it.
+pub(super) fn with(posted: &Posted, name: &str, value: Option<&[u8]>) -> Posted {
+    let others = posted.headers.iter().filter(|(known, _)| *known != name);
+    let others = others.map(|(name, value)| (name.to_owned(), value.to_vec()));
+    let value = value.map(|value| (name.to_owned(), value.to_vec()));
+    Posted {
+        headers: others.chain(value).collect(),
+        ..posted.clone()
+    }
+}
+
+/// The same request with one more header.
+pub(super) fn with_more(posted: &Posted, name: &str, value: &[u8]) -> Posted {
+    let mut more = posted.clone();
+    more.headers.push(name, value);
+    more
+}

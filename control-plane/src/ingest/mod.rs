@@ -1,0 +1,117 @@
+//! Taking what providers post: from a request that a node forwarded to its answer.
+//!
+//! [`Ingest`] is what the rest of the plane calls. Its parts: `stream` speaks with one node, `posted` is a request,
+//! `judge` says whether it is genuine and `content` what it holds (both pure), `answering` puts them in order and says
+//! what the provider hears, `record` and `reply` are the forms of both, `capture` and `keys` do what schemes need of the
+//! outside, `computed` and `waits` hold providers that wait for a consumer's answer, `meter` counts each source, `streams`
+//! the streams of each key, `settings` is what nodes are told.
+//!
+//! Nothing is answered as accepted before it is durable; the commit itself is the dispatch's.
+
+mod answering;
+mod capture;
+mod computed;
+mod content;
+#[cfg(test)]
+mod fixture;
+mod judge;
+mod keys;
+mod meter;
+mod posted;
+mod record;
+mod reply;
+mod settings;
+mod stream;
+mod streams;
+mod waits;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
+
+pub(crate) use self::{
+    answering::Judgement,
+    content::{Content, examine},
+    posted::Posted,
+    stream::{ForwardParts, forward},
+};
+use self::{keys::Keys, meter::Meters, streams::Streams, waits::Waits};
+use crate::{
+    dispatch::Dispatch,
+    fetch::Fetch,
+    metrics::{Metrics, Word},
+    registry::SharedRegistry,
+    store::Store,
+};
+
+/// How often what is kept of each source is counted anew.
+const RECOUNT_INTERVAL: Duration = Duration::from_mins(5);
+/// How many URLs of handshakes are called back at one time.
+const CALL_BACKS_MAX: usize = 16;
+
+/// Takes what providers post. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Ingest(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    registry: SharedRegistry,
+    dispatch: Dispatch,
+    metrics: Metrics,
+    fetch: Fetch,
+    keys: Keys,
+    waits: Waits,
+    meters: Meters,
+    streams: Streams,
+    call_backs: Arc<Semaphore>,
+}
+
+impl Ingest {
+    /// Judges by the registry, fetches through the guard, and hands what is accepted to the engine.
+    pub(crate) fn new(
+        store: Store,
+        registry: SharedRegistry,
+        dispatch: Dispatch,
+        metrics: Metrics,
+        fetch: Fetch,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            registry,
+            dispatch,
+            metrics,
+            keys: Keys::new(fetch.clone()),
+            fetch,
+            waits: Waits::default(),
+            meters: Meters::default(),
+            streams: Streams::default(),
+            call_backs: Arc::new(Semaphore::new(CALL_BACKS_MAX)),
+        }))
+    }
+
+    /// Counts again and again what is kept of each source. Never ends.
+    pub(crate) async fn keep_counts(self) {
+        loop {
+            match self.0.store.inbound_kept().await {
+                Ok(kept) => {
+                    let registry = self.0.registry.snapshot();
+                    let kept = kept.iter();
+                    self.0.meters.reseed(
+                        kept.map(|count| (count.source_id(), count.records, count.bytes)),
+                        |id| registry.source_tenant(id).is_some(),
+                    );
+                }
+                Err(error) => {
+                    tracing::warn!(error = ?error, "could not count the inbound requests that are kept");
+                }
+            }
+            tokio::time::sleep(RECOUNT_INTERVAL).await;
+        }
+    }
+
+    fn count_refusal(&self, reason: &'static str) {
+        let refusals = &self.0.metrics.inbound_refusals;
+        refusals.get_or_create(&Word { result: reason }).inc();
+    }
+}

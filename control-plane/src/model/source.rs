@@ -1,0 +1,219 @@
+//! Sources: where providers post, or where Posthorn polls, and how what comes is judged.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use ipnet::IpNet;
+use posthorn_verify::{Options, Scheme, SchemeError, Secret, Tolerance, Verifier, catalogue};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use super::id::{SourceId, TenantId};
+
+/// The longest body that a source takes unless it says otherwise, in bytes.
+pub(crate) const BODY_BYTES_DEFAULT: u32 = 1_024 * 1_024;
+/// The longest body that a source can take, in bytes.
+pub(crate) const BODY_BYTES_MAX: u32 = 25 * 1_024 * 1_024;
+
+/// The provider of sources that bring a scheme of their own.
+pub(crate) const CUSTOM: &str = "custom";
+/// What stands for the cursor in the URL of polling.
+pub(crate) const CURSOR: &str = "{cursor}";
+/// What stands for the poll secret in headers of polling.
+pub(crate) const SECRET: &str = "{secret}";
+
+/// Whether a source takes requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SourceState {
+    /// Requests are verified and kept.
+    Enabled,
+    /// Requests that verify are answered 503.
+    Paused,
+    /// Requests that verify are answered 410.
+    Disabled,
+}
+
+impl SourceState {
+    /// The value of the column.
+    pub(crate) fn column(self) -> i16 {
+        match self {
+            Self::Enabled => 1,
+            Self::Paused => 2,
+            Self::Disabled => 3,
+        }
+    }
+
+    /// Reads the value of the column.
+    pub(crate) fn from_column(value: i16) -> Option<Self> {
+        match value {
+            1 => Some(Self::Enabled),
+            2 => Some(Self::Paused),
+            3 => Some(Self::Disabled),
+            _ => None,
+        }
+    }
+}
+
+/// An answer to a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// An answer that a consumer computes while the provider waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Synchronous {
+    /// How long the provider waits, in milliseconds.
+    pub deadline_ms: u32,
+    /// What it hears when nobody has answered by then. None: the source's answer.
+    pub fallback: Option<Answer>,
+}
+
+/// A scheduled pull of a provider's list of events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PollSettings {
+    /// What to GET; `{cursor}` stands for the cursor.
+    pub url: String,
+    /// Headers sent with each pull; `{secret}` in a value stands for the poll secret.
+    pub headers: Vec<(String, String)>,
+    /// The JSON pointer of the array of items.
+    pub items: String,
+    /// The JSON pointer of an item's id.
+    pub item_id: String,
+    /// The JSON pointer of an item's type.
+    pub item_type: String,
+    /// The JSON pointer of the next cursor.
+    pub cursor: String,
+    /// What stands for the cursor at first.
+    pub initial_cursor: String,
+    /// How often, in milliseconds.
+    pub interval_ms: u32,
+    /// How many pages a pull follows.
+    pub pages_max: u32,
+}
+
+impl PollSettings {
+    /// Whether a pull sends the poll secret.
+    pub(crate) fn sends_secret(&self) -> bool {
+        self.headers.iter().any(|(_, value)| value.contains(SECRET))
+    }
+}
+
+/// What the owner of a source decides, without secrets. Kept as JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SourceSettings {
+    /// Unique in the tenant when given.
+    pub name: Option<String>,
+    /// The catalogue's name of the provider, or `custom`. None: the source is only polled.
+    pub provider: Option<String>,
+    /// The scheme of a custom provider.
+    pub scheme: Option<serde_json::Value>,
+    /// What the scheme needs beside secrets.
+    pub parameters: BTreeMap<String, String>,
+    /// How far the signed time may be off, in milliseconds. None: the provider's.
+    pub tolerance_ms: Option<i64>,
+    /// The signed time is not judged.
+    pub ignore_time: bool,
+    /// Who may post. Empty: everybody.
+    pub allowed_addresses: Vec<IpNet>,
+    /// The longest body, in bytes.
+    pub body_bytes_max: u32,
+    /// The media types that are taken, in lower case. Empty: all.
+    pub content_types: Vec<String>,
+    /// Bodies packed with gzip are taken.
+    pub accept_gzip: bool,
+    /// The fixed answer. None: what the provider wants.
+    pub answer: Option<Answer>,
+    /// A consumer computes the answer.
+    pub synchronous: Option<Synchronous>,
+    /// The request's headers that go out with its event, in lower case.
+    pub forward_headers: Vec<String>,
+    /// The URL as the provider has it. None: ours.
+    pub registered_url: Option<String>,
+    /// How many requests that verify are taken a second. None: no limit.
+    pub rate_per_second: Option<u32>,
+    /// The provider's list is pulled.
+    pub poll: Option<PollSettings>,
+}
+
+impl SourceSettings {
+    /// How requests are verified. None: the source is only polled.
+    pub(crate) fn scheme(&self) -> Result<Option<Cow<'static, Scheme>>, SchemeError> {
+        let Some(provider) = self.provider.as_deref() else {
+            return Ok(None);
+        };
+        if provider == CUSTOM {
+            let record = self.scheme.as_ref().unwrap_or(&serde_json::Value::Null);
+            return Ok(Some(Cow::Owned(Scheme::from_json(&record.to_string())?)));
+        }
+        match catalogue().get(provider) {
+            Some(provider) => Ok(Some(Cow::Borrowed(&provider.scheme))),
+            None => Err(SchemeError {
+                field: String::new(),
+                what: format!("the provider {provider} is not known"),
+            }),
+        }
+    }
+
+    /// The scheme, compiled with what the source says. None: the source is only polled.
+    pub(crate) fn verifier(&self) -> Result<Option<Verifier>, SchemeError> {
+        let scheme = self.scheme()?;
+        let options = Options {
+            provider: self.provider.clone().unwrap_or_default(),
+            tolerance: self.tolerance(),
+        };
+        scheme
+            .map(|scheme| Verifier::compile(&scheme, &self.parameters, &options))
+            .transpose()
+    }
+
+    fn tolerance(&self) -> Tolerance {
+        match self.tolerance_ms {
+            _ if self.ignore_time => Tolerance::Off,
+            Some(ms) => Tolerance::Millis(ms),
+            None => Tolerance::Scheme,
+        }
+    }
+}
+
+/// A source as the registry's table holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Source {
+    /// Its id.
+    pub id: SourceId,
+    /// The tenant that it belongs to.
+    pub tenant_id: TenantId,
+    /// What its owner decides.
+    pub settings: SourceSettings,
+    /// Whether it takes requests.
+    pub state: SourceState,
+    /// Why it is paused or disabled.
+    pub state_reason: String,
+    /// Rises with every change; the etag.
+    pub version: i64,
+    /// When it was created.
+    pub created_at: i64,
+    /// When it was last changed.
+    pub updated_at: i64,
+}
+
+/// A source with everything that judging a request needs, secrets opened: what the hot path reads.
+#[derive(Debug)]
+pub(crate) struct LiveSource {
+    /// The source.
+    pub source: Source,
+    /// The URL that the provider signs, if its scheme does.
+    pub url: String,
+    /// Its scheme, compiled. None: it is only polled.
+    pub verifier: Option<Verifier>,
+    /// The headers, in lower case, whose value is a secret of the scheme: neither stored nor sent on.
+    pub secret_headers: Vec<String>,
+    /// The secrets that are accepted, the newest first, and until when a former one is.
+    pub secrets: Vec<(Secret, Option<i64>)>,
+    /// What polling sends.
+    pub poll_secret: Option<SecretString>,
+}

@@ -1,0 +1,205 @@
+//! One pull: page after page while the cursor moves, each made durable before the next is asked for.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use secrecy::ExposeSecret;
+use sha2::{Digest as _, Sha256};
+use tokio::task::JoinSet;
+
+use super::{
+    Polling,
+    page::{self, Item, PageError},
+};
+use crate::{
+    clock,
+    dispatch::{Dispatch, Received},
+    error::Error,
+    fetch::{FetchError, Wanted},
+    model::{
+        event::JSON,
+        event_type::EventTypeName,
+        id::InboundId,
+        inbound::{Channel, Head, InboundRequest, Verdict},
+        source::{LiveSource, PollSettings},
+    },
+    store::{self, PollState},
+};
+
+/// The longest page, in bytes.
+const PAGE_BYTES_MAX: usize = 8 * 1_024 * 1_024;
+/// How many items of a page wait for their commit at one time.
+const ITEMS_AT_ONCE: usize = 256;
+/// The longest cursor, in bytes.
+const CURSOR_BYTES_MAX: usize = 4_096;
+
+/// Why a pull broke off. The texts are shown to operators.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PullError {
+    /// There was no answer.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The answer was no success.
+    #[error("http_status_{}", .0.as_u16())]
+    Status(StatusCode),
+    /// The answer was no page.
+    #[error(transparent)]
+    Page(#[from] PageError),
+    /// The cursor that the page names is too long.
+    #[error("cursor_too_long")]
+    Cursor,
+    /// A header of the settings cannot be sent.
+    #[error("header_not_sendable")]
+    Header,
+    /// An item could not be made durable.
+    #[error("not_stored")]
+    Receive(#[source] Error),
+    /// The cursor could not be read or kept.
+    #[error("not_stored")]
+    Store(#[from] store::Error),
+}
+
+/// Pulls every new page, at most as many as the settings say.
+pub(super) async fn pull(
+    polling: &Polling,
+    source: &LiveSource,
+    settings: &PollSettings,
+    state: &PollState,
+) -> Result<(), PullError> {
+    let source_id = source.source.id;
+    let mut cursor = state.cursor.clone();
+    if cursor.is_empty() {
+        cursor.clone_from(&settings.initial_cursor);
+    }
+    for _ in 0..settings.pages_max {
+        let page = page::read(&get(polling, source, settings, &cursor).await?, settings)?;
+        let count = page.items.len();
+        receive(&polling.dispatch, source, page.items).await?;
+        let Some(next) = page.cursor.filter(|next| *next != cursor) else {
+            return Ok(());
+        };
+        if next.len() > CURSOR_BYTES_MAX {
+            return Err(PullError::Cursor);
+        }
+        let store = &polling.store;
+        let is_current = store
+            .poll_advance(source_id, state.next_poll_at, &next)
+            .await?;
+        cursor = next;
+        if count == 0 || !is_current {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+async fn get(
+    polling: &Polling,
+    source: &LiveSource,
+    settings: &PollSettings,
+    cursor: &str,
+) -> Result<Bytes, PullError> {
+    let encoded: String = url::form_urlencoded::byte_serialize(cursor.as_bytes()).collect();
+    let url = settings
+        .url
+        .replace("{cursor}", &encoded.replace('+', "%20"));
+    let answered = polling
+        .fetch
+        .fetch(Wanted {
+            url: &url,
+            headers: headers(source, settings)?,
+            body: None,
+            bytes_max: PAGE_BYTES_MAX,
+        })
+        .await?;
+    if answered.status != StatusCode::OK {
+        return Err(PullError::Status(answered.status));
+    }
+    Ok(answered.body)
+}
+
+fn headers(source: &LiveSource, settings: &PollSettings) -> Result<HeaderMap, PullError> {
+    let secret = source.poll_secret.as_ref();
+    let secret = secret.map(ExposeSecret::expose_secret).unwrap_or_default();
+    let mut headers = HeaderMap::new();
+    for (name, value) in &settings.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| PullError::Header)?;
+        let mut sent = HeaderValue::from_str(&value.replace("{secret}", secret))
+            .map_err(|_| PullError::Header)?;
+        sent.set_sensitive(value.contains("{secret}"));
+        headers.append(name, sent);
+    }
+    Ok(headers)
+}
+
+/// Makes items durable, many at a time so that they share commits.
+async fn receive(
+    dispatch: &Dispatch,
+    source: &LiveSource,
+    items: Vec<Item>,
+) -> Result<(), PullError> {
+    let mut under_way = JoinSet::new();
+    for item in items {
+        if under_way.len() >= ITEMS_AT_ONCE {
+            ended(under_way.join_next().await)?;
+        }
+        let request = request(source, &item, clock::now_ms()).map_err(PullError::Receive)?;
+        let dispatch = dispatch.clone();
+        under_way.spawn(async move {
+            let (json, none) = (JSON.to_owned(), Vec::new());
+            dispatch.receive(request, item.body, json, none, None).await
+        });
+    }
+    while let Some(one) = under_way.join_next().await {
+        ended(Some(one))?;
+    }
+    Ok(())
+}
+
+fn ended(
+    one: Option<Result<Result<Received, Error>, tokio::task::JoinError>>,
+) -> Result<(), PullError> {
+    match one {
+        Some(Ok(Err(error))) => Err(PullError::Receive(error)),
+        Some(Err(panic)) => Err(PullError::Receive(Error::Internal(panic.into()))),
+        Some(Ok(Ok(_))) | None => Ok(()),
+    }
+}
+
+/// The record of an item.
+fn request(source: &LiveSource, item: &Item, now_ms: i64) -> Result<InboundRequest, Error> {
+    let (tenant_id, settings) = (source.source.tenant_id, &source.source.settings);
+    let body_hash: [u8; 32] = Sha256::digest(&item.body).into();
+    let identity = posthorn_verify::identity(
+        settings.provider.as_deref().unwrap_or("poll"),
+        &item.id,
+        &item.kind,
+    );
+    let claim = match &identity.event_id {
+        Some(id) => Sha256::digest(id).into(),
+        None => body_hash,
+    };
+    let event_type = EventTypeName::parse(&identity.event_type)
+        .map_err(|error| Error::Internal(error.into()))?;
+    Ok(InboundRequest {
+        id: InboundId::new(now_ms, tenant_id.shard(), &mut clock::rng()),
+        tenant_id,
+        source_id: source.source.id,
+        verdict: Verdict::Accepted,
+        reason: String::new(),
+        channel: Channel::Poll,
+        claim,
+        provider_event_id: identity.event_id.unwrap_or_default(),
+        event_type,
+        original_id: None,
+        body_hash,
+        body_bytes: u32::try_from(item.body.len()).unwrap_or(u32::MAX),
+        head: Head {
+            method: "GET".to_owned(),
+            ..Head::default()
+        },
+        remote_address: String::new(),
+        received_at: now_ms,
+        answer_status: 0,
+        held: false,
+    })
+}

@@ -1,0 +1,65 @@
+//! Secrets that providers hand over in their handshakes.
+//!
+//! Nobody signs for such a secret, so a source takes one only while it has none: whoever learns the URL later cannot put
+//! a secret of their own beside it.
+
+use posthorn_verify::Secret;
+use rand::CryptoRng;
+
+use super::SharedRegistry;
+use crate::{
+    model::{id::SourceId, secret::Purpose},
+    store::{Change, Error, Result},
+};
+
+/// What became of a secret that was handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Capture {
+    /// It is the source's secret now, or was already: the handshake may be answered.
+    Kept,
+    /// The source has another secret.
+    Refused,
+    /// There is no such source.
+    Missing,
+}
+
+impl SharedRegistry {
+    /// Keeps a secret that a source's provider handed over, sealed. When it returns `Kept`, it is committed and
+    /// published.
+    pub(crate) async fn capture_source_secret(
+        &self,
+        id: SourceId,
+        secret: &Secret,
+        now_ms: i64,
+        rng: &mut (impl CryptoRng + Send),
+    ) -> Result<Capture> {
+        let (store, vault) = (self.inner.loader.store(), self.inner.loader.vault());
+        let mut tx = store.begin().await?;
+        // The touch keeps other writers away, so there is never a second.
+        if tx.source_touch(id, now_ms).await? != Change::Done {
+            return Ok(Capture::Missing);
+        }
+        let Some(source) = tx.source_get(id).await? else {
+            return Ok(Capture::Missing);
+        };
+        let mut known = tx.source_secret_list(id).await?;
+        known.retain(|known| known.purpose == Purpose::Verification);
+        if !known.is_empty() {
+            let fingerprint = vault.fingerprint(secret.expose());
+            let is_same = known.iter().any(|known| known.fingerprint == fingerprint);
+            return Ok(if is_same {
+                Capture::Kept
+            } else {
+                Capture::Refused
+            });
+        }
+        let purpose = Purpose::Verification;
+        let sealed = vault.seal_for_source(secret.expose(), &source, purpose, now_ms, rng);
+        tx.source_secret_insert(&sealed.map_err(Error::bug)?)
+            .await?;
+        tx.commit().await?;
+        self.refresh_source(id).await?;
+        Ok(Capture::Kept)
+    }
+}

@@ -1,0 +1,55 @@
+//! Answers that consumers compute: on to whoever waits for them, and only from whom the request was handed to.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+};
+
+use crate::{
+    ingest::Ingest,
+    model::{id::InboundId, source::Answer},
+};
+
+/// How many requests a stream can have been handed whose providers wait.
+const ASKED_MAX: usize = 4_096;
+
+/// The answers of one stream.
+pub(super) struct Answers {
+    ingest: Ingest,
+    /// The requests that the stream was handed while their providers waited, the oldest first.
+    asked: Mutex<VecDeque<InboundId>>,
+}
+
+impl Answers {
+    /// The answers of a stream that was handed nothing yet.
+    pub(super) fn new(ingest: Ingest) -> Self {
+        Self {
+            ingest,
+            asked: Mutex::default(),
+        }
+    }
+
+    /// For how many milliseconds a provider still waits, asked when its request is handed out.
+    pub(super) fn within_ms(&self, id: InboundId) -> u32 {
+        let within_ms = self.ingest.answer_within_ms(id);
+        if within_ms > 0 {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            if asked.len() >= ASKED_MAX {
+                asked.pop_front();
+            }
+            asked.push_back(id);
+        }
+        within_ms
+    }
+
+    /// Passes an answer on, unless the stream was not asked for it, or has given it. Waits for nothing.
+    pub(super) fn give(&self, id: InboundId, answer: Answer) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = asked.iter().position(|other| *other == id) {
+            asked.remove(place);
+            let ingest = self.ingest.clone();
+            // Its result is the provider's to hear.
+            tokio::spawn(async move { ingest.answer(id, answer).await });
+        }
+    }
+}

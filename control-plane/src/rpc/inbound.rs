@@ -1,0 +1,175 @@
+//! `InboundService`: one file for each thing that is done.
+
+mod event;
+mod get;
+mod handling;
+mod hold;
+mod list;
+mod replay;
+mod reverify;
+mod view;
+
+use std::sync::Arc;
+
+use posthorn::v1::{self, InboundActionKind, inbound_service_server::InboundService};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{
+    Caller, Consumers,
+    consume::ConsumeStream,
+    convert::{id, visible_name},
+};
+use crate::{
+    clock,
+    dispatch::Dispatch,
+    error::Error,
+    ingest::Ingest,
+    model::{
+        id::{InboundActionId, InboundId},
+        inbound::{InboundAction, InboundRequest},
+    },
+    registry::{SharedRegistry, TenantEntry},
+    store::Store,
+};
+
+/// How many characters a reason may have.
+const REASON_CHARS_MAX: usize = 500;
+
+/// Serves `InboundService`.
+#[derive(Clone)]
+pub(crate) struct Inbounds {
+    store: Store,
+    registry: SharedRegistry,
+    dispatch: Dispatch,
+    ingest: Ingest,
+    consumers: Consumers,
+}
+
+impl Inbounds {
+    /// A service over the store that judges by `ingest`, emits through the engine and hands streams to `consumers`.
+    pub(crate) fn new(
+        store: Store,
+        registry: SharedRegistry,
+        dispatch: Dispatch,
+        ingest: Ingest,
+        consumers: Consumers,
+    ) -> Self {
+        Self {
+            store,
+            registry,
+            dispatch,
+            ingest,
+            consumers,
+        }
+    }
+
+    fn tenant(&self, caller: Caller, text: &str) -> Result<Arc<TenantEntry>, Error> {
+        caller.tenant(&self.registry.snapshot(), text)
+    }
+
+    /// A tenant's request by the id in a field.
+    async fn find(&self, tenant: &TenantEntry, text: &str) -> Result<InboundRequest, Error> {
+        let id = id::<InboundId>("inbound_request_id", text)?;
+        let found = self.store.inbound_get(tenant.tenant.id, id).await?;
+        found.ok_or(Error::NotFound("inbound request"))
+    }
+}
+
+fn reason(text: &str) -> Result<String, Error> {
+    visible_name("reason", text, REASON_CHARS_MAX)
+}
+
+/// What a caller does to a request, for its log.
+fn action(
+    caller: Caller,
+    request: &InboundRequest,
+    kind: InboundActionKind,
+    reason: String,
+    now: i64,
+) -> InboundAction {
+    InboundAction {
+        id: InboundActionId::new(now, &mut clock::rng()),
+        request_id: request.id,
+        tenant_id: request.tenant_id,
+        kind,
+        reason,
+        key_id: caller.key_id(),
+        acted_at: now,
+        event_id: None,
+    }
+}
+
+fn erased() -> Error {
+    let text = "payload_erased: the body was removed at the end of its retention; the record stays";
+    Error::FailedPrecondition(text.to_owned())
+}
+
+#[tonic::async_trait]
+impl InboundService for Inbounds {
+    type ConsumeStream = ConsumeStream;
+
+    async fn consume(
+        &self,
+        request: Request<Streaming<v1::ConsumeRequest>>,
+    ) -> Result<Response<Self::ConsumeStream>, Status> {
+        self.consumers.open(request)
+    }
+
+    async fn list_inbound_requests(
+        &self,
+        request: Request<v1::ListInboundRequestsRequest>,
+    ) -> Result<Response<v1::ListInboundRequestsResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            self.list(caller, request.into_inner()).await?,
+        ))
+    }
+
+    async fn get_inbound_request(
+        &self,
+        request: Request<v1::GetInboundRequestRequest>,
+    ) -> Result<Response<v1::GetInboundRequestResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.get(caller, request.into_inner()).await?))
+    }
+
+    async fn read_inbound_payload(
+        &self,
+        request: Request<v1::ReadInboundPayloadRequest>,
+    ) -> Result<Response<v1::ReadInboundPayloadResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            self.read(caller, request.into_inner()).await?,
+        ))
+    }
+
+    async fn reverify_inbound_request(
+        &self,
+        request: Request<v1::ReverifyInboundRequestRequest>,
+    ) -> Result<Response<v1::ReverifyInboundRequestResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            self.reverify(caller, request.into_inner()).await?,
+        ))
+    }
+
+    async fn replay_inbound_request(
+        &self,
+        request: Request<v1::ReplayInboundRequestRequest>,
+    ) -> Result<Response<v1::ReplayInboundRequestResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            self.replay(caller, request.into_inner()).await?,
+        ))
+    }
+
+    async fn hold_inbound_request(
+        &self,
+        request: Request<v1::HoldInboundRequestRequest>,
+    ) -> Result<Response<v1::HoldInboundRequestResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            self.hold(caller, request.into_inner()).await?,
+        ))
+    }
+}

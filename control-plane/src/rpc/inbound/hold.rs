@@ -1,0 +1,74 @@
+//! Legal holds: while one is placed, a copy of the body is kept with the request itself, whatever becomes of its event.
+
+use posthorn::v1::{self, InboundActionKind};
+
+use super::{Inbounds, erased, view::request_proto};
+use crate::{
+    clock,
+    error::Error,
+    model::{
+        id::InboundId,
+        inbound::{InboundRequest, Verdict},
+    },
+    rpc::{Begun, Caller, Mutation, convert::id},
+    store::Tx,
+};
+
+impl Inbounds {
+    pub(super) async fn hold(
+        &self,
+        caller: Caller,
+        request: v1::HoldInboundRequestRequest,
+    ) -> Result<v1::HoldInboundRequestResponse, Error> {
+        let now = clock::now_ms();
+        let tenant_id = self.tenant(caller, &request.tenant_id)?.tenant.id;
+        let inbound_id = id::<InboundId>("inbound_request_id", &request.inbound_request_id)?;
+        let reason = super::reason(&request.reason)?;
+        let begun = Mutation::begin(
+            &self.store,
+            &caller,
+            "HoldInboundRequest",
+            &request,
+            &request.request_id,
+            now,
+        );
+        let mut mutation = match begun.await? {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        let found = mutation.tx().inbound_lock(tenant_id, inbound_id).await?;
+        let mut found = found.ok_or(Error::NotFound("inbound request"))?;
+        if found.held != request.held {
+            let kind = if request.held {
+                place(mutation.tx(), &found).await?;
+                InboundActionKind::Hold
+            } else {
+                lift(mutation.tx(), &found).await?;
+                InboundActionKind::Release
+            };
+            let action = super::action(caller, &found, kind, reason, now);
+            mutation.tx().inbound_action_record(&action).await?;
+            found.held = request.held;
+        }
+        let response = v1::HoldInboundRequestResponse {
+            request: Some(request_proto(&found)),
+        };
+        mutation.commit(&response).await?;
+        Ok(response)
+    }
+}
+
+async fn place(tx: &mut Tx, request: &InboundRequest) -> Result<(), Error> {
+    let body = tx.inbound_body(request).await?.ok_or_else(erased)?;
+    tx.inbound_body_keep(request.id, &body).await?;
+    Ok(tx.inbound_set_held(request.id, true).await?)
+}
+
+/// The body of what is an event, or repeats one, is kept there for as long as events are. The copy goes; what has no event
+/// any more loses its body by that, as it would have without the hold.
+async fn lift(tx: &mut Tx, request: &InboundRequest) -> Result<(), Error> {
+    if matches!(request.verdict, Verdict::Accepted | Verdict::Duplicate) {
+        tx.inbound_body_drop(request.id).await?;
+    }
+    Ok(tx.inbound_set_held(request.id, false).await?)
+}

@@ -1,0 +1,85 @@
+//! Inbound requests and what was done to them, as the contract shows them.
+
+use bytes::Bytes;
+use posthorn::v1;
+
+use crate::{
+    model::inbound::{Channel, InboundAction, InboundRequest},
+    rpc::convert::timestamp,
+};
+
+/// A request in a list: without its headers.
+pub(super) fn summary_proto(request: &InboundRequest) -> v1::InboundRequest {
+    let id = |id: Option<String>| id.unwrap_or_default();
+    v1::InboundRequest {
+        inbound_request_id: request.id.to_string(),
+        tenant_id: request.tenant_id.to_string(),
+        source_id: request.source_id.to_string(),
+        verdict: request.verdict.proto().into(),
+        reason: request.reason.clone(),
+        provider_event_id: request.provider_event_id.clone(),
+        event_type: request.event_type.to_string(),
+        event_id: id(request.event_id().map(|id| id.to_string())),
+        original_id: id(request.original_id.map(|id| id.to_string())),
+        headers: Vec::new(),
+        body_bytes: request.body_bytes.into(),
+        body_sha256: hex::encode(request.body_hash),
+        remote_address: request.remote_address.clone(),
+        received_at: Some(timestamp(request.received_at)),
+        channel: channel_proto(request.channel).into(),
+        answer_status: request.answer_status.into(),
+        held: request.held,
+    }
+}
+
+/// A request by itself.
+pub(super) fn request_proto(request: &InboundRequest) -> v1::InboundRequest {
+    let headers = request.head.headers.iter();
+    let headers = headers.map(|(name, value)| v1::InboundHeader {
+        name: name.clone(),
+        value: latin1(value),
+    });
+    v1::InboundRequest {
+        headers: headers.collect(),
+        ..summary_proto(request)
+    }
+}
+
+/// What was done to a request.
+pub(super) fn action_proto(action: &InboundAction) -> v1::InboundAction {
+    v1::InboundAction {
+        kind: action.kind.into(),
+        acted_at: Some(timestamp(action.acted_at)),
+        key_id: action.key_id.to_string(),
+        reason: action.reason.clone(),
+        event_id: action.event_id.map(|id| id.to_string()).unwrap_or_default(),
+    }
+}
+
+fn channel_proto(channel: Channel) -> v1::InboundChannel {
+    match channel {
+        Channel::Webhook => v1::InboundChannel::Webhook,
+        Channel::Poll => v1::InboundChannel::Poll,
+    }
+}
+
+/// The bytes of a header's value, which is kept as the Latin-1 characters of its bytes.
+fn latin1(value: &str) -> Bytes {
+    value
+        .chars()
+        .map(|char| u8::try_from(char).unwrap_or(b'?'))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_of_a_header_is_the_bytes_that_came() {
+        let bytes = (0..=u8::MAX).collect::<Vec<_>>();
+        let kept = bytes.iter().copied().map(char::from).collect::<String>();
+        assert_eq!(latin1(&kept), bytes);
+        assert_eq!(latin1(""), Bytes::new());
+    }
+}

@@ -1,0 +1,233 @@
+//! Creating, changing and deleting sources.
+
+use posthorn::v1;
+use posthorn_guard::{ResolveError, TARGET_NOT_ALLOWED, Target};
+
+use super::{
+    Sources,
+    poll_change::PollChange,
+    scheme::Compiled,
+    secret::{Chosen, poll_secret},
+    settings::{self, Draft},
+};
+use crate::{
+    clock,
+    error::Error,
+    model::{
+        id::{SourceId, TenantId},
+        source::{Source, SourceState},
+    },
+    rpc::{
+        Begun, Call, Caller, Mutation, blind,
+        convert::{check_etag, check_mask},
+    },
+    store::{Change, Tx},
+};
+
+/// How many sources a tenant can have.
+const SOURCES_MAX: i64 = 1_000;
+
+impl Sources {
+    pub(super) async fn create(
+        &self,
+        caller: Caller,
+        request: v1::CreateSourceRequest,
+    ) -> Result<v1::CreateSourceResponse, Error> {
+        let now = clock::now_ms();
+        let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
+        let content = self.blinded(&request);
+        let call = Call::new(&caller, "CreateSource", &content, &request.request_id, now)?;
+        if let Some(response) = call.earlier(&self.store).await? {
+            return Ok(response);
+        }
+        let new = request.settings.unwrap_or_default();
+        let draft = settings::read(&new, self.resolver.policy())?;
+        let compiled = draft.compiled.as_ref();
+        let chosen = Chosen::read(&request.secrets, &draft.settings, compiled)?;
+        let poll = PollChange::new(None, &draft, poll_secret(&request.poll_secret)?)?;
+        self.judge(draft.poll_target.as_ref()).await?;
+        let mut mutation = match call.begin::<v1::CreateSourceResponse>(&self.store).await? {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        let source = insert(mutation.tx(), tenant, draft, now).await?;
+        self.write_secrets(mutation.tx(), &source, &chosen, now)
+            .await?;
+        self.write_poll(mutation.tx(), &source, poll, now).await?;
+        let mut response = v1::CreateSourceResponse {
+            source: Some(self.described(mutation.tx(), &source, now).await?),
+            secret: String::new(),
+        };
+        mutation.commit(&response).await?;
+        self.publish(source.id).await?;
+        response.secret = chosen.expose_shown();
+        Ok(response)
+    }
+
+    pub(super) async fn update(
+        &self,
+        caller: Caller,
+        request: v1::UpdateSourceRequest,
+    ) -> Result<v1::UpdateSourceResponse, Error> {
+        let now = clock::now_ms();
+        let named = self.named(caller, &request.tenant_id, &request.source_id)?;
+        let mut content = request.clone();
+        blind(&self.vault, &mut content.poll_secret);
+        let call = Call::new(&caller, "UpdateSource", &content, &request.request_id, now)?;
+        if let Some(response) = call.earlier(&self.store).await? {
+            return Ok(response);
+        }
+        let former = named.own(self.store.source_get(named.id).await?)?;
+        let (source, poll) = self.changed(former, request, now).await?;
+        let mut mutation = match call.begin::<v1::UpdateSourceResponse>(&self.store).await? {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        // The version is in the statement's condition, so what was read before the transaction still holds in it.
+        match mutation.tx().source_update(&source).await? {
+            Change::Missing => return Err(Error::StaleEtag),
+            change => check(change)?,
+        }
+        self.write_poll(mutation.tx(), &source, poll, now).await?;
+        let response = v1::UpdateSourceResponse {
+            source: Some(self.described(mutation.tx(), &source, now).await?),
+        };
+        mutation.commit(&response).await?;
+        self.publish(source.id).await?;
+        Ok(response)
+    }
+
+    pub(super) async fn delete(
+        &self,
+        caller: Caller,
+        request: v1::DeleteSourceRequest,
+    ) -> Result<v1::DeleteSourceResponse, Error> {
+        let now = clock::now_ms();
+        let named = self.named(caller, &request.tenant_id, &request.source_id)?;
+        let begun = Mutation::begin(
+            &self.store,
+            &caller,
+            "DeleteSource",
+            &request,
+            &request.request_id,
+            now,
+        );
+        let mut mutation = match begun.await? {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        let tx = mutation.tx();
+        named.own(tx.source_get(named.id).await?)?;
+        check(tx.source_delete(named.id).await?)?;
+        let response = v1::DeleteSourceResponse {};
+        mutation.commit(&response).await?;
+        self.publish(named.id).await?;
+        Ok(response)
+    }
+
+    /// A request to create without its secrets, to compare repeats with.
+    fn blinded(&self, request: &v1::CreateSourceRequest) -> v1::CreateSourceRequest {
+        let mut content = request.clone();
+        for secret in &mut content.secrets {
+            blind(&self.vault, secret);
+        }
+        blind(&self.vault, &mut content.poll_secret);
+        content
+    }
+
+    /// The next version of a source, as the request wants it.
+    async fn changed(
+        &self,
+        mut source: Source,
+        request: v1::UpdateSourceRequest,
+        now: i64,
+    ) -> Result<(Source, PollChange), Error> {
+        let mask = request.update_mask.as_ref();
+        let fields = match mask.filter(|mask| !mask.paths.is_empty()) {
+            None if !request.poll_secret.is_empty() => Vec::new(),
+            _ => check_mask(mask, settings::FIELDS)?,
+        };
+        check_etag(&request.etag, source.version)?;
+        let new = request.settings.unwrap_or_default();
+        let former_poll = source.settings.poll.clone();
+        let draft = settings::change(source.settings, &new, &fields, self.resolver.policy())?;
+        self.check_secrets(source.id, draft.compiled.as_ref(), &fields)?;
+        let has_secret = self.has_poll_secret(source.id).await?;
+        let former_poll = former_poll.map(|poll| (poll, has_secret));
+        let poll = PollChange::new(former_poll, &draft, poll_secret(&request.poll_secret)?)?;
+        self.judge(draft.poll_target.as_ref()).await?;
+        source.settings = draft.settings;
+        source.version += 1;
+        source.updated_at = now;
+        Ok((source, poll))
+    }
+
+    /// Refuses a scheme that the secrets do not fit which the source has.
+    fn check_secrets(
+        &self,
+        id: SourceId,
+        compiled: Option<&Compiled>,
+        fields: &[&str],
+    ) -> Result<(), Error> {
+        let registry = self.registry.snapshot();
+        let (Some(live), Some(compiled)) = (registry.source(id), compiled) else {
+            return Ok(());
+        };
+        let secrets = live.secrets.iter().filter(|(_, until)| until.is_none());
+        let mut fits = secrets.map(|(secret, _)| compiled.verifier.check_secret(secret).is_ok());
+        let changes = |field: &&&str| matches!(**field, "scheme" | "parameters");
+        match fields.iter().find(changes) {
+            Some(field) if fits.any(|fits| !fits) => {
+                let rule = "does not go with the form of the source's secrets";
+                Err(Error::invalid(format!("settings.{field}"), rule))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks the name of a URL to poll up, and refuses it unless every address behind it may be reached.
+    async fn judge(&self, target: Option<&Target>) -> Result<(), Error> {
+        let Some(target) = target else { return Ok(()) };
+        let text = match self.resolver.resolve(target).await {
+            Ok(_) => return Ok(()),
+            Err(ResolveError::NotAllowed) => TARGET_NOT_ALLOWED.to_owned(),
+            Err(ResolveError::Lookup(_)) => {
+                format!("{TARGET_NOT_ALLOWED}: the host's name does not resolve")
+            }
+        };
+        Err(Error::invalid("settings.poll.url", text))
+    }
+}
+
+/// Writes a new source without its secrets.
+async fn insert(tx: &mut Tx, tenant: TenantId, draft: Draft, now: i64) -> Result<Source, Error> {
+    if tx.source_count(tenant).await? >= SOURCES_MAX {
+        return Err(Error::Exhausted(format!(
+            "a tenant can have {SOURCES_MAX} sources"
+        )));
+    }
+    let source = Source {
+        id: SourceId::new(now, &mut clock::rng()),
+        tenant_id: tenant,
+        settings: draft.settings,
+        state: SourceState::Enabled,
+        state_reason: String::new(),
+        version: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    match tx.source_insert(&source).await? {
+        Change::Missing => Err(Error::NotFound("tenant")),
+        change => check(change).map(|()| source),
+    }
+}
+
+pub(super) fn check(change: Change) -> Result<(), Error> {
+    match change {
+        Change::Done => Ok(()),
+        Change::NameTaken => Err(Error::AlreadyExists(
+            "a source of the tenant has this name already".to_owned(),
+        )),
+        Change::Missing => Err(Error::NotFound("source")),
+    }
+}

@@ -1,0 +1,63 @@
+//! What polling found that the webhook had missed.
+
+use posthorn::v1;
+
+use super::Sources;
+use crate::{
+    clock,
+    error::Error,
+    rpc::{
+        Caller,
+        convert::{instant_ms, timestamp},
+    },
+    store::DriftRow,
+};
+
+/// How many of the missed items are named.
+const ITEMS_MAX: i64 = 100;
+/// How far the report goes back when the caller does not say.
+const BACK_DEFAULT_MS: i64 = 24 * 60 * 60 * 1_000;
+
+impl Sources {
+    pub(super) async fn drift(
+        &self,
+        caller: Caller,
+        request: v1::GetDriftReportRequest,
+    ) -> Result<v1::GetDriftReportResponse, Error> {
+        let named = self.named(caller, &request.tenant_id, &request.source_id)?;
+        let from = request.received_from.as_ref();
+        let from = from.map(|at| instant_ms("received_from", at)).transpose()?;
+        let from = from.unwrap_or_else(|| clock::now_ms() - BACK_DEFAULT_MS);
+        named.own(self.store.source_get(named.id).await?)?;
+        let Some(poll) = self.store.poll_get(named.id).await? else {
+            let text = "the source is not polled: set `settings.poll`";
+            return Err(Error::FailedPrecondition(text.to_owned()));
+        };
+        let shard = named.tenant.shard;
+        let counts = self.store.poll_drift_counts(shard, named.id, from);
+        let (by_webhook, by_poll) = counts.await?;
+        let items = self.store.poll_drift_list(shard, named.id, from, ITEMS_MAX);
+        Ok(v1::GetDriftReportResponse {
+            by_webhook: count(by_webhook),
+            by_poll: count(by_poll),
+            items: items.await?.iter().map(item).collect(),
+            polled_at: poll.polled_at.map(timestamp),
+            next_poll_at: Some(timestamp(poll.next_poll_at)),
+            failures: u32::try_from(poll.failures).unwrap_or_default(),
+            last_error: poll.last_error,
+        })
+    }
+}
+
+fn item(row: &DriftRow) -> v1::DriftItem {
+    v1::DriftItem {
+        inbound_request_id: row.id.to_string(),
+        provider_event_id: row.provider_event_id.clone(),
+        event_type: row.event_type.as_str().to_owned(),
+        received_at: Some(timestamp(row.received_at)),
+    }
+}
+
+fn count(rows: i64) -> u64 {
+    u64::try_from(rows).unwrap_or_default()
+}

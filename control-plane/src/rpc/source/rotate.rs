@@ -1,0 +1,77 @@
+//! Giving a source a new secret.
+
+use posthorn::v1;
+
+use super::{
+    Sources,
+    change::check,
+    scheme,
+    secret::{Chosen, SECRETS_MAX},
+};
+use crate::{
+    clock,
+    error::Error,
+    model::{secret::Purpose, source::Source},
+    rpc::{Begun, Call, Caller, blind, convert::overlap_ms},
+    store::Tx,
+};
+
+impl Sources {
+    pub(super) async fn rotate(
+        &self,
+        caller: Caller,
+        request: v1::RotateSourceSecretRequest,
+    ) -> Result<v1::RotateSourceSecretResponse, Error> {
+        let now = clock::now_ms();
+        let named = self.named(caller, &request.tenant_id, &request.source_id)?;
+        let overlap_ms = overlap_ms(request.overlap.as_ref())?;
+        let mut content = request.clone();
+        blind(&self.vault, &mut content.secret);
+        let request_id = &request.request_id;
+        let call = Call::new(&caller, "RotateSourceSecret", &content, request_id, now)?;
+        let begun = call.begin::<v1::RotateSourceSecretResponse>(&self.store);
+        let mut mutation = match begun.await? {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        let tx = mutation.tx();
+        // The touch keeps other rotations away, so there are never more secrets than are tried.
+        check(tx.source_touch(named.id, now).await?)?;
+        let source = named.own(tx.source_get(named.id).await?)?;
+        let compiled = scheme::compile(&source.settings)?;
+        let chosen = Chosen::read_new(&request.secret, &source.settings, compiled.as_ref())?;
+        self.replace(tx, &source, &chosen, overlap_ms, now).await?;
+        let mut response = v1::RotateSourceSecretResponse {
+            source: Some(self.described(tx, &source, now).await?),
+            secret: String::new(),
+        };
+        mutation.commit(&response).await?;
+        self.publish(named.id).await?;
+        response.secret = chosen.expose_shown();
+        Ok(response)
+    }
+
+    /// Writes the new secret over those that were current, which are accepted until the overlap has passed.
+    async fn replace(
+        &self,
+        tx: &mut Tx,
+        source: &Source,
+        chosen: &Chosen,
+        overlap_ms: i64,
+        now: i64,
+    ) -> Result<(), Error> {
+        tx.source_secret_prune(source.id, now).await?;
+        tx.source_secret_retire(source.id, now + overlap_ms).await?;
+        // Without an overlap that was just now.
+        tx.source_secret_prune(source.id, now).await?;
+        let valid = tx.source_secret_list(source.id).await?;
+        let valid = valid.iter();
+        let valid = valid.filter(|secret| secret.purpose == Purpose::Verification);
+        if valid.count() >= SECRETS_MAX {
+            let text =
+                "10 secrets are valid at once: wait until one retires, or rotate without overlap";
+            return Err(Error::FailedPrecondition(text.to_owned()));
+        }
+        self.write_secrets(tx, source, chosen, now).await
+    }
+}

@@ -1,0 +1,206 @@
+//! What the owner of a source decides, read and written.
+
+mod field;
+
+use std::collections::BTreeMap;
+
+use posthorn::v1;
+use posthorn_guard::{Policy, Target};
+
+use super::{
+    answer, poll,
+    scheme::{self, Compiled},
+};
+use crate::{
+    error::Error,
+    model::source::{BODY_BYTES_DEFAULT, SourceSettings},
+    rpc::convert::{Violations, duration_proto, json_object, json_object_proto, printable},
+};
+
+/// The fields that an update can name.
+pub(super) const FIELDS: &[&str] = &[
+    "name",
+    "scheme",
+    "parameters",
+    "tolerance",
+    "ignore_time",
+    "allowed_addresses",
+    "body_bytes_max",
+    "content_types",
+    "accept_gzip",
+    "answer",
+    "synchronous",
+    "forward_headers",
+    "registered_url",
+    "rate_per_second",
+    "poll",
+];
+
+const NAME_CHARS_MAX: usize = 100;
+
+/// Settings as they were read, and what comes of them.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) settings: SourceSettings,
+    /// The scheme, compiled. None: the source is only polled.
+    pub(super) compiled: Option<Compiled>,
+    /// Where polling goes, if that was among the fields: its addresses are still to be judged.
+    pub(super) poll_target: Option<Target>,
+}
+
+/// Reads the settings of a new source.
+pub(super) fn read(new: &v1::SourceSettings, policy: &Policy) -> Result<Draft, Error> {
+    let mut violations = Violations::default();
+    let provider = violations.take(field::provider(&new.provider))?.flatten();
+    let blank = SourceSettings {
+        name: None,
+        provider,
+        scheme: None,
+        parameters: BTreeMap::new(),
+        tolerance_ms: None,
+        ignore_time: false,
+        allowed_addresses: Vec::new(),
+        body_bytes_max: BODY_BYTES_DEFAULT,
+        content_types: Vec::new(),
+        accept_gzip: false,
+        answer: None,
+        synchronous: None,
+        forward_headers: Vec::new(),
+        registered_url: None,
+        rate_per_second: None,
+        poll: None,
+    };
+    read_over(blank, new, FIELDS, policy, violations)
+}
+
+/// Reads the named fields over the settings that are there.
+pub(super) fn change(
+    settings: SourceSettings,
+    new: &v1::SourceSettings,
+    fields: &[&str],
+    policy: &Policy,
+) -> Result<Draft, Error> {
+    if settings.provider.is_none() && fields.contains(&"poll") && new.poll.is_none() {
+        let rule = "is required: the source has no provider";
+        return Err(Error::invalid("settings.poll", rule));
+    }
+    read_over(settings, new, fields, policy, Violations::default())
+}
+
+/// The contract's form.
+pub(super) fn proto(settings: &SourceSettings) -> v1::SourceSettings {
+    let tolerance_ms = settings.tolerance_ms.and_then(|ms| u64::try_from(ms).ok());
+    v1::SourceSettings {
+        name: settings.name.clone().unwrap_or_default(),
+        provider: settings.provider.clone().unwrap_or_default(),
+        scheme: settings.scheme.as_ref().map(json_object_proto),
+        parameters: settings.parameters.clone().into_iter().collect(),
+        tolerance: tolerance_ms.map(duration_proto),
+        ignore_time: settings.ignore_time,
+        allowed_addresses: texts(&settings.allowed_addresses),
+        body_bytes_max: settings.body_bytes_max,
+        content_types: settings.content_types.clone(),
+        accept_gzip: settings.accept_gzip,
+        answer: settings.answer.as_ref().map(answer::proto),
+        synchronous: settings.synchronous.as_ref().map(answer::synchronous_proto),
+        forward_headers: settings.forward_headers.clone(),
+        registered_url: settings.registered_url.clone().unwrap_or_default(),
+        rate_per_second: settings.rate_per_second.unwrap_or_default(),
+        poll: settings.poll.as_ref().map(poll::proto),
+    }
+}
+
+fn read_over(
+    settings: SourceSettings,
+    new: &v1::SourceSettings,
+    fields: &[&str],
+    policy: &Policy,
+    mut violations: Violations,
+) -> Result<Draft, Error> {
+    let mut draft = Draft {
+        settings,
+        compiled: None,
+        poll_target: None,
+    };
+    for field in fields {
+        let read = draft.change_field(new, field, policy);
+        violations.take(read)?;
+    }
+    // What follows needs fields that are right by themselves.
+    violations.finish()?;
+    let mut violations = Violations::default();
+    draft.compiled = violations.take(scheme::compile(&draft.settings))?.flatten();
+    draft.check_forwarded(&mut violations);
+    violations.finish()?;
+    Ok(draft)
+}
+
+impl Draft {
+    fn change_field(
+        &mut self,
+        new: &v1::SourceSettings,
+        field: &str,
+        policy: &Policy,
+    ) -> Result<(), Error> {
+        let settings = &mut self.settings;
+        match field {
+            "name" => {
+                let name = printable("settings.name", &new.name, NAME_CHARS_MAX)?;
+                settings.name = Some(name).filter(|name| !name.is_empty());
+            }
+            "scheme" => {
+                let scheme = new.scheme.as_ref();
+                let scheme = scheme.map(|scheme| json_object("settings.scheme", scheme));
+                settings.scheme = scheme.transpose()?.map(serde_json::Value::Object);
+            }
+            "parameters" => settings.parameters = field::parameters(new)?,
+            "tolerance" => settings.tolerance_ms = field::tolerance_ms(new)?,
+            "ignore_time" => settings.ignore_time = new.ignore_time,
+            "allowed_addresses" => {
+                settings.allowed_addresses = field::allowed_addresses(&new.allowed_addresses)?;
+            }
+            "body_bytes_max" => {
+                settings.body_bytes_max = field::body_bytes_max(new.body_bytes_max)?;
+            }
+            "content_types" => settings.content_types = field::content_types(&new.content_types)?,
+            "accept_gzip" => settings.accept_gzip = new.accept_gzip,
+            "answer" => settings.answer = answer::read("settings.answer", new.answer.as_ref())?,
+            "synchronous" => settings.synchronous = answer::synchronous(new.synchronous.as_ref())?,
+            "forward_headers" => {
+                settings.forward_headers = field::forward_headers(&new.forward_headers)?;
+            }
+            "registered_url" => {
+                settings.registered_url = field::registered_url(&new.registered_url)?;
+            }
+            "rate_per_second" => settings.rate_per_second = field::rate(new.rate_per_second)?,
+            _ => {
+                let read = new.poll.as_ref().map(|poll| poll::read(poll, policy));
+                let (poll, target) = read.transpose()?.unzip();
+                settings.poll = poll;
+                self.poll_target = target;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes every header that would go out although it carries a secret of the scheme.
+    fn check_forwarded(&self, violations: &mut Violations) {
+        let Some(compiled) = &self.compiled else {
+            return;
+        };
+        let secret = compiled.scheme.secret_headers();
+        for (index, name) in self.settings.forward_headers.iter().enumerate() {
+            if secret.contains(name) {
+                let field = format!("settings.forward_headers[{index}]");
+                violations.add(field, "must not be a header that carries a secret");
+            }
+        }
+    }
+}
+
+fn texts<T: ToString>(items: &[T]) -> Vec<String> {
+    items.iter().map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests;

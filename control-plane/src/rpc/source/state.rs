@@ -1,0 +1,63 @@
+//! Whether a source takes requests.
+
+use posthorn::v1;
+
+use super::{Sources, change::check};
+use crate::{
+    clock,
+    error::Error,
+    model::source::SourceState,
+    rpc::{Begun, Caller, Mutation, convert::printable},
+};
+
+const REASON_CHARS_MAX: usize = 500;
+
+impl Sources {
+    pub(super) async fn set_state(
+        &self,
+        caller: Caller,
+        request: v1::SetSourceStateRequest,
+    ) -> Result<v1::SetSourceStateResponse, Error> {
+        let now = clock::now_ms();
+        let named = self.named(caller, &request.tenant_id, &request.source_id)?;
+        let state = state(request.state)?;
+        let reason = printable("reason", &request.reason, REASON_CHARS_MAX)?;
+        let begun = Mutation::begin(
+            &self.store,
+            &caller,
+            "SetSourceState",
+            &request,
+            &request.request_id,
+            now,
+        );
+        let mut mutation = match begun.await? {
+            Begun::Repeat(response) => return Ok(response),
+            Begun::Fresh(mutation) => mutation,
+        };
+        let tx = mutation.tx();
+        // The touch keeps other writers away, so what is read after it stays true.
+        check(tx.source_touch(named.id, now).await?)?;
+        let mut source = named.own(tx.source_get(named.id).await?)?;
+        source.state = state;
+        source.state_reason = reason;
+        source.version += 1;
+        check(tx.source_update(&source).await?)?;
+        let response = v1::SetSourceStateResponse {
+            source: Some(self.described(tx, &source, now).await?),
+        };
+        mutation.commit(&response).await?;
+        self.publish(named.id).await?;
+        Ok(response)
+    }
+}
+
+fn state(number: i32) -> Result<SourceState, Error> {
+    match v1::SourceState::try_from(number) {
+        Ok(v1::SourceState::Enabled) => Ok(SourceState::Enabled),
+        Ok(v1::SourceState::Paused) => Ok(SourceState::Paused),
+        Ok(v1::SourceState::Disabled) => Ok(SourceState::Disabled),
+        Ok(v1::SourceState::Unspecified) | Err(_) => {
+            Err(Error::invalid("state", "must be a state of a source"))
+        }
+    }
+}

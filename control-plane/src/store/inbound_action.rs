@@ -1,0 +1,216 @@
+//! What operators do to inbound requests: the log of it, holds, and another verdict.
+//!
+//! Every change runs in a transaction that has locked the request, so that retention and two operators never disagree
+//! about a body.
+
+use posthorn::v1::InboundActionKind;
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::{Error, Result, Store, Tx, constraint};
+use crate::model::{
+    id::{EventId, InboundActionId, InboundId, KeyId, TenantId},
+    inbound::{InboundAction, InboundRequest},
+};
+
+/// How many actions of one request are shown.
+const ACTIONS_SHOWN_MAX: i64 = 500;
+
+/// What became of a change of the verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Claimed {
+    /// The request is accepted: what it claims is its own.
+    Won,
+    /// An accepted request has claimed the same.
+    Lost {
+        /// That request.
+        original_id: InboundId,
+        /// The hash of its body.
+        body_hash: [u8; 32],
+    },
+    /// Another transaction claims the same at this moment. This one can only be rolled back.
+    Raced,
+}
+
+#[derive(FromRow)]
+struct ActionRow {
+    action_id: Uuid,
+    request_id: Uuid,
+    tenant_id: Uuid,
+    kind: i16,
+    reason: String,
+    key_id: Uuid,
+    acted_at: i64,
+    event_id: Option<Uuid>,
+}
+
+impl Store {
+    /// The last actions on an inbound request, oldest first.
+    pub(crate) async fn inbound_action_list(&self, id: InboundId) -> Result<Vec<InboundAction>> {
+        let rows = on!(self.reader(), pool => {
+            sqlx::query_as::<_, ActionRow>(
+                "select action_id, request_id, tenant_id, kind, reason, key_id, acted_at, event_id
+                 from inbound_action
+                 where shard = $1 and request_id = $2
+                 order by acted_at desc, action_id desc
+                 limit $3",
+            )
+            .bind(id.shard().column())
+            .bind(id.uuid())
+            .bind(ACTIONS_SHOWN_MAX)
+            .fetch_all(pool)
+            .await
+        })?;
+        rows.into_iter().rev().map(ActionRow::into_action).collect()
+    }
+}
+
+impl Tx {
+    /// Records an action.
+    pub(crate) async fn inbound_action_record(&mut self, action: &InboundAction) -> Result<()> {
+        on!(self, tx => {
+            sqlx::query(
+                "insert into inbound_action
+                     (shard, request_id, acted_at, action_id, kind, tenant_id, key_id, reason, event_id)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            )
+            .bind(action.request_id.shard().column())
+            .bind(action.request_id.uuid())
+            .bind(action.acted_at)
+            .bind(action.id.uuid())
+            .bind(action.kind as i16)
+            .bind(action.tenant_id.uuid())
+            .bind(action.key_id.uuid())
+            .bind(&action.reason)
+            .bind(action.event_id.map(EventId::uuid))
+            .execute(&mut **tx)
+            .await
+            .map(drop)
+        })?;
+        Ok(())
+    }
+
+    /// Places or lifts the hold of a request that this transaction has locked.
+    pub(crate) async fn inbound_set_held(&mut self, id: InboundId, held: bool) -> Result<()> {
+        on!(self, tx => {
+            sqlx::query("update inbound_request set held = $3 where shard = $1 and request_id = $2")
+                .bind(id.shard().column())
+                .bind(id.uuid())
+                .bind(held)
+                .execute(&mut **tx)
+                .await
+                .map(drop)
+        })?;
+        Ok(())
+    }
+
+    /// Keeps a copy of a body with the request itself. A body that is kept there already stays.
+    pub(crate) async fn inbound_body_keep(&mut self, id: InboundId, body: &[u8]) -> Result<()> {
+        on!(self, tx => {
+            sqlx::query(
+                "insert into inbound_body (shard, request_id, body) values ($1, $2, $3) on conflict do nothing",
+            )
+            .bind(id.shard().column())
+            .bind(id.uuid())
+            .bind(body)
+            .execute(&mut **tx)
+            .await
+            .map(drop)
+        })?;
+        Ok(())
+    }
+
+    /// Removes the body that is kept with the request itself.
+    pub(crate) async fn inbound_body_drop(&mut self, id: InboundId) -> Result<()> {
+        on!(self, tx => {
+            sqlx::query("delete from inbound_body where shard = $1 and request_id = $2")
+                .bind(id.shard().column())
+                .bind(id.uuid())
+                .execute(&mut **tx)
+                .await
+                .map(drop)
+        })?;
+        Ok(())
+    }
+
+    /// Makes a request that this transaction has locked an accepted one, by the claim, type and provider's id that are in
+    /// `request` now, unless another one has that claim.
+    pub(crate) async fn inbound_claim(&mut self, request: &InboundRequest) -> Result<Claimed> {
+        if let Some((original_id, body_hash)) = self.inbound_claimed(request).await? {
+            let body_hash = body_hash.as_slice().try_into().map_err(Error::bug)?;
+            return Ok(Claimed::Lost {
+                original_id: InboundId::from_uuid(original_id),
+                body_hash,
+            });
+        }
+        match self.inbound_update(request).await {
+            Ok(()) => Ok(Claimed::Won),
+            Err(error) if constraint(&error).is_some() => Ok(Claimed::Raced),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes another verdict, and what goes with it, over a request that this transaction has locked.
+    pub(crate) async fn inbound_rewrite(&mut self, request: &InboundRequest) -> Result<()> {
+        Ok(self.inbound_update(request).await?)
+    }
+
+    /// The accepted request of this claim and the hash of its body.
+    async fn inbound_claimed(
+        &mut self,
+        request: &InboundRequest,
+    ) -> Result<Option<(Uuid, Vec<u8>)>> {
+        Ok(on!(self, tx => {
+            sqlx::query_as(
+                "select request_id, body_hash
+                 from inbound_request
+                 where shard = $1 and source_id = $2 and claim = $3 and verdict = 1",
+            )
+            .bind(request.id.shard().column())
+            .bind(request.source_id.uuid())
+            .bind(&request.claim[..])
+            .fetch_optional(&mut **tx)
+            .await
+        })?)
+    }
+
+    async fn inbound_update(
+        &mut self,
+        request: &InboundRequest,
+    ) -> std::result::Result<(), sqlx::Error> {
+        on!(self, tx => {
+            sqlx::query(
+                "update inbound_request
+                 set verdict = $3, reason = $4, claim = $5, provider_event_id = $6, event_type = $7, original_id = $8
+                 where shard = $1 and request_id = $2",
+            )
+            .bind(request.id.shard().column())
+            .bind(request.id.uuid())
+            .bind(request.verdict.column())
+            .bind(&request.reason)
+            .bind(&request.claim[..])
+            .bind(&request.provider_event_id)
+            .bind(request.event_type.as_str())
+            .bind(request.original_id.map(InboundId::uuid))
+            .execute(&mut **tx)
+            .await
+            .map(drop)
+        })
+    }
+}
+
+impl ActionRow {
+    fn into_action(self) -> Result<InboundAction> {
+        Ok(InboundAction {
+            id: InboundActionId::from_uuid(self.action_id),
+            request_id: InboundId::from_uuid(self.request_id),
+            tenant_id: TenantId::from_uuid(self.tenant_id),
+            kind: InboundActionKind::try_from(i32::from(self.kind)).map_err(Error::bug)?,
+            reason: self.reason,
+            key_id: KeyId::from_uuid(self.key_id),
+            acted_at: self.acted_at,
+            event_id: self.event_id.map(EventId::from_uuid),
+        })
+    }
+}

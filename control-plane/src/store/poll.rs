@@ -1,0 +1,188 @@
+//! The state of polling in the database, and the drift that it found.
+
+use uuid::Uuid;
+
+use super::{Error, Result, Store, Tx};
+use crate::model::{
+    event_type::EventTypeName,
+    id::{InboundId, Shard, SourceId, uuid_floor},
+};
+
+/// Where polling of one source stands.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub(crate) struct PollState {
+    /// What the next pull sends; empty at first.
+    pub cursor: String,
+    /// When it was last polled with success.
+    pub polled_at: Option<i64>,
+    /// When it is polled next.
+    pub next_poll_at: i64,
+    /// How many pulls have failed since the last success.
+    pub failures: i32,
+    /// Why the last pull failed; empty when it did not.
+    pub last_error: String,
+}
+
+/// An accepted request that polling brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DriftRow {
+    /// The request.
+    pub id: InboundId,
+    /// The provider's id; empty when it has none.
+    pub provider_event_id: String,
+    /// The event's type.
+    pub event_type: EventTypeName,
+    /// When polling found it.
+    pub received_at: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    request_id: Uuid,
+    provider_event_id: String,
+    event_type: String,
+    received_at: i64,
+}
+
+impl TryFrom<Row> for DriftRow {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        Ok(Self {
+            id: InboundId::from_uuid(row.request_id),
+            provider_event_id: row.provider_event_id,
+            event_type: EventTypeName::parse(&row.event_type).map_err(Error::bug)?,
+            received_at: row.received_at,
+        })
+    }
+}
+
+impl Store {
+    /// Where polling of a source stands. None: it is not polled.
+    pub(crate) async fn poll_get(&self, source: SourceId) -> Result<Option<PollState>> {
+        const SQL: &str = "
+            select cursor, polled_at, next_poll_at, failures, last_error
+            from poll
+            where source_id = $1";
+        Ok(on!(&self.reader, pool => {
+            sqlx::query_as(SQL).bind(source.uuid()).fetch_optional(pool).await
+        })?)
+    }
+
+    /// Up to `limit` sources whose time to be polled has come, the one that waits longest first.
+    pub(crate) async fn poll_due(&self, now: i64, limit: i64) -> Result<Vec<SourceId>> {
+        const SQL: &str = "
+            select source_id from poll where next_poll_at <= $1 order by next_poll_at limit $2";
+        let ids: Vec<Uuid> = on!(&self.reader, pool => {
+            sqlx::query_scalar(SQL).bind(now).bind(limit).fetch_all(pool).await
+        })?;
+        Ok(ids.into_iter().map(SourceId::from_uuid).collect())
+    }
+
+    /// Notes that everything up to `cursor` is durable, in the pull that was due at `due_at`. False: the source was set to
+    /// be polled otherwise in the meantime, and the cursor means nothing any more.
+    pub(crate) async fn poll_advance(
+        &self,
+        source: SourceId,
+        due_at: i64,
+        cursor: &str,
+    ) -> Result<bool> {
+        const SQL: &str = "
+            update poll set cursor = $3 where source_id = $1 and next_poll_at = $2";
+        Ok(on!(&self.writer, pool => {
+            let query = sqlx::query(SQL).bind(source.uuid()).bind(due_at).bind(cursor);
+            query.execute(pool).await?.rows_affected()
+        }) == 1)
+    }
+
+    /// Notes how the pull ended that was due at `due_at`, and when the next one begins; nothing when the source was set to
+    /// be polled otherwise in the meantime.
+    pub(crate) async fn poll_end(
+        &self,
+        source: SourceId,
+        due_at: i64,
+        error: Option<&str>,
+        now: i64,
+        next_poll_at: i64,
+    ) -> Result<()> {
+        const SQL: &str = "
+            update poll
+            set polled_at = case when $2 = '' then $3 else polled_at end,
+                failures = case when $2 = '' then 0 else failures + 1 end,
+                last_error = $2, next_poll_at = $4
+            where source_id = $1 and next_poll_at = $5";
+        on!(&self.writer, pool => {
+            let query = sqlx::query(SQL).bind(source.uuid()).bind(error.unwrap_or_default());
+            query.bind(now).bind(next_poll_at).bind(due_at).execute(pool).await.map(drop)
+        })?;
+        Ok(())
+    }
+
+    /// How many events of a source came by webhook first, and how many by polling, since `from`.
+    pub(crate) async fn poll_drift_counts(
+        &self,
+        shard: Shard,
+        source: SourceId,
+        from: i64,
+    ) -> Result<(i64, i64)> {
+        const SQL: &str = "
+            select
+                coalesce(sum(case when channel = 1 then 1 else 0 end), 0),
+                coalesce(sum(case when channel = 2 then 1 else 0 end), 0)
+            from inbound_request
+            where shard = $1 and request_id >= $3 and source_id = $2 and verdict = 1";
+        Ok(on!(&self.reader, pool => {
+            let query = sqlx::query_as(SQL).bind(shard.column()).bind(source.uuid());
+            query.bind(uuid_floor(from)).fetch_one(pool).await
+        })?)
+    }
+
+    /// Up to `limit` events of a source that came by polling first since `from`, the newest first.
+    pub(crate) async fn poll_drift_list(
+        &self,
+        shard: Shard,
+        source: SourceId,
+        from: i64,
+        limit: i64,
+    ) -> Result<Vec<DriftRow>> {
+        const SQL: &str = "
+            select request_id, provider_event_id, event_type, received_at
+            from inbound_request
+            where shard = $1 and source_id = $2 and request_id >= $3 and channel = 2 and verdict = 1
+            order by request_id desc
+            limit $4";
+        let rows: Vec<Row> = on!(&self.reader, pool => {
+            let query = sqlx::query_as(SQL).bind(shard.column()).bind(source.uuid());
+            query.bind(uuid_floor(from)).bind(limit).fetch_all(pool).await
+        })?;
+        rows.into_iter().map(DriftRow::try_from).collect()
+    }
+}
+
+impl Tx {
+    /// Has a source polled from `next_poll_at` on. The cursor is kept.
+    pub(crate) async fn poll_schedule(
+        &mut self,
+        source: SourceId,
+        next_poll_at: i64,
+    ) -> Result<()> {
+        const SQL: &str = "
+            insert into poll (source_id, cursor, polled_at, next_poll_at, failures, last_error)
+            values ($1, '', null, $2, 0, '')
+            on conflict (source_id) do update
+            set next_poll_at = $2, failures = 0, last_error = ''";
+        on!(self, tx => {
+            sqlx::query(SQL).bind(source.uuid()).bind(next_poll_at).execute(&mut **tx).await.map(drop)
+        })?;
+        Ok(())
+    }
+
+    /// Forgets where polling of a source stands: the next pull begins anew, if there is one.
+    pub(crate) async fn poll_forget(&mut self, source: SourceId) -> Result<()> {
+        const SQL: &str = "delete from poll where source_id = $1";
+        on!(self, tx => {
+            sqlx::query(SQL).bind(source.uuid()).execute(&mut **tx).await.map(drop)
+        })?;
+        Ok(())
+    }
+}

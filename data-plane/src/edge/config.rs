@@ -1,0 +1,389 @@
+//! The edge's settings. The comments are the texts of `--help`.
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use clap::Args;
+
+use super::{client_address::TrustedProxy, host::EdgeHost};
+
+/// How a node's edge takes requests.
+#[derive(Debug, Clone, Args)]
+pub struct EdgeConfig {
+    /// Where requests of providers are taken
+    #[arg(
+        id = "edge-listen",
+        long = "edge-listen",
+        value_name = "ADDR",
+        env = "POSTHORN_EDGE_LISTEN",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub listen: SocketAddr,
+
+    /// PEM file with the edge's certificate chain; read again when it changes
+    #[arg(
+        id = "edge-tls-cert",
+        long = "edge-tls-cert",
+        value_name = "FILE",
+        env = "POSTHORN_EDGE_TLS_CERT",
+        requires = "edge-tls-key"
+    )]
+    pub tls_cert: Option<PathBuf>,
+
+    /// PEM file with the private key of the edge's certificate; read again when it changes
+    #[arg(
+        id = "edge-tls-key",
+        long = "edge-tls-key",
+        value_name = "FILE",
+        env = "POSTHORN_EDGE_TLS_KEY",
+        requires = "edge-tls-cert"
+    )]
+    pub tls_key: Option<PathBuf>,
+
+    /// Take requests without TLS on an address that is not loopback: only behind a proxy that adds TLS
+    #[arg(
+        id = "edge-behind-tls-proxy",
+        long = "edge-behind-tls-proxy",
+        env = "POSTHORN_EDGE_BEHIND_TLS_PROXY"
+    )]
+    pub behind_tls_proxy: bool,
+
+    /// A host that is served, with or without a port; can be given several times, or as a list with commas; any host if
+    /// none is given
+    #[arg(
+        id = "edge-host",
+        long = "edge-host",
+        value_name = "HOST",
+        env = "POSTHORN_EDGE_HOST",
+        value_delimiter = ','
+    )]
+    pub hosts: Vec<EdgeHost>,
+
+    /// Addresses of proxies that are believed about the client's address; can be given several times, or as a list with
+    /// commas
+    #[arg(
+        id = "edge-trusted-proxy",
+        long = "edge-trusted-proxy",
+        value_name = "CIDR",
+        env = "POSTHORN_EDGE_TRUSTED_PROXY",
+        value_delimiter = ','
+    )]
+    pub trusted_proxies: Vec<TrustedProxy>,
+
+    /// How many requests may be in flight at one time; one source has at most a quarter of them
+    #[arg(
+        id = "edge-requests-in-flight",
+        long = "edge-requests-in-flight",
+        value_name = "N",
+        env = "POSTHORN_EDGE_REQUESTS_IN_FLIGHT",
+        default_value_t = 4096,
+        value_parser = at_least_1::<usize>
+    )]
+    pub requests_in_flight: usize,
+
+    /// How many bytes of bodies may be in memory at one time
+    #[arg(
+        id = "edge-bytes-in-flight",
+        long = "edge-bytes-in-flight",
+        value_name = "BYTES",
+        env = "POSTHORN_EDGE_BYTES_IN_FLIGHT",
+        default_value_t = 64 * 1024 * 1024
+    )]
+    pub bytes_in_flight: usize,
+
+    /// How many connections there may be at one time; more wait to be accepted
+    #[arg(
+        id = "edge-connections",
+        long = "edge-connections",
+        value_name = "N",
+        env = "POSTHORN_EDGE_CONNECTIONS",
+        default_value_t = 1024,
+        value_parser = at_least_1::<usize>
+    )]
+    pub connections: usize,
+
+    /// How many connections one address may have at one time; more are closed
+    #[arg(
+        id = "edge-connections-per-address",
+        long = "edge-connections-per-address",
+        value_name = "N",
+        env = "POSTHORN_EDGE_CONNECTIONS_PER_ADDRESS",
+        default_value_t = 64,
+        value_parser = at_least_1::<usize>
+    )]
+    pub connections_per_address: usize,
+
+    /// After how many requests a connection is closed
+    #[arg(
+        id = "edge-requests-per-connection",
+        long = "edge-requests-per-connection",
+        value_name = "N",
+        env = "POSTHORN_EDGE_REQUESTS_PER_CONNECTION",
+        default_value_t = 100,
+        value_parser = at_least_1::<u32>
+    )]
+    pub requests_per_connection: u32,
+
+    /// The longest head of a request, in bytes
+    #[arg(
+        id = "edge-head-bytes",
+        long = "edge-head-bytes",
+        value_name = "BYTES",
+        env = "POSTHORN_EDGE_HEAD_BYTES",
+        default_value_t = 16 * 1024,
+        hide_short_help = true,
+        value_parser = at_most_16_kib
+    )]
+    pub head_bytes: usize,
+
+    /// The most headers of a request: at most 64
+    #[arg(
+        id = "edge-headers",
+        long = "edge-headers",
+        value_name = "N",
+        env = "POSTHORN_EDGE_HEADERS",
+        default_value_t = 64,
+        hide_short_help = true,
+        value_parser = at_most_64
+    )]
+    pub headers: usize,
+
+    /// The longest target of a request, in bytes
+    #[arg(
+        id = "edge-target-bytes",
+        long = "edge-target-bytes",
+        value_name = "BYTES",
+        env = "POSTHORN_EDGE_TARGET_BYTES",
+        default_value_t = 4 * 1024,
+        hide_short_help = true
+    )]
+    pub target_bytes: usize,
+
+    /// How long a head may take from its first byte, and how long a new connection may say nothing, in seconds
+    #[arg(
+        id = "edge-head-timeout",
+        long = "edge-head-timeout",
+        value_name = "SECONDS",
+        env = "POSTHORN_EDGE_HEAD_TIMEOUT",
+        default_value = "5",
+        hide_short_help = true,
+        value_parser = seconds
+    )]
+    pub head_timeout: Duration,
+
+    /// How long a body may take in all, in seconds
+    #[arg(
+        id = "edge-body-timeout",
+        long = "edge-body-timeout",
+        value_name = "SECONDS",
+        env = "POSTHORN_EDGE_BODY_TIMEOUT",
+        default_value = "10",
+        hide_short_help = true,
+        value_parser = seconds
+    )]
+    pub body_timeout: Duration,
+
+    /// How fast a body must come after its first second, in bytes a second
+    #[arg(
+        id = "edge-body-bytes-per-second",
+        long = "edge-body-bytes-per-second",
+        value_name = "BYTES",
+        env = "POSTHORN_EDGE_BODY_BYTES_PER_SECOND",
+        default_value_t = 1024,
+        hide_short_help = true
+    )]
+    pub body_bytes_per_second: u64,
+
+    /// How long a connection may be idle between requests, in seconds
+    #[arg(
+        id = "edge-idle-timeout",
+        long = "edge-idle-timeout",
+        value_name = "SECONDS",
+        env = "POSTHORN_EDGE_IDLE_TIMEOUT",
+        default_value = "30",
+        hide_short_help = true,
+        value_parser = seconds
+    )]
+    pub idle_timeout: Duration,
+
+    /// How old a connection gets before it takes no more requests, in seconds
+    #[arg(
+        id = "edge-connection-age",
+        long = "edge-connection-age",
+        value_name = "SECONDS",
+        env = "POSTHORN_EDGE_CONNECTION_AGE",
+        default_value = "300",
+        hide_short_help = true,
+        value_parser = seconds
+    )]
+    pub connection_age: Duration,
+
+    /// How long TLS may take to begin, in seconds
+    #[arg(
+        id = "edge-tls-timeout",
+        long = "edge-tls-timeout",
+        value_name = "SECONDS",
+        env = "POSTHORN_EDGE_TLS_TIMEOUT",
+        default_value = "5",
+        hide_short_help = true,
+        value_parser = seconds
+    )]
+    pub tls_timeout: Duration,
+
+    /// How often to look whether the certificate's files changed, in seconds
+    #[arg(
+        id = "edge-tls-reload",
+        long = "edge-tls-reload",
+        value_name = "SECONDS",
+        env = "POSTHORN_EDGE_TLS_RELOAD",
+        default_value = "5",
+        hide_short_help = true,
+        value_parser = seconds
+    )]
+    pub tls_reload: Duration,
+}
+
+/// Settings that do not fit together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EdgeConfigError {
+    /// Providers would post in the clear.
+    #[error(
+        "the edge on {0} needs --edge-tls-cert and --edge-tls-key, because what providers post would travel in the clear; \
+         behind a proxy that adds TLS, give --edge-behind-tls-proxy"
+    )]
+    Plaintext(SocketAddr),
+    /// Half of what TLS takes.
+    #[error("--edge-tls-cert and --edge-tls-key must be given together")]
+    HalfTls,
+}
+
+impl EdgeConfig {
+    /// The files of certificate and key, or none where requests may be taken without TLS.
+    pub(super) fn tls_files(&self) -> Result<Option<(PathBuf, PathBuf)>, EdgeConfigError> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(cert), Some(key)) => Ok(Some((cert.clone(), key.clone()))),
+            (None, None) if self.behind_tls_proxy || self.listen.ip().is_loopback() => Ok(None),
+            (None, None) => Err(EdgeConfigError::Plaintext(self.listen)),
+            _ => Err(EdgeConfigError::HalfTls),
+        }
+    }
+}
+
+/// The defaults of the flags.
+impl Default for EdgeConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8_080)),
+            tls_cert: None,
+            tls_key: None,
+            behind_tls_proxy: false,
+            hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            requests_in_flight: 4_096,
+            bytes_in_flight: 64 * 1024 * 1024,
+            connections: 1_024,
+            connections_per_address: 64,
+            requests_per_connection: 100,
+            head_bytes: 16 * 1024,
+            headers: 64,
+            target_bytes: 4 * 1024,
+            head_timeout: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(10),
+            body_bytes_per_second: 1_024,
+            idle_timeout: Duration::from_secs(30),
+            connection_age: Duration::from_mins(5),
+            tls_timeout: Duration::from_secs(5),
+            tls_reload: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Whole seconds or parts of them, more than none.
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.parse().map_err(|_| "must be a number")?;
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| "must be a time")?;
+    if duration.is_zero() {
+        return Err("must be more than 0");
+    }
+    Ok(duration)
+}
+
+fn at_least_1<T: FromStr + From<u8> + PartialOrd>(text: &str) -> Result<T, &'static str> {
+    let number = text.parse().ok().filter(|number| *number >= T::from(1));
+    number.ok_or("must be at least 1")
+}
+
+/// What the control plane takes as a head.
+fn at_most_16_kib(text: &str) -> Result<usize, &'static str> {
+    let bytes = text
+        .parse()
+        .ok()
+        .filter(|bytes| (256..=16 * 1024).contains(bytes));
+    bytes.ok_or("must be 256 to 16384")
+}
+
+/// What the control plane takes as headers.
+fn at_most_64(text: &str) -> Result<usize, &'static str> {
+    let count = text.parse().ok().filter(|count| (1..=64).contains(count));
+    count.ok_or("must be 1 to 64")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_tls_only_loopback_is_served_unless_a_proxy_adds_it() {
+        let file = || Some(PathBuf::from("file"));
+        for (listen, cert, key, behind, expected) in [
+            ("127.0.0.1:80", None, None, false, Ok(false)),
+            ("[::1]:80", None, None, false, Ok(false)),
+            ("192.0.2.1:80", None, None, true, Ok(false)),
+            ("192.0.2.1:80", file(), file(), false, Ok(true)),
+            (
+                "127.0.0.1:80",
+                file(),
+                None,
+                false,
+                Err(EdgeConfigError::HalfTls),
+            ),
+        ] {
+            let config = EdgeConfig {
+                listen: listen.parse().expect(listen),
+                tls_cert: cert,
+                tls_key: key,
+                behind_tls_proxy: behind,
+                ..EdgeConfig::default()
+            };
+            let tls = config.tls_files().map(|files| files.is_some());
+            assert_eq!(tls, expected, "{listen}");
+        }
+        let config = EdgeConfig {
+            listen: SocketAddr::from(([0, 0, 0, 0], 80)),
+            ..EdgeConfig::default()
+        };
+        let error = config.tls_files().expect_err("plaintext for everybody");
+        assert!(
+            error.to_string().contains("--edge-behind-tls-proxy"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn times_are_seconds_or_parts_of_them() {
+        assert_eq!(seconds("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
+        for bad in ["0", "-1", "soon", "nan", "1e30", ""] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn limits_that_take_nothing_or_more_than_the_control_plane_does_are_refused() {
+        assert_eq!(at_least_1::<usize>("1"), Ok(1));
+        assert!(at_least_1::<u32>("0").is_err() && at_least_1::<u32>("4294967296").is_err());
+        assert_eq!(at_most_64("64"), Ok(64));
+        assert!(at_most_64("65").is_err() && at_most_64("0").is_err());
+        assert_eq!(at_most_16_kib("16384"), Ok(16_384));
+        assert!(at_most_16_kib("16385").is_err());
+    }
+}

@@ -1,0 +1,30 @@
+//! The stream that the control plane reads: asks the book for a message whenever one can be taken.
+//!
+//! Nothing is queued between the two: what cannot be sent yet gathers in the book.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use posthorn::v1::ForwardRequest;
+use tokio_stream::Stream;
+
+use super::{Forwarder, book::Next};
+use crate::clock;
+
+/// Messages to the control plane, until the book is closed.
+pub(super) struct Outgoing(pub(super) Arc<Forwarder>);
+
+impl Stream for Outgoing {
+    type Item = ForwardRequest;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match self.0.book().next(clock::now(), context.waker()) {
+            Next::Message(message) => Poll::Ready(Some(message)),
+            Next::Nothing => Poll::Pending,
+            Next::End => Poll::Ready(None),
+        }
+    }
+}
