@@ -1,5 +1,7 @@
 //! The load generator: events over a stream with a window, events by unary calls, and events at a fixed rate.
 
+mod provider;
+
 use std::{
     ops::Range,
     sync::{
@@ -18,6 +20,8 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
+
+pub(crate) use provider::{Answered, ProviderLoad};
 
 /// How many requests may wait between the generator and the connection.
 const QUEUE: usize = 4;

@@ -23,9 +23,9 @@ pub(crate) struct Settings {
     /// To how many endpoints each event goes (throughput).
     #[arg(long, default_value_t = 1)]
     pub(crate) fan_out: u32,
-    /// The size of an event's payload in bytes.
-    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(64..=262_144))]
-    pub(crate) payload: u32,
+    /// The size of an event's payload in bytes [512; inbound and slow-clients: 1,024].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(64..=262_144))]
+    payload: Option<u32>,
     /// How often everything is measured; the figures are medians.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) runs: u32,
@@ -47,6 +47,16 @@ pub(crate) struct Settings {
     pub(crate) rate: u32,
 }
 
+impl Settings {
+    /// The size of a payload in bytes.
+    pub(crate) fn payload(&self) -> u32 {
+        self.payload.unwrap_or(match self.scenario {
+            Scenario::Inbound | Scenario::SlowClients => 1_024,
+            _ => 512,
+        })
+    }
+}
+
 /// What to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -59,6 +69,10 @@ pub(crate) enum Scenario {
     Latency,
     /// What one dead and one slow endpoint do to the others.
     Isolation,
+    /// Inbound requests per second and the time of their answers, beside a bare server under the same load.
+    Inbound,
+    /// What 2,000 connections that dribble do to honest providers.
+    SlowClients,
     /// Memory with many open deliveries, the rate of draining them, and memory of an idle standalone process.
     Backlog,
     /// What this machine does without Posthorn: the bare POST loop and bare commits.

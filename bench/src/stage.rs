@@ -1,6 +1,6 @@
 //! The real programs that are measured: a database, a control plane, and a node when deliveries are wanted.
 
-use std::{process, time::Duration};
+use std::{net::SocketAddr, process, time::Duration};
 
 use posthorn::v1::{DeliveryState, EndpointSettings, ListDeliveriesRequest, Role};
 use posthorn_harness::{
@@ -37,6 +37,15 @@ impl Stage {
         let key = stage.control.admin().await.create_key(&[Role::Node]).await;
         let mut options = NodeOptions::new(stage.control.grpc, &key);
         options.env.push(quiet());
+        // The load comes from one address, and slow clients are many.
+        options.args = [
+            "--edge-connections-per-address",
+            "1024",
+            "--edge-connections",
+            "4096",
+        ]
+        .map(str::to_owned)
+        .to_vec();
         let node = Node::start(options).await;
         node.ready().await;
         stage.node = Some(node);
@@ -68,6 +77,11 @@ impl Stage {
             control,
             postgres,
         }
+    }
+
+    /// Where the node takes inbound requests.
+    pub(crate) fn edge(&self) -> SocketAddr {
+        self.node.as_ref().expect("the stage has a node").edge
     }
 
     /// Another connection to the control plane, under the same key.
@@ -141,6 +155,12 @@ impl Stage {
     pub(crate) fn planes_mebibytes(&self) -> f64 {
         let node = self.node.as_ref().map(|node| rss_bytes(node.pid()));
         mebibytes(rss_bytes(self.control.pid()) + node.unwrap_or_default())
+    }
+
+    /// The most memory of both planes together so far, in MiB.
+    pub(crate) fn planes_mebibytes_peak(&self) -> f64 {
+        let node = self.node.as_ref().map(|node| peak_rss_bytes(node.pid()));
+        mebibytes(peak_rss_bytes(self.control.pid()) + node.unwrap_or_default())
     }
 
     /// The memory that both planes have now, under a name.

@@ -21,44 +21,46 @@ pub(crate) struct Usage {
 impl Usage {
     /// What was used since `earlier`, for each of `deliveries`.
     pub(crate) fn per_delivery(&self, earlier: &Self, deliveries: u64) -> Vec<Measure> {
-        let micros = |name: &str, now: Duration, then: Duration| {
+        let mut measures = self.per("delivery", earlier, deliveries);
+        if let Some(all) = measures.first_mut() {
+            *all = all.clone().at_most(120.0, 70.0);
+        }
+        measures
+    }
+
+    /// What was used since `earlier`, for each of `requests`.
+    pub(crate) fn per_request(&self, earlier: &Self, requests: u64) -> Vec<Measure> {
+        self.per("request", earlier, requests)
+    }
+
+    /// The planes and the database together first, then each alone.
+    fn per(&self, what: &str, earlier: &Self, count: u64) -> Vec<Measure> {
+        let micros = |who: &str, now: Duration, then: Duration| {
+            let micros = now.saturating_sub(then).as_secs_f64() * 1e6;
             Measure::new(
-                name,
+                format!("CPU per {what}, {who}"),
                 "µs",
-                now.saturating_sub(then).as_secs_f64() * 1e6 / float(deliveries),
+                micros / float(count),
             )
         };
         let mut measures = vec![
             micros(
-                "CPU per delivery, both planes and database",
+                "both planes and database",
                 self.posthorn(),
                 earlier.posthorn(),
-            )
-            .at_most(120.0, 70.0),
-            micros(
-                "CPU per delivery, control plane",
-                self.control,
-                earlier.control,
             ),
-            micros("CPU per delivery, node", self.node, earlier.node),
+            micros("control plane", self.control, earlier.control),
+            micros("node", self.node, earlier.node),
         ];
         if let (Some(now), Some(then)) = (self.wal_bytes, earlier.wal_bytes) {
-            measures.push(micros(
-                "CPU per delivery, PostgreSQL",
-                self.database,
-                earlier.database,
-            ));
+            measures.push(micros("PostgreSQL", self.database, earlier.database));
             measures.push(Measure::new(
-                "WAL per delivery",
+                format!("WAL per {what}"),
                 "B",
-                float(now.saturating_sub(then)) / float(deliveries),
+                float(now.saturating_sub(then)) / float(count),
             ));
         }
-        measures.push(micros(
-            "CPU per delivery, load and receiver",
-            self.bench,
-            earlier.bench,
-        ));
+        measures.push(micros("load and receiver", self.bench, earlier.bench));
         measures
     }
 

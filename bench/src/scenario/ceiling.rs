@@ -9,12 +9,12 @@ use crate::{
 };
 
 pub(crate) async fn run(settings: &Settings) -> Vec<Measure> {
-    let posts = posts(settings.payload).await;
+    let posts = posts(settings.payload()).await;
     let postgres = match settings.store {
         Store::Sqlite => None,
         Store::Postgres => Some(Postgres::start().await),
     };
-    measures(posts, commits(postgres.as_ref(), settings.payload).await)
+    measures(posts, commits(postgres.as_ref(), settings.payload()).await)
 }
 
 /// The two ceilings as measures.

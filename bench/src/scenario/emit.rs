@@ -110,6 +110,6 @@ fn events_of(
     settings: &Settings,
     event_type: &'static str,
 ) -> impl Fn(u64) -> EmitEventRequest + Clone + Send + 'static {
-    let (client, payloads) = (client.clone(), Payloads::of_size(settings.payload));
+    let (client, payloads) = (client.clone(), Payloads::of_size(settings.payload()));
     move |number| client.event(event_type, payloads.numbered(number))
 }

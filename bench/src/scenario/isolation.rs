@@ -83,7 +83,7 @@ async fn under_load(settings: &Settings, ill: Option<&Ill>) -> Arc<Latencies> {
         stage.endpoint(url, format!("bench.e{endpoint}"), 0).await;
     }
     let event = {
-        let (client, payloads) = (stage.client.clone(), Payloads::of_size(settings.payload));
+        let (client, payloads) = (stage.client.clone(), Payloads::of_size(settings.payload()));
         let latencies = Arc::clone(&latencies);
         move |number| {
             let endpoint = number % endpoints;

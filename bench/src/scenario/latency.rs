@@ -49,7 +49,7 @@ async fn at_rate(settings: &Settings, per_second: u32, events: u64) -> Arc<Laten
             .await;
     }
     let event = {
-        let (client, payloads) = (stage.client.clone(), Payloads::of_size(settings.payload));
+        let (client, payloads) = (stage.client.clone(), Payloads::of_size(settings.payload()));
         let latencies = Arc::clone(&latencies);
         move |number| {
             let event = client.event(

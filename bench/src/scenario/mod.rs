@@ -3,8 +3,10 @@
 mod backlog;
 mod ceiling;
 mod emit;
+mod inbound;
 mod isolation;
 mod latency;
+mod slow_clients;
 mod throughput;
 
 use crate::{
@@ -17,8 +19,10 @@ pub(crate) async fn run(settings: &Settings) -> Vec<Measure> {
     match settings.scenario {
         Scenario::Throughput => throughput::run(settings).await,
         Scenario::Emit => emit::run(settings).await,
+        Scenario::Inbound => inbound::run(settings).await,
         Scenario::Latency => latency::run(settings).await,
         Scenario::Isolation => isolation::run(settings).await,
+        Scenario::SlowClients => slow_clients::run(settings).await,
         Scenario::Backlog => backlog::run(settings).await,
         Scenario::Ceiling => ceiling::run(settings).await,
     }

@@ -38,7 +38,7 @@ const CONCURRENCY: u32 = 1024;
 const ARRIVAL_DEADLINE: Duration = Duration::from_mins(10);
 
 pub(crate) async fn run(settings: &Settings) -> Vec<Measure> {
-    let posts = ceiling::posts(settings.payload).await;
+    let posts = ceiling::posts(settings.payload()).await;
     let window = settings
         .window
         .unwrap_or(WINDOW)
@@ -50,7 +50,7 @@ pub(crate) async fn run(settings: &Settings) -> Vec<Measure> {
     })
     .await;
     let stage = Stage::start(settings.store).await;
-    let commits = ceiling::commits(stage.postgres(), settings.payload).await;
+    let commits = ceiling::commits(stage.postgres(), settings.payload()).await;
     let mut measures = stage.memory_now("idle");
     let types = subscribe(&stage, sink.receiver(), settings).await;
 
@@ -99,7 +99,7 @@ async fn emit(
     types: &[String],
     events: u64,
 ) {
-    let payloads = Payloads::of_size(settings.payload);
+    let payloads = Payloads::of_size(settings.payload());
     let expected = arrivals.count() + events * u64::from(settings.fan_out);
     let load = StreamLoad {
         events: 0..events,
