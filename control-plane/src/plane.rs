@@ -323,10 +323,12 @@ impl ControlPlane {
             dead_letters_ms: self.config.dead_letter_retention_ms(),
         };
         let ingest = self.ingest.clone();
+        let checkpointed = store.clone();
         let polling = Polling {
             store: store.clone(),
             registry: registry.clone(),
             dispatch: dispatch.clone(),
+            ingest: self.ingest.clone(),
             fetch: self.fetch.clone(),
             metrics: self.metrics.clone(),
         };
@@ -343,6 +345,7 @@ impl ControlPlane {
                 tasks::keep_retention(store, retention),
                 tasks::keep_rewrapped(rewrapping),
                 tasks::keep_mended(registry, dispatch),
+                tasks::keep_checkpointed(checkpointed),
                 ingest.keep_counts(),
                 poll::keep_polled(polling),
             );

@@ -123,7 +123,7 @@ struct Inner {
     current: ArcSwap<Registry>,
     /// Held from the read of a changed thing to its publication. Guards the keys that exist in memory only.
     turn: Mutex<Vec<Arc<ApiKey>>>,
-    /// A refresh failed or was dropped: the database may hold a change that was not published.
+    /// A commit or a refresh failed, or was dropped: the database may hold a change that was not published.
     is_stale: AtomicBool,
     /// How many snapshots with other sources were published.
     source_changes: watch::Sender<u64>,
@@ -178,7 +178,16 @@ impl SharedRegistry {
         Ok(())
     }
 
-    /// Reads everything anew if a refresh failed since the last time; whether it did. Called again and again by a
+    /// The end of a commit whose change is published next. When it failed it may have taken place all the same, so the
+    /// registry counts as stale until [`SharedRegistry::mend`].
+    pub(crate) fn published_later<T>(&self, committed: Result<T>) -> Result<T> {
+        if committed.is_err() {
+            self.inner.is_stale.store(true, Ordering::Release);
+        }
+        committed
+    }
+
+    /// Reads everything anew if a commit or a refresh failed since the last time; whether it did. Called again and again by a
     /// background task.
     pub(crate) async fn mend(&self) -> Result<bool> {
         let is_stale = self.inner.is_stale.swap(false, Ordering::AcqRel);

@@ -51,7 +51,8 @@ create table poll (
     last_error text not null
 ) strict;
 
--- Every request that was kept. The id is also that of the event that an accepted request became.
+-- Every request that was kept. The id is also that of the event that an accepted request became. With a rowid, as heads
+-- and bodies are long.
 create table inbound_request (
     shard integer not null,
     request_id blob not null,
@@ -79,7 +80,7 @@ create table inbound_request (
     answer text,
     held integer not null default 0,
     primary key (shard, request_id)
-) without rowid;
+);
 -- One accepted request for each event of a provider, for as long as records are kept.
 create unique index inbound_request_claim on inbound_request (shard, source_id, claim) where verdict = 1;
 -- Its repeats, which are found by the provider's id too.
@@ -95,7 +96,7 @@ create table inbound_body (
     request_id blob not null,
     body blob not null,
     primary key (shard, request_id)
-) without rowid;
+);
 
 -- Append-only: what operators did to inbound requests, reads of bodies among it.
 create table inbound_action (
@@ -113,9 +114,30 @@ create table inbound_action (
     primary key (shard, request_id, acted_at, action_id)
 ) without rowid;
 
--- The source that brought an event, and the provider's headers that go out with it, as JSON.
-alter table event add column source_id blob;
-alter table event add column headers text;
+-- Events again, with the source that brought one and the provider's headers that go out with it, as JSON. Now with a
+-- rowid: without one, a row of more than a quarter of a page goes to overflow pages of its own.
+create table event_new (
+    shard integer not null,
+    event_id blob not null,
+    tenant_id blob not null,
+    event_type text not null,
+    -- The bytes as given.
+    payload blob not null,
+    content_type text not null,
+    -- When it happened, as the emitter said; epoch milliseconds.
+    occurred_at integer not null,
+    delivery_count integer not null check (delivery_count between 0 and 16383),
+    traceparent text,
+    source_id blob,
+    headers text,
+    primary key (shard, event_id)
+);
+insert into event_new (shard, event_id, tenant_id, event_type, payload, content_type, occurred_at, delivery_count,
+                       traceparent)
+select shard, event_id, tenant_id, event_type, payload, content_type, occurred_at, delivery_count, traceparent
+from event order by shard, event_id;
+drop table event;
+alter table event_new rename to event;
 
 -- Roles: 32 consumer. SQLite cannot change a check, so the table is written anew.
 create table api_key_new (

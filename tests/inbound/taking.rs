@@ -367,7 +367,11 @@ async fn a_secret_that_is_handed_over_is_taken_once(store: StoreKind) {
         let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any length");
         mac.update(body.as_bytes());
         let signature = hex(&mac.finalize().into_bytes());
-        posted(&source_id, &[("x-hook-signature", &signature)], body)
+        let headers = [
+            ("content-type", "application/json"),
+            ("x-hook-signature", &signature),
+        ];
+        posted(&source_id, &headers, body)
     };
     let early = world.edge.ask(signed("first")).await;
     assert_eq!(early.status, 503, "it has no secret yet");

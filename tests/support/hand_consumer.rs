@@ -14,6 +14,9 @@ use tonic::{Status, Streaming};
 
 use super::{DEADLINE, time::millis};
 
+/// What takes any handout, in bytes.
+const MESSAGE_BYTES_MAX: usize = 26 * 1_024 * 1_024;
+
 /// A consumer's stream. Dropped, it ends.
 pub(crate) struct HandConsumer {
     requests: mpsc::Sender<ConsumeRequest>,
@@ -49,6 +52,7 @@ impl HandConsumer {
         let (requests, stream) = mpsc::channel(64);
         let responses = client
             .inbound()
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .consume(ReceiverStream::new(stream))
             .await?;
         Ok(Self {

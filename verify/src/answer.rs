@@ -51,7 +51,12 @@ impl Answers {
     pub(crate) fn compile(rule: &AnswerRule) -> Result<Self, SchemeError> {
         let (ok, bad_signature) = (rule.ok.unwrap_or(200), rule.bad_signature.unwrap_or(401));
         check_status("answer.ok", ok)?;
-        check_status("answer.bad_signature", bad_signature)?;
+        if !(400..=499).contains(&bad_signature) {
+            return Err(SchemeError::new(
+                "answer.bad_signature",
+                "must be 400 to 499",
+            ));
+        }
         if rule.body.len() > BODY_BYTES_MAX {
             return Err(SchemeError::new(
                 "answer.body",
@@ -81,11 +86,12 @@ impl Answers {
     }
 
     /// The status for a request that was refused. 503, which the provider takes as a reason to send again, is for what is
-    /// the source's trouble and not the request's.
+    /// the source's trouble and not the request's. Before the sender is proved every other refusal has the same status, so
+    /// that nobody can tell by it which sources there are.
     pub const fn refused(&self, refusal: Refusal) -> u16 {
         match refusal {
             Refusal::NoSecret | Refusal::KeyNotFetched => 503,
-            Refusal::AmbiguousHeader | Refusal::MalformedBody => 400,
+            Refusal::MalformedBody | Refusal::MalformedChallenge => 400,
             Refusal::Method => 405,
             _ => self.bad_signature,
         }
@@ -112,6 +118,7 @@ pub(crate) fn check_header(field: &str, name: &str) -> Result<(), SchemeError> {
     })
 }
 
-fn is_header_value(value: &str) -> bool {
+/// A value that a header may have: printable, of at most 1 KiB.
+pub(crate) fn is_header_value(value: &str) -> bool {
     value.len() <= HEADER_BYTES_MAX && value.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }

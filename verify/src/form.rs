@@ -31,14 +31,14 @@ impl Form {
     /// The one value of a field. Repeats with the same value count as one.
     ///
     /// # Errors
-    /// `AmbiguousHeader` when the values differ.
+    /// `AmbiguousValue` when the values differ.
     pub(crate) fn one(&self, name: &str) -> Result<Option<&str>, Refusal> {
         let mut values = self.0.iter().filter(|(known, _)| known == name);
         let Some((_, first)) = values.next() else {
             return Ok(None);
         };
         if values.any(|(_, other)| other != first) {
-            return Err(Refusal::AmbiguousHeader);
+            return Err(Refusal::AmbiguousValue);
         }
         Ok(Some(first))
     }
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_field_with_two_values_is_ambiguous() {
         let form = Form::parse(b"a=1&a=2").expect("a form");
-        assert_eq!(form.one("a"), Err(Refusal::AmbiguousHeader));
+        assert_eq!(form.one("a"), Err(Refusal::AmbiguousValue));
     }
 
     #[test]

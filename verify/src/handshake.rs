@@ -82,7 +82,7 @@ impl<'a> Handshake<'a> {
     /// Works the answer out.
     ///
     /// # Errors
-    /// When what the answer needs is not in the request, or must not be echoed.
+    /// `MalformedChallenge` when what the answer needs is not in the request, or must not be echoed.
     pub fn answer(&self, context: &Context<'_>) -> Result<Handshaken, Refusal> {
         let plan = self.plan;
         let mut values = self.verifier.values(context.request);
@@ -92,7 +92,8 @@ impl<'a> Handshake<'a> {
             }
         }
         if let Some(digest) = &plan.digest {
-            values.digest = Some(digest.text(&values, context.secrets)?);
+            let text = digest.text(&values, context.secrets);
+            values.digest = Some(text.map_err(unfit)?);
         }
         let capture = plan
             .capture
@@ -103,7 +104,7 @@ impl<'a> Handshake<'a> {
             pinned(&text, &plan.call_back_hosts).ok_or(Refusal::ForbiddenKeyAddress)
         });
         Ok(Handshaken {
-            answer: plan.answer.fill(&values)?,
+            answer: plan.answer.fill(&values).map_err(unfit)?,
             capture: capture.transpose()?,
             call_back: call_back.transpose()?,
         })
@@ -166,19 +167,35 @@ impl HandshakePlan {
         })
     }
 
+    /// The pairs that must be equal.
+    pub(crate) fn checks(&self) -> &[Comparison] {
+        &self.check
+    }
+
     /// Whether a request is this handshake. Values that cannot be read make it none.
     fn is(&self, values: &Values<'_>) -> bool {
         let request = values.request();
         request.method == self.method
             && (!self.empty_body || request.body.is_empty())
-            && self
-                .present
-                .iter()
-                .all(|reference| matches!(values.get(reference), Ok(Some(_))))
+            && self.present.iter().all(|reference| {
+                // Twice is there too: it is then no challenge that is answered.
+                matches!(
+                    values.get(reference),
+                    Ok(Some(_)) | Err(Refusal::AmbiguousValue)
+                )
+            })
             && self
                 .equal
                 .iter()
                 .all(|pair| pair.holds(values, &[]) == Ok(true))
+    }
+}
+
+/// A challenge that cannot be answered is the request's fault and says nothing of its signature.
+fn unfit(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::NoSecret => refusal,
+        _ => Refusal::MalformedChallenge,
     }
 }
 

@@ -46,6 +46,8 @@ pub(crate) enum Reference {
     Url,
     /// The secret that is tried.
     Secret,
+    /// Those secrets that begin with this word and a colon, without both.
+    Role(String),
     /// The form's fields, sorted and strung together.
     FormSorted,
     /// The digest of a handshake's answer.
@@ -70,7 +72,7 @@ impl Reference {
         }
         let given = (!name.is_empty()).then(|| name.to_owned());
         Some(match kind {
-            "header" => Self::Header(given?.to_ascii_lowercase()),
+            "header" => Self::Header(given.filter(|name| is_token(name))?.to_ascii_lowercase()),
             "query" => Self::Query(given?),
             "form" => Self::Form(given?),
             "json" => Self::Json(Pointer::parse(name)?),
@@ -78,6 +80,7 @@ impl Reference {
             "item" => Self::Item(Pointer::parse(name)?),
             "sig" => Self::Sig(given?),
             "param" => Self::Param(given?),
+            "secret" => Self::Role(given.filter(|name| is_token(name))?),
             "claim" => Self::Claim(Pointer::parse(&format!("/{}", given?))?),
             _ => return None,
         })
@@ -109,6 +112,15 @@ impl Reference {
     }
 }
 
+/// Whether a text can be the name of a header.
+pub(crate) fn is_token(text: &str) -> bool {
+    let is_mark = |byte: u8| b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || is_mark(byte))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,7 +149,18 @@ mod tests {
             Some(Reference::Json(_))
         ));
         for bad in [
-            "", "header:", "header", "json:a", "cookie:a", "Body", "sig:", "json/a",
+            "",
+            "header:",
+            "header:a b",
+            "header:a\r\nb",
+            "header:\u{e9}",
+            "secret:",
+            "header",
+            "json:a",
+            "cookie:a",
+            "Body",
+            "sig:",
+            "json/a",
         ] {
             assert_eq!(Reference::parse(bad), None, "{bad}");
         }

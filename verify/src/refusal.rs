@@ -15,9 +15,15 @@ pub enum Refusal {
     /// The signature, token or credential is not that of any configured secret.
     #[error("the signature is wrong")]
     WrongSignature,
-    /// A header, field or parameter that may be there once has several values.
-    #[error("a value that may be given once is given twice")]
+    /// A header that may be there once has several values.
+    #[error("a header that may be given once is given twice")]
     AmbiguousHeader,
+    /// A field, a parameter or an entry of a signature that may be there once has several values.
+    #[error("a value that may be given once is given twice")]
+    AmbiguousValue,
+    /// What a handshake wants to have echoed is missing, too long or not printable.
+    #[error("the challenge is not one that is echoed")]
+    MalformedChallenge,
     /// A header's value is no text.
     #[error("a header cannot be read")]
     MalformedHeader,
@@ -54,7 +60,8 @@ pub enum Refusal {
     /// A certificate is unreadable, out of date, or for somebody else.
     #[error("the certificate is not acceptable")]
     BadCertificate,
-    /// The body is not what the scheme says it is (JSON, form), too deep or too wide.
+    /// The body is not what the scheme says it is (JSON, form), too deep or too wide. Of [`crate::Verifier::verify`] it
+    /// means that the sender is proved.
     #[error("the body cannot be read")]
     MalformedBody,
     /// A value that must be equal to a configured one is not.
@@ -82,6 +89,8 @@ impl Refusal {
             Self::MalformedSignature => "malformed_signature",
             Self::WrongSignature => "wrong_signature",
             Self::AmbiguousHeader => "ambiguous_header",
+            Self::AmbiguousValue => "ambiguous_value",
+            Self::MalformedChallenge => "malformed_challenge",
             Self::MalformedHeader => "malformed_header",
             Self::MissingValue => "missing_value",
             Self::MalformedValue => "malformed_value",

@@ -9,7 +9,8 @@
 //! the source), `claim:NAME` (of a verified JWT's payload), `=literal`, and without an argument `body`, `body_inflated`
 //! (gzip undone when the body begins with its magic bytes), `body_sha256` (hex), `body_crc32` (decimal), `method`,
 //! `path`, `path_query`, `url` (as registered), `secret`, `form_sorted` (names and values of the form, sorted by name,
-//! strung together) and `digest` (of a handshake).
+//! strung together) and `digest` (of a handshake). In a handshake's `check`, `secret:ROLE` means those of the source's secrets
+//! that are configured as `ROLE:value`; with `key = { not_prefix = ["ROLE:"] }` they sign nothing.
 //!
 //! **Templates** are text with references in braces, `{json:/id}`. A part in square brackets, `[.{json:/action}]`, is
 //! left out when one of its references is missing. A backslash takes the next `{`, `}`, `[`, `]` or `\` as it is.
@@ -69,6 +70,8 @@ pub struct Scheme {
     pub header_alias: BTreeMap<String, Vec<String>>,
     /// What a verified body must be.
     pub body: BodyForm,
+    /// Media types besides the usual ones of `body`, in lower case: `text/plain`.
+    pub content_types: Vec<String>,
     /// When the body is a form: the field whose text `json:` references read. Bodies that begin with `{` or `[` are read themselves.
     pub json_in_form: Option<String>,
     /// The provider's id of the event: references or templates, the first that is whole counts.
@@ -248,6 +251,8 @@ pub enum BodyForm {
     Json,
     /// A form of at most 1,000 fields.
     Form,
+    /// JSON when it begins with `{` or `[`, otherwise a form.
+    JsonOrForm,
 }
 
 /// The events of a batch.

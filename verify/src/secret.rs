@@ -19,6 +19,11 @@ pub enum SecretError {
     /// Longer than [`SECRET_BYTES_MAX`].
     #[error("a secret must not be longer than 65,536 bytes")]
     TooLong,
+    /// A line break or another control character, which comes from how it was copied.
+    #[error(
+        "a secret must not hold control characters or line breaks, unless it is a key in PEM or JSON"
+    )]
+    ControlCharacter,
     /// The scheme wants another form, such as base64 or a public key in PEM.
     #[error("the secret does not have the form that the scheme wants")]
     Form,
@@ -40,6 +45,16 @@ impl Secret {
         Ok(Self(bytes.to_vec().into()))
     }
 
+    /// Whether it holds control characters that do not belong there: PEM and JSON have line breaks, other text has none.
+    pub(crate) fn holds_control_characters(&self) -> bool {
+        let bytes = self.expose();
+        let begin = bytes.trim_ascii_start();
+        let has_lines = begin.starts_with(b"-----BEGIN") || begin.starts_with(b"{");
+        bytes
+            .iter()
+            .any(|byte| byte.is_ascii_control() && !(has_lines && b"\r\n\t".contains(byte)))
+    }
+
     /// The bytes, for sealing and for signing.
     pub fn expose(&self) -> &[u8] {
         self.0.expose_secret()
@@ -58,6 +73,22 @@ mod tests {
             Some(SecretError::TooLong)
         );
         assert!(Secret::new("a").is_ok());
+    }
+
+    #[test]
+    fn control_characters_are_found_where_they_do_not_belong() {
+        for (text, found) in [
+            ("abc", false),
+            ("a b\u{e9}", false),
+            ("abc\n", true),
+            ("a\0b", true),
+            ("-----BEGIN PUBLIC KEY-----\r\nAA\n", false),
+            ("-----BEGIN PUBLIC KEY-----\0", true),
+            ("{\n\t\"keys\": []\n}", false),
+        ] {
+            let secret = Secret::new(text).expect(text);
+            assert_eq!(secret.holds_control_characters(), found, "{text:?}");
+        }
     }
 
     #[test]

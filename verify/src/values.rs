@@ -93,7 +93,7 @@ impl<'a> Values<'a> {
             Reference::FormSorted => Ok(Some(owned(self.form()?.sorted_text()))),
             Reference::Digest => Ok(self.digest.as_deref().map(borrowed)),
             // The secret is put in where it is used: see `Piece::Secret`.
-            Reference::Secret => Ok(None),
+            Reference::Secret | Reference::Role(_) => Ok(None),
         }
     }
 
@@ -182,7 +182,7 @@ impl<'a> Values<'a> {
             return Ok(None);
         };
         if values.any(|(_, other)| other != first) {
-            return Err(Refusal::AmbiguousHeader);
+            return Err(Refusal::AmbiguousValue);
         }
         Ok(Some(first))
     }

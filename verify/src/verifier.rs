@@ -1,18 +1,19 @@
 //! A scheme, compiled once for a source: what the rest of Posthorn calls.
 
-use self::time::TimePlan;
+use self::{content_type::ContentTypes, time::TimePlan};
 use crate::{
     Answer, Answers, Fetched, Handshake, Identity, KeyRequest, Refusal, Request, Scheme,
     SchemeError, Secret, SecretError, Settings, Tolerance,
-    compare::Comparison,
+    compare::{self, Comparison},
     handshake::HandshakePlan,
     identify::IdentityPlan,
     proof::Proof,
-    reference::Reference,
+    reference::{Reference, is_token},
     scheme::BodyForm,
     values::{Names, Values},
 };
 
+mod content_type;
 mod time;
 
 /// How many secrets of a source are tried.
@@ -61,6 +62,7 @@ pub struct Verifier {
     require: Vec<Comparison>,
     time: Option<TimePlan>,
     body: BodyForm,
+    content_types: ContentTypes,
     identity: IdentityPlan,
     handshakes: Vec<HandshakePlan>,
     answers: Answers,
@@ -92,6 +94,8 @@ impl Verifier {
         if scheme.handshake.len() > HANDSHAKES_MAX {
             return Err(SchemeError::new("handshake", "must not be more than 16"));
         }
+        scheme.check_places_of_secret()?;
+        check_header_names(scheme)?;
         let proof = Proof::compile(scheme, settings, options.tolerance)?;
         let covers_body = covers_body(scheme, &proof)?;
         let time = scheme
@@ -114,6 +118,7 @@ impl Verifier {
             require: Comparison::compile_all("require", &scheme.require)?,
             time,
             body: scheme.body,
+            content_types: ContentTypes::compile(scheme)?,
             identity: IdentityPlan::compile(
                 &options.provider,
                 &scheme.event_id,
@@ -136,6 +141,12 @@ impl Verifier {
     /// # Errors
     /// What is wrong with it.
     pub fn check_secret(&self, secret: &Secret) -> Result<(), SecretError> {
+        if secret.holds_control_characters() {
+            return Err(SecretError::ControlCharacter);
+        }
+        if self.has_role(secret) {
+            return Ok(());
+        }
         self.proof.check_secret(secret)
     }
 
@@ -144,14 +155,15 @@ impl Verifier {
     /// # Errors
     /// When the request does not say, or names an address that the scheme does not allow.
     pub fn key_request(&self, request: &Request<'_>) -> Result<Option<KeyRequest>, Refusal> {
-        self.proof.key_request(&self.values(request))
+        let request = self.proof.key_request(&self.values(request));
+        request.map_err(unproved)
     }
 
     /// Whether the request was signed with one of the secrets, recently enough, and is what the scheme says it is.
     ///
     /// # Errors
-    /// Why it is refused. `MalformedBody` after a right signature means that the sender is genuine and the body is not
-    /// what it should be.
+    /// Why it is refused. `MalformedBody` means that the sender is genuine and the body is not what it should be; before
+    /// that is known a body that cannot be read is refused as `MalformedValue`.
     pub fn verify(&self, context: &Context<'_>) -> Result<(), Refusal> {
         let context = &Context {
             secrets: context
@@ -161,10 +173,7 @@ impl Verifier {
             ..*context
         };
         let mut values = self.values(context.request);
-        if let Some(time) = &self.time {
-            time.must_be_there(&values)?;
-        }
-        self.proof.verify(context, &mut values)?;
+        self.prove(context, &mut values).map_err(unproved)?;
         if let Some(time) = &self.time {
             time.check(&values, context.now_ms)?;
         }
@@ -180,8 +189,14 @@ impl Verifier {
         match self.body {
             BodyForm::Any => Ok(()),
             BodyForm::Json => values.json().map(drop),
-            BodyForm::Form => values.form().map(drop),
+            BodyForm::JsonOrForm if is_like_json(context.request.body) => values.json().map(drop),
+            BodyForm::Form | BodyForm::JsonOrForm => values.form().map(drop),
         }
+    }
+
+    /// Whether the media type is one that the scheme's requests have. A scheme that takes any body takes any or none.
+    pub fn takes_content_type(&self, content_type: Option<&str>) -> bool {
+        self.content_types.take(content_type)
     }
 
     /// Which event a verified request is.
@@ -250,11 +265,29 @@ impl Verifier {
     /// The parameters of the query that hold such a credential.
     pub fn credential_parameters(&self) -> Vec<&str> {
         let references = self.proof.credentials();
+        let checks = self.handshakes.iter().flat_map(HandshakePlan::checks);
+        let references = references.chain(checks.filter_map(Comparison::shown_secret));
         let parameters = references.filter_map(|reference| match reference {
             Reference::Query(name) => Some(name.as_str()),
             _ => None,
         });
         parameters.collect()
+    }
+
+    /// The part that proves the sender.
+    fn prove(&self, context: &Context<'_>, values: &mut Values<'_>) -> Result<(), Refusal> {
+        if let Some(time) = &self.time {
+            time.must_be_there(values)?;
+        }
+        self.proof.verify(context, values)
+    }
+
+    /// Whether a secret is for a handshake's check alone.
+    fn has_role(&self, secret: &Secret) -> bool {
+        let checks = self.handshakes.iter().flat_map(HandshakePlan::checks);
+        checks
+            .filter_map(Comparison::role)
+            .any(|role| compare::of_role(secret, role).is_some())
     }
 
     /// The names of the headers that are read and may not be repeated.
@@ -287,6 +320,27 @@ impl Verifier {
     pub(crate) fn handshakes(&self) -> &[HandshakePlan] {
         &self.handshakes
     }
+}
+
+/// A body that cannot be read proves nothing: it is refused like any other sender that is not known.
+fn unproved(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::MalformedBody => Refusal::MalformedValue,
+        _ => refusal,
+    }
+}
+
+fn is_like_json(body: &[u8]) -> bool {
+    matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
+}
+
+fn check_header_names(scheme: &Scheme) -> Result<(), SchemeError> {
+    let aliases = scheme.header_alias.iter();
+    let mut names = aliases.flat_map(|(name, aliases)| std::iter::once(name).chain(aliases));
+    if names.all(|name| is_token(name)) {
+        return Ok(());
+    }
+    Err(SchemeError::new("header_alias", "must be names of headers"))
 }
 
 fn names(scheme: &Scheme) -> Names {

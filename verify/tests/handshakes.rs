@@ -22,12 +22,14 @@ struct Case {
     call_back: Option<&'static str>,
 }
 
-const SECRET: &str = "secret";
+const SECRETS: [&str; 3] = [
+    "secret",
+    "verify_token:our-verify_token",
+    "verification_token:our-verification_token",
+];
 const NOW_MS: i64 = 1_795_000_002_000;
 const NOSNIFF: (&str, &str) = ("x-content-type-options", "nosniff");
-const SETTINGS: [(&str, &str); 5] = [
-    ("verify_token", "our-verify_token"),
-    ("verification_token", "our-verification_token"),
+const SETTINGS: [(&str, &str); 3] = [
     ("origin", "our-origin"),
     ("public_key", "our-public_key"),
     ("topic_arn", "arn:aws:sns:eu-west-1:123456789012:orders"),
@@ -125,7 +127,7 @@ impl Case {
             headers: &headers,
             body: self.body.as_bytes(),
         };
-        let secrets = [Secret::new(SECRET).expect("a secret")];
+        let secrets = SECRETS.map(|text| Secret::new(text).expect("a secret"));
         let context = Context {
             request: &request,
             secrets: &secrets,

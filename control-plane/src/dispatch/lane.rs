@@ -165,17 +165,24 @@ impl Lane {
         }
     }
 
-    /// How many leases in a row the delivery that is due first has lost.
-    pub(super) fn first_lost(&self) -> u8 {
-        self.window
-            .first_key_value()
-            .map_or(0, |(_, entry)| entry.lost)
+    /// When the first delivery is due that has lost fewer leases in a row than `lost`, if others stand before it.
+    pub(super) fn due_behind(&self, lost: u8) -> Option<i64> {
+        let (place, (due_at, _)) = self.first_below(lost)?;
+        (place > 0).then_some(due_at)
     }
 
-    /// Takes the delivery that is due first, if it is due at `now_ms`.
-    pub(super) fn pop_due(&mut self, now_ms: i64) -> Option<(Key, Entry)> {
-        let first = self.window.first_entry()?;
-        (first.key().0 <= now_ms).then(|| first.remove_entry())
+    /// Takes the delivery that is due first of those that have lost fewer leases in a row than `lost`, if it is due at
+    /// `now_ms`.
+    pub(super) fn pop_due(&mut self, now_ms: i64, lost: u8) -> Option<(Key, Entry)> {
+        let (_, key) = self.first_below(lost)?;
+        let is_due = key.0 <= now_ms;
+        is_due.then(|| self.window.remove_entry(&key)).flatten()
+    }
+
+    fn first_below(&self, lost: u8) -> Option<(usize, Key)> {
+        let mut window = self.window.iter().enumerate();
+        let (place, (key, _)) = window.find(|(_, (_, entry))| entry.lost < lost)?;
+        Some((place, *key))
     }
 
     /// Takes a delivery out of the window wherever it stands.

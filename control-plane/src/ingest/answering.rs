@@ -118,10 +118,13 @@ struct Taking<'a> {
 
 impl Taking<'_> {
     async fn take(self) -> Result<Answer, Refused> {
-        if exceeds(self.posted, self.live.source.settings.body_bytes_max) {
+        let bytes_max = self.live.source.settings.body_bytes_max;
+        // A limit below that of every path says that there is such a source, so it applies after the proof.
+        if exceeds(self.posted, bytes_max.max(BODY_BYTES_DEFAULT)) {
             return Err(TOO_LONG);
         }
         match self.prove().await {
+            Proof::Genuine if exceeds(self.posted, bytes_max) => return Err(TOO_LONG),
             Proof::Genuine => self.admit()?,
             Proof::Handshake(handshaken) => return self.shake_hands(handshaken).await,
             Proof::NeedsKey(_) => return Err(refused(self.verifier, Refusal::KeyNotFetched)),
@@ -142,7 +145,7 @@ impl Taking<'_> {
             return first;
         };
         let keys = &self.ingest.0.keys;
-        let Some(fetched) = keys.get(&key).await else {
+        let Some(fetched) = keys.get(self.live.source.id, &key).await else {
             return Proof::NeedsKey(key);
         };
         let second = proof(std::slice::from_ref(&fetched));
@@ -166,7 +169,8 @@ impl Taking<'_> {
     }
 
     async fn renewed(self, key: &KeyRequest, former: &Fetched) -> Option<Fetched> {
-        self.ingest.0.keys.renewed(key, former).await
+        let keys = &self.ingest.0.keys;
+        keys.renewed(self.live.source.id, key, former).await
     }
 
     /// Whether the source takes a genuine request now.
@@ -187,15 +191,18 @@ impl Taking<'_> {
     }
 
     async fn receive(self, content: Content) -> Result<Answer, Refused> {
-        let answer = self.accepted();
+        let (answer, since) = (self.accepted(), self.posted.complete_at);
+        let synchronous = self.live.source.settings.synchronous.as_ref();
+        let fallback = synchronous.and_then(|synchronous| synchronous.fallback.clone());
+        let answer = fallback.unwrap_or(answer);
         let request = self.record(Outcome {
             verdict: Verdict::Accepted,
             reason: "",
             content: Some(&content),
             answer_status: answer.status,
         });
-        let synchronous = self.live.source.settings.synchronous.as_ref();
-        let wait = synchronous.map(|synchronous| self.ingest.open_wait(request.id, synchronous));
+        let id = request.id;
+        let wait = synchronous.map(|synchronous| self.ingest.open_wait(id, synchronous, since));
         let traceparent = self.posted.header("traceparent");
         let traceparent = traceparent.filter(|text| is_traceparent(text));
         let received = self
@@ -221,8 +228,9 @@ impl Taking<'_> {
         }
         Ok(match (wait, synchronous) {
             (Some(wait), Some(synchronous)) => {
-                let computed = self.ingest.computed(received, wait, synchronous).await;
-                computed.unwrap_or_else(|| synchronous.fallback.clone().unwrap_or(answer))
+                let ingest = self.ingest;
+                let computed = ingest.computed(id, received, wait, synchronous, since);
+                computed.await.unwrap_or(answer)
             }
             _ => answer,
         })
@@ -243,13 +251,13 @@ impl Taking<'_> {
         }))
     }
 
-    /// Answers a handshake, after whatever it asks for was done or begun.
+    /// Answers a handshake, after whatever it asks for was done.
     async fn shake_hands(self, handshaken: Handshaken) -> Result<Answer, Refused> {
         if let Some(secret) = &handshaken.capture {
             self.ingest.capture(self.live, secret).await?;
         }
         if let Some(url) = handshaken.call_back {
-            self.ingest.call_back(self.live.source.id, url);
+            self.ingest.call_back(self.live.source.id, url).await?;
         }
         self.count_verdict("handshake");
         Ok(reply::of_scheme(handshaken.answer))
@@ -272,19 +280,33 @@ impl Taking<'_> {
         }
         if let Some(verdict) = refused.kept {
             self.count(verdict);
-            if ingest.meters.keep(source_id, self.posted.body.len()) {
-                let record = self.record(Outcome {
-                    verdict,
-                    reason: refused.reason,
-                    content: None,
-                    answer_status: refused.status,
-                });
-                if !ingest.dispatch.keep(record, self.posted.body.clone()) {
-                    self.ingest.count_refusal("not_kept");
-                }
-            }
+            self.keep(refused, verdict);
         }
         reply::refusal(&refused)
+    }
+
+    /// Keeps the record of a request that is refused, unless enough are kept.
+    fn keep(self, refused: Refused, verdict: Verdict) {
+        let ingest = &self.ingest.0;
+        let bytes = self.posted.body.len();
+        let is_kept = ingest.meters.keep(self.live.source.id, bytes) && {
+            let record = self.record(Outcome {
+                verdict,
+                reason: refused.reason,
+                content: None,
+                answer_status: refused.status,
+            });
+            ingest.dispatch.keep(record, self.posted.body.clone())
+        };
+        if !is_kept {
+            self.ingest.count_refusal("not_kept");
+            if let Some(count) = ingest.meters.not_kept(clock::monotonic()) {
+                tracing::warn!(
+                    count,
+                    "rejected and quarantined requests are only counted: enough are kept, or too many wait to be"
+                );
+            }
+        }
     }
 
     fn record(self, outcome: Outcome<'_>) -> InboundRequest {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout};
+
 use super::{Ingest, waits::Wait};
 use crate::{
     clock,
@@ -12,6 +14,9 @@ use crate::{
         source::{Answer, Synchronous},
     },
 };
+
+/// How long reading an answer that is kept may take: less than an edge waits beyond the deadline.
+const READ_TIMEOUT: Duration = Duration::from_millis(400);
 
 impl Ingest {
     /// Gives the provider of a request the answer that a consumer computed. True: it was the first one, and it is
@@ -28,10 +33,14 @@ impl Ingest {
                 self.count_wait("computed");
                 true
             }
-            Ok(false) => false,
-            Err(error) => {
-                tracing::warn!(inbound_request_id = %id, error = ?error, "the answer to {id} was not kept");
+            Ok(false) => {
+                self.resolve_from_kept(id).await;
                 false
+            }
+            Err(error) => {
+                // Whether it was kept is not known.
+                tracing::warn!(inbound_request_id = %id, error = ?error, "the answer to {id} was not kept for certain");
+                self.resolve_from_kept(id).await.as_ref() == Some(&answer)
             }
         }
     }
@@ -44,23 +53,37 @@ impl Ingest {
         })
     }
 
-    /// Lets the provider of a request wait for as long as its source says.
-    pub(super) fn open_wait(&self, id: InboundId, synchronous: &Synchronous) -> Wait {
+    /// Lets the provider of a request, which has waited since `since`, wait for as long as its source says.
+    pub(super) fn open_wait(
+        &self,
+        id: InboundId,
+        synchronous: &Synchronous,
+        since: Instant,
+    ) -> Wait {
         let deadline = Duration::from_millis(u64::from(synchronous.deadline_ms));
-        self.0.waits.open(id, clock::monotonic() + deadline)
+        self.0.waits.open(id, since + deadline)
     }
 
-    /// The answer that a consumer computes, or has computed for the request that this one repeats. None: the deadline
-    /// came first, or nobody is there to compute one.
+    /// Gives those who wait for a request's answer the one that is kept, if one is.
+    async fn resolve_from_kept(&self, id: InboundId) -> Option<Answer> {
+        let kept = self.answered(id).await?;
+        self.0.waits.resolve(id, kept.clone());
+        Some(kept)
+    }
+
+    /// The answer that a consumer computes for the request `id`, or has computed for the one that it repeats. It has waited
+    /// since `since`. None: the deadline came first, or nobody is there to compute one.
     pub(super) async fn computed(
         &self,
+        id: InboundId,
         received: Received,
         wait: Wait,
         synchronous: &Synchronous,
+        since: Instant,
     ) -> Option<Answer> {
-        let wait = match received {
+        let (id, wait) = match received {
             Received::Accepted { delivery_count: 0 } => return None,
-            Received::Accepted { .. } => wait,
+            Received::Accepted { .. } => (id, wait),
             Received::Duplicate { original, answer } | Received::Conflict { original, answer } => {
                 drop(wait);
                 if answer.is_some() {
@@ -70,25 +93,38 @@ impl Ingest {
                     // It may have been answered since the repeat was found to be one.
                     return self.answered(original).await;
                 }
-                self.open_wait(original, synchronous)
+                let wait = self.open_wait(original, synchronous, since);
+                // An answer that came before the wait was opened resolved others.
+                if let Some(answer) = self.answered(original).await {
+                    return Some(answer);
+                }
+                (original, wait)
             }
         };
         let waiting = Waiting::begin(self);
-        let answer = wait.answer().await;
+        let mut answer = wait.answer().await;
         drop(waiting);
+        if answer.is_none() {
+            // One that was kept at the last moment: its repeats will hear it, so this one does.
+            answer = self.answered(id).await;
+        }
         if answer.is_none() {
             self.count_wait("fallback");
         }
         answer
     }
 
-    /// The answer that was computed for a request, as it is kept.
+    /// The answer that was computed for a request, as it is kept. None too when the database is slow: a provider waits.
     async fn answered(&self, id: InboundId) -> Option<Answer> {
-        let answered = self.0.store.inbound_answered(id).await;
-        answered.unwrap_or_else(|error| {
-            tracing::warn!(inbound_request_id = %id, error = ?error, "the answer to {id} was not read");
-            None
-        })
+        let answered = timeout(READ_TIMEOUT, self.0.store.inbound_answered(id)).await;
+        match answered {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                tracing::warn!(inbound_request_id = %id, error = ?error, "the answer to {id} was not read");
+                None
+            }
+            Err(_) => None,
+        }
     }
 
     fn count_wait(&self, result: &'static str) {

@@ -48,9 +48,9 @@ pub(crate) fn examine(
     let settings = &live.source.settings;
     let body = unpacked(settings, posted)?;
     let content_type = posted.header("content-type").unwrap_or_default();
-    check_content_type(settings, content_type)?;
+    check_content_type(settings, verifier, content_type)?;
     if is_json(content_type) {
-        check_json(&body)?;
+        check_json(&body).map_err(Refused::quarantined)?;
     }
     let identity = verifier.identify(&posted.request_with(&live.url, &body));
     let event_type = EventTypeName::parse(&identity.event_type)
@@ -126,13 +126,22 @@ fn unpack(body: &[u8], bytes_max: u64) -> Result<Vec<u8>, Refused> {
     Ok(bytes)
 }
 
-/// A media type that the source takes; for JSON in UTF-8 only.
-fn check_content_type(settings: &SourceSettings, content_type: &str) -> Result<(), Refused> {
+/// A media type that the source takes, for JSON in UTF-8 only; of a source that names none, what its provider sends.
+fn check_content_type(
+    settings: &SourceSettings,
+    verifier: &Verifier,
+    content_type: &str,
+) -> Result<(), Refused> {
     let taken = &settings.content_types;
-    if taken.is_empty() {
-        return Ok(());
-    }
     let refused = Err(Refused::counted(415, "content_type"));
+    if taken.is_empty() {
+        let named = Some(content_type).filter(|content_type| !content_type.is_empty());
+        return if verifier.takes_content_type(named) {
+            Ok(())
+        } else {
+            refused
+        };
+    }
     if content_type.len() > CONTENT_TYPE_CHARS_MAX || !is_media_type(content_type) {
         return refused;
     }
@@ -156,19 +165,20 @@ fn check_content_type(settings: &SourceSettings, content_type: &str) -> Result<(
 }
 
 /// One JSON text in UTF-8, without NUL and without halves of surrogate pairs, nested at most 64 deep.
-fn check_json(body: &[u8]) -> Result<(), Refused> {
-    check_payload(body, JSON, usize::MAX).map_err(|error| {
-        Refused::quarantined(match error {
-            PayloadError::Empty => "empty_body",
-            PayloadError::NotText => "not_text",
-            PayloadError::TooDeep => "too_deep",
-            PayloadError::NotJson | PayloadError::TooLong(_) => "not_json",
-        })
+///
+/// # Errors
+/// Why it is not: a word of a fixed set.
+pub(crate) fn check_json(body: &[u8]) -> Result<(), &'static str> {
+    check_payload(body, JSON, usize::MAX).map_err(|error| match error {
+        PayloadError::Empty => "empty_body",
+        PayloadError::NotText => "not_text",
+        PayloadError::TooDeep => "too_deep",
+        PayloadError::NotJson | PayloadError::TooLong(_) => "not_json",
     })?;
     if has_only_characters(body) {
         Ok(())
     } else {
-        Err(Refused::quarantined("not_text"))
+        Err("not_text")
     }
 }
 

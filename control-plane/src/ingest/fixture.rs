@@ -89,6 +89,7 @@ pub(super) fn posted(headers: &[(&str, &[u8])], body: &[u8]) -> Posted {
         body: Bytes::copy_from_slice(body),
         remote_address: "192.0.2.7".to_owned(),
         received_at: NOW_MS,
+        complete_at: clock::monotonic(),
     }
 }
 

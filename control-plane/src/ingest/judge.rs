@@ -108,7 +108,7 @@ pub(crate) fn prove(
             return Proof::NeedsKey(key);
         }
         Ok(key) => key,
-        Err(refusal) => return refuse(verifier, refusal),
+        Err(refusal) => return refuse(verifier, unproved(refusal)),
     };
     match (verifier.verify(&context), key) {
         (Ok(()), _) => handshake.map_or(Proof::Genuine, |handshake| {
@@ -146,6 +146,7 @@ pub(super) fn refused(verifier: &Verifier, refusal: Refusal) -> Refused {
     let status = verifier.answers().refused(refusal);
     let kept = match refusal {
         Refusal::NoSecret | Refusal::KeyNotFetched | Refusal::Method => None,
+        // A verifier says so only after the proof.
         Refusal::MalformedBody => Some(Verdict::Quarantined),
         _ => Some(Verdict::Rejected),
     };
@@ -153,6 +154,14 @@ pub(super) fn refused(verifier: &Verifier, refusal: Refusal) -> Refused {
         status,
         reason: refusal.reason(),
         kept,
+    }
+}
+
+/// A refusal before the proof, where nothing may be said of the body.
+fn unproved(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::MalformedBody => Refusal::MalformedSignature,
+        other => other,
     }
 }
 
@@ -171,8 +180,14 @@ fn answer(verifier: &Verifier, handshake: Handshake<'_>, context: &Context<'_>) 
     }
 }
 
-/// Headers that some scheme reads come once and are ASCII, for every source alike.
+/// Headers that some scheme reads come once and are ASCII, for every source alike. Nor is there a body of two types.
 fn check_head(posted: &Posted) -> Result<(), Refused> {
+    let mut types = posted.headers.get_all("content-type");
+    if let Some(first) = types.next()
+        && types.any(|other| other != first)
+    {
+        return Err(Refused::counted(400, "ambiguous_header"));
+    }
     let single = posted
         .headers
         .iter()

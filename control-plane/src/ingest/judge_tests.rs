@@ -183,6 +183,9 @@ fn bc14_two_values_of_what_is_signed_are_malformed_for_every_source() {
         let odd = with(&signed(b"{}"), name, Some(b"\xff"));
         assert_eq!(refused(&standard(|_| {}), &odd), (400, None), "{name}");
     }
+    let types = with_more(&signed(b"{}"), "content-type", b"text/plain");
+    assert_eq!(refused(&standard(|_| {}), &types), (400, None));
+    assert_eq!(refuse_stranger(&types).status, 400);
     // Headers that nobody reads may be as they like.
     let odd = with_more(&signed(b"{}"), "x-note", b"\xff");
     assert!(judge(&standard(|_| {}), &with_more(&odd, "x-note", b"b")).is_ok());
@@ -247,6 +250,12 @@ fn bc22_a_media_type_is_one_that_the_source_takes() {
         let request = with(&signed(b"{}"), "content-type", Some(text.as_bytes()));
         assert!(judge(&strict, &request).is_ok(), "{text}");
     }
+    let unnamed = with(
+        &signed_by_github(b"{}"),
+        "content-type",
+        Some(b"text/plain"),
+    );
+    assert_eq!(refused(&github(), &unnamed), (415, None), "what it sends");
 }
 
 #[test]
@@ -281,10 +290,7 @@ fn bc30_a_handshake_is_answered_only_where_the_scheme_has_one() {
     let challenge = br#"{"type":"url_verification","challenge":"abc"}"#;
     let unsigned = posted(&[("content-type", b"application/json")], challenge);
     assert_eq!(refused(&slack, &unsigned), REJECTED);
-    let parameters = [("verify_token".to_owned(), "t".to_owned())];
-    let meta = live("meta", &["a secret of the test"], |settings| {
-        settings.parameters = parameters.into();
-    });
+    let meta = live("meta", &["a secret of the test", "verify_token:t"], |_| {});
     let subscribe = |token: &str| Posted {
         method: "GET".to_owned(),
         path_query: format!(
@@ -324,6 +330,7 @@ fn a_former_secret_counts_until_its_time_is_over() {
 fn credentials_are_not_kept_and_signatures_are() {
     let request = with_more(&signed(b"{}"), "cookie", b"a=b");
     let request = with_more(&request, "authorization", b"Basic x");
+    let request = with_more(&request, "x-api-key", b"x");
     let head = request.head(&standard(|_| {}));
     let names = head.headers.iter().map(|(name, _)| name.as_str());
     assert_eq!(

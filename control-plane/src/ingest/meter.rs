@@ -14,8 +14,9 @@ use crate::model::id::SourceId;
 
 /// How many rejected and quarantined requests of a source are kept.
 const KEPT_RECORDS_MAX: i64 = 1_000;
-/// How long their bodies may be together, in bytes.
-const KEPT_BYTES_MAX: i64 = 64 * 1_024 * 1_024;
+/// How long their bodies may be together, in bytes: of a source, and of all sources.
+const KEPT_BYTES_MAX: i64 = 16 * 1_024 * 1_024;
+const KEPT_BYTES_ALL_MAX: i64 = 256 * 1_024 * 1_024;
 /// How many requests of a source may fail to verify in a minute before somebody is told.
 const MISMATCHES_MAX: u32 = 20;
 /// Of how many odd requests to a source somebody is told in a minute.
@@ -24,7 +25,15 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 /// The meters of all sources. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Meters(Arc<Mutex<HashMap<SourceId, Meter>>>);
+pub(super) struct Meters(Arc<Mutex<Table>>);
+
+#[derive(Debug, Default)]
+struct Table {
+    sources: HashMap<SourceId, Meter>,
+    /// How long the bodies are together that are kept of all sources.
+    kept_bytes: i64,
+    not_kept: Minute,
+}
 
 /// The meter of one source.
 #[derive(Debug, Default)]
@@ -39,8 +48,8 @@ struct Meter {
 impl Meters {
     /// Whether one more request may be taken at so many a second.
     pub(super) fn admit(&self, source: SourceId, per_second: u32, now: Instant) -> bool {
-        let mut meters = self.table();
-        let meter = meters.entry(source).or_default();
+        let mut table = self.table();
+        let meter = table.sources.entry(source).or_default();
         meter
             .bucket
             .get_or_insert_with(|| Bucket::full(per_second, now))
@@ -49,27 +58,45 @@ impl Meters {
 
     /// Notes a request that did not verify. When that is one too many in this minute: how many they are.
     pub(super) fn mismatch(&self, source: SourceId, now: Instant) -> Option<u32> {
-        let count = self.table().entry(source).or_default().mismatches.note(now);
+        let mut table = self.table();
+        let meter = table.sources.entry(source).or_default();
+        let count = meter.mismatches.note(now);
         (count == MISMATCHES_MAX + 1).then_some(count)
     }
 
     /// Notes something odd about one request. Whether it is among those of this minute that somebody is told of.
     pub(super) fn tells(&self, source: SourceId, now: Instant) -> bool {
-        self.table().entry(source).or_default().oddities.note(now) <= ODDITIES_TOLD_MAX
+        let mut table = self.table();
+        let meter = table.sources.entry(source).or_default();
+        meter.oddities.note(now) <= ODDITIES_TOLD_MAX
     }
 
     /// Whether one more record with a body of so many bytes may be kept; it then counts.
     pub(super) fn keep(&self, source: SourceId, bytes: usize) -> bool {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        let mut meters = self.table();
-        let meter = meters.entry(source).or_default();
+        let mut table = self.table();
+        let Table {
+            sources,
+            kept_bytes,
+            ..
+        } = &mut *table;
+        let meter = sources.entry(source).or_default();
         let fits = meter.kept_records < KEPT_RECORDS_MAX
-            && meter.kept_bytes.saturating_add(bytes) <= KEPT_BYTES_MAX;
+            && meter.kept_bytes.saturating_add(bytes) <= KEPT_BYTES_MAX
+            && kept_bytes.saturating_add(bytes) <= KEPT_BYTES_ALL_MAX;
         if fits {
             meter.kept_records += 1;
             meter.kept_bytes += bytes;
+            *kept_bytes += bytes;
         }
         fits
+    }
+
+    /// Notes a record that is not kept. When it is the first in this minute: how many were not kept in the minute before.
+    pub(super) fn not_kept(&self, now: Instant) -> Option<u32> {
+        let mut table = self.table();
+        let before = table.not_kept.count;
+        (table.not_kept.note(now) == 1).then_some(before)
     }
 
     /// Takes over what the table says is kept: of each source the records and their bytes. Sources for which `exists` is
@@ -82,7 +109,10 @@ impl Meters {
         let kept = kept
             .map(|(source, records, bytes)| (source, (records, bytes)))
             .collect::<HashMap<_, _>>();
-        let mut meters = self.table();
+        let mut table = self.table();
+        // Records of sources that are gone take room as well.
+        table.kept_bytes = kept.values().map(|(_, bytes)| bytes).sum();
+        let meters = &mut table.sources;
         meters.retain(|source, _| exists(*source));
         for source in kept.keys().copied().filter(|source| exists(*source)) {
             meters.entry(source).or_default();
@@ -92,7 +122,7 @@ impl Meters {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<SourceId, Meter>> {
+    fn table(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -194,9 +224,23 @@ mod tests {
         let many = source();
         assert_eq!((0..1_500).filter(|_| meters.keep(many, 10)).count(), 1_000);
         let large = source();
-        let bytes = 25 * 1_024 * 1_024;
-        assert_eq!((0..10).filter(|_| meters.keep(large, bytes)).count(), 2);
+        let bytes = 5 * 1_024 * 1_024;
+        assert_eq!((0..10).filter(|_| meters.keep(large, bytes)).count(), 3);
         assert!(meters.keep(large, 1_024));
+    }
+
+    #[test]
+    fn what_is_kept_of_all_sources_is_bounded_in_bytes() {
+        let (meters, bytes) = (Meters::default(), 16 * 1_024 * 1_024);
+        assert_eq!((0..20).filter(|_| meters.keep(source(), bytes)).count(), 16);
+        assert!(!meters.keep(source(), 1));
+        assert!(meters.keep(source(), 0));
+        let (now, later) = (clock::monotonic(), clock::monotonic() + MINUTE * 2);
+        assert_eq!(meters.not_kept(now), Some(0));
+        assert_eq!(meters.not_kept(now), None);
+        assert_eq!(meters.not_kept(later), Some(2));
+        meters.reseed([(source(), 1, 10)].into_iter(), |_| false);
+        assert!(meters.keep(source(), bytes));
     }
 
     #[test]
@@ -206,7 +250,7 @@ mod tests {
         meters.reseed([(full, 999, 0), (gone, 5, 0)].into_iter(), |id| id == full);
         assert!(meters.keep(full, 1));
         assert!(!meters.keep(full, 1));
-        assert_eq!(meters.table().len(), 1);
+        assert_eq!(meters.table().sources.len(), 1);
         meters.reseed(std::iter::empty(), |id| id == full);
         assert!(meters.keep(full, 1));
     }

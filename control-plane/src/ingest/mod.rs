@@ -1,7 +1,7 @@
 //! Taking what providers post: from a request that a node forwarded to its answer.
 //!
-//! [`Ingest`] is what the rest of the plane calls. Its parts: `stream` speaks with one node, `posted` is a request,
-//! `judge` says whether it is genuine and `content` what it holds (both pure), `answering` puts them in order and says
+//! [`Ingest`] is what the rest of the plane calls. Its parts: `stream` speaks with one node, `head` says what it may
+//! forward, `posted` is a request, `judge` says whether it is genuine and `content` what it holds (both pure), `answering` puts them in order and says
 //! what the provider hears, `record` and `reply` are the forms of both, `capture` and `keys` do what schemes need of the
 //! outside, `computed` and `waits` hold providers that wait for a consumer's answer, `meter` counts each source, `streams`
 //! the streams of each key, `settings` is what nodes are told.
@@ -14,6 +14,7 @@ mod computed;
 mod content;
 #[cfg(test)]
 mod fixture;
+mod head;
 mod judge;
 mod keys;
 mod meter;
@@ -27,11 +28,12 @@ mod waits;
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 pub(crate) use self::{
     answering::Judgement,
-    content::{Content, examine},
+    content::{Content, check_json, examine},
     posted::Posted,
     stream::{ForwardParts, forward},
 };
@@ -40,6 +42,7 @@ use crate::{
     dispatch::Dispatch,
     fetch::Fetch,
     metrics::{Metrics, Word},
+    model::inbound::InboundRequest,
     registry::SharedRegistry,
     store::Store,
 };
@@ -108,6 +111,11 @@ impl Ingest {
             }
             tokio::time::sleep(RECOUNT_INTERVAL).await;
         }
+    }
+
+    /// Keeps what polling found and a source does not take, within what is kept of that source. False: it is dropped.
+    pub(crate) fn keep_unfit(&self, request: InboundRequest, body: Bytes) -> bool {
+        self.0.meters.keep(request.source_id, body.len()) && self.0.dispatch.keep(request, body)
     }
 
     fn count_refusal(&self, reason: &'static str) {

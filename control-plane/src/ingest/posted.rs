@@ -1,17 +1,22 @@
 //! A request as a provider posted it and a node forwarded it, and what of its head is kept.
 //!
-//! What is kept leaves credentials out: cookies, authorization, and whatever the source's scheme reads as a token. A
+//! What is kept leaves credentials out: cookies, authorization, headers whose names say that they hold a key or a token,
+//! and whatever the source's scheme reads as one. A
 //! signature is no credential; it is kept, so that a request can be verified again.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use posthorn::v1;
 use posthorn_verify::{Headers, Request};
+use tokio::time::Instant;
 
-use crate::model::{
-    inbound::{Head, InboundRequest},
-    source::LiveSource,
+use crate::{
+    clock,
+    model::{
+        inbound::{Head, InboundRequest},
+        source::LiveSource,
+    },
 };
 
 /// The longest method that is taken, in characters.
@@ -19,11 +24,17 @@ const METHOD_CHARS_MAX: usize = 16;
 /// How long ago the head of a request can have been complete, in milliseconds; no edge holds one for longer.
 const AGE_MAX_MS: u32 = 60_000;
 /// Headers that hold credentials whatever the scheme.
-const CREDENTIALS: [&str; 4] = [
+const CREDENTIALS: [&str; 10] = [
+    "api-key",
     "authorization",
     "cookie",
     "proxy-authorization",
     "set-cookie",
+    "verif-hash",
+    "x-api-key",
+    "x-auth-token",
+    "x-gitlab-token",
+    "x-secret-token",
 ];
 
 /// A request as it was received.
@@ -41,6 +52,9 @@ pub(crate) struct Posted {
     pub remote_address: String,
     /// When its head was complete.
     pub received_at: i64,
+    /// When all of it had come: for one that came in one message, when its head had. What its provider waits counts from
+    /// here.
+    pub complete_at: Instant,
 }
 
 impl std::fmt::Debug for Posted {
@@ -56,6 +70,9 @@ impl std::fmt::Debug for Posted {
 impl Posted {
     /// The request that a node forwarded, with its whole body.
     pub(crate) fn forwarded(head: v1::ForwardedRequest, body: Bytes, now_ms: i64) -> Self {
+        let age_ms = head.age_ms.min(AGE_MAX_MS);
+        let now = clock::monotonic();
+        let age = Duration::from_millis(if head.more { 0 } else { age_ms.into() });
         let mut method = head.method;
         method.truncate(method.floor_char_boundary(METHOD_CHARS_MAX));
         let headers = head.headers.into_iter();
@@ -67,7 +84,8 @@ impl Posted {
             remote_address: remote_ip(&head.remote_address)
                 .map(|address| address.to_string())
                 .unwrap_or_default(),
-            received_at: now_ms.saturating_sub(i64::from(head.age_ms.min(AGE_MAX_MS))),
+            received_at: now_ms.saturating_sub(i64::from(age_ms)),
+            complete_at: now.checked_sub(age).unwrap_or(now),
         }
     }
 
@@ -84,6 +102,7 @@ impl Posted {
             body,
             remote_address: record.remote_address.clone(),
             received_at: record.received_at,
+            complete_at: clock::monotonic(),
         }
     }
 

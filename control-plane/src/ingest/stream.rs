@@ -16,7 +16,7 @@ use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::{Ingest, Posted, judge::Refused, reply, settings::edge_settings};
+use super::{Ingest, Posted, head::is_well_formed, judge::Refused, reply, settings::edge_settings};
 use crate::{
     clock,
     dispatch::stream::{key_end, shutting_down},
@@ -42,6 +42,8 @@ const ANSWERS_MAX: usize = 1_024;
 const ANSWER_BYTES_MAX: usize = 1_024 * 1_024;
 /// The answer to what a stream has no room for.
 const NO_ROOM: Refused = Refused::counted(503, "overload");
+/// The answer to what no edge should have forwarded.
+const MALFORMED: Refused = Refused::counted(400, "malformed_head");
 /// The answer to what could not be judged for a fault of ours.
 const FAILED: Refused = Refused::counted(503, "unavailable");
 
@@ -206,6 +208,13 @@ impl Forwarding {
             return Err(Error::invalid("requests.number", "must rise").into());
         }
         self.last_number = head.number;
+        if !is_well_formed(&head) {
+            // What else comes of its body is dropped.
+            self.ingest.count_refusal(MALFORMED.reason);
+            let answer = reply::refusal(&MALFORMED);
+            self.answers.push(reply::proto(head.number, answer));
+            return Ok(());
+        }
         let body = std::mem::take(&mut head.body);
         self.held_bytes += OVERHEAD_BYTES + body.len();
         if head.more {

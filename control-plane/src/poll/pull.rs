@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use rand::{SeedableRng as _, rngs::StdRng};
 use secrecy::ExposeSecret;
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
@@ -12,15 +13,16 @@ use super::{
 };
 use crate::{
     clock,
-    dispatch::{Dispatch, Received},
+    dispatch::Received,
     error::Error,
     fetch::{FetchError, Wanted},
+    ingest::check_json,
     model::{
         event::JSON,
         event_type::EventTypeName,
         id::InboundId,
-        inbound::{Channel, Head, InboundRequest, Verdict},
-        source::{LiveSource, PollSettings},
+        inbound::{Channel, Head, InboundRequest, Verdict, claim},
+        source::{LiveSource, PollSettings, Source},
     },
     store::{self, PollState},
 };
@@ -29,12 +31,19 @@ use crate::{
 const PAGE_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 /// How many items of a page wait for their commit at one time.
 const ITEMS_AT_ONCE: usize = 256;
+const HOUR_MS: i64 = 60 * 60 * 1_000;
 /// The longest cursor, in bytes.
 const CURSOR_BYTES_MAX: usize = 4_096;
 
 /// Why a pull broke off. The texts are shown to operators.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PullError {
+    /// The source's secrets do not open, or its settings are being changed.
+    #[error("sealed")]
+    Sealed,
+    /// The pull panicked.
+    #[error("broke_off")]
+    BrokeOff,
     /// There was no answer.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -73,7 +82,7 @@ pub(super) async fn pull(
     for _ in 0..settings.pages_max {
         let page = page::read(&get(polling, source, settings, &cursor).await?, settings)?;
         let count = page.items.len();
-        receive(&polling.dispatch, source, page.items).await?;
+        receive(polling, source, page.items).await?;
         let Some(next) = page.cursor.filter(|next| *next != cursor) else {
             return Ok(());
         };
@@ -133,7 +142,7 @@ fn headers(source: &LiveSource, settings: &PollSettings) -> Result<HeaderMap, Pu
 
 /// Makes items durable, many at a time so that they share commits.
 async fn receive(
-    dispatch: &Dispatch,
+    polling: &Polling,
     source: &LiveSource,
     items: Vec<Item>,
 ) -> Result<(), PullError> {
@@ -142,8 +151,14 @@ async fn receive(
         if under_way.len() >= ITEMS_AT_ONCE {
             ended(under_way.join_next().await)?;
         }
-        let request = request(source, &item, clock::now_ms()).map_err(PullError::Receive)?;
-        let dispatch = dispatch.clone();
+        let request = request(&source.source, &item, clock::now_ms());
+        if request.verdict == Verdict::Quarantined {
+            let source_id = source.source.id;
+            tracing::warn!(%source_id, reason = request.reason, "polling source {source_id} found an item that is not fit");
+            polling.ingest.keep_unfit(request, item.body);
+            continue;
+        }
+        let dispatch = polling.dispatch.clone();
         under_way.spawn(async move {
             let (json, none) = (JSON.to_owned(), Vec::new());
             dispatch.receive(request, item.body, json, none, None).await
@@ -165,31 +180,32 @@ fn ended(
     }
 }
 
-/// The record of an item.
-fn request(source: &LiveSource, item: &Item, now_ms: i64) -> Result<InboundRequest, Error> {
-    let (tenant_id, settings) = (source.source.tenant_id, &source.source.settings);
+/// The record of an item: accepted, or quarantined when it holds what the source does not take.
+fn request(source: &Source, item: &Item, now_ms: i64) -> InboundRequest {
+    let (tenant_id, settings) = (source.tenant_id, &source.settings);
     let body_hash: [u8; 32] = Sha256::digest(&item.body).into();
     let identity = posthorn_verify::identity(
         settings.provider.as_deref().unwrap_or("poll"),
         &item.id,
         &item.kind,
     );
-    let claim = match &identity.event_id {
-        Some(id) => Sha256::digest(id).into(),
-        None => body_hash,
-    };
-    let event_type = EventTypeName::parse(&identity.event_type)
-        .map_err(|error| Error::Internal(error.into()))?;
-    Ok(InboundRequest {
-        id: InboundId::new(now_ms, tenant_id.shard(), &mut clock::rng()),
+    let provider_event_id = identity.event_id.unwrap_or_default();
+    let event_type = EventTypeName::parse(&identity.event_type);
+    let unfit = unfit(&item.body, settings.body_bytes_max);
+    let unfit = unfit.or_else(|| event_type.is_err().then_some("event_type"));
+    InboundRequest {
+        id: unfit.map_or_else(
+            || InboundId::new(now_ms, tenant_id.shard(), &mut clock::rng()),
+            |_| unfit_id(source, &body_hash, now_ms),
+        ),
         tenant_id,
-        source_id: source.source.id,
-        verdict: Verdict::Accepted,
-        reason: String::new(),
+        source_id: source.id,
+        verdict: unfit.map_or(Verdict::Accepted, |_| Verdict::Quarantined),
+        reason: unfit.unwrap_or_default().to_owned(),
         channel: Channel::Poll,
-        claim,
-        provider_event_id: identity.event_id.unwrap_or_default(),
-        event_type,
+        claim: claim(&provider_event_id, &body_hash),
+        provider_event_id,
+        event_type: event_type.unwrap_or_else(|_| EventTypeName::unknown()),
         original_id: None,
         body_hash,
         body_bytes: u32::try_from(item.body.len()).unwrap_or(u32::MAX),
@@ -201,5 +217,27 @@ fn request(source: &LiveSource, item: &Item, now_ms: i64) -> Result<InboundReque
         received_at: now_ms,
         answer_status: 0,
         held: false,
-    })
+    }
 }
+
+/// The id of an item that is not fit: the same for an hour, so that a list that shows it with each pull does not fill the
+/// quarantine with it.
+fn unfit_id(source: &Source, body_hash: &[u8; 32], now_ms: i64) -> InboundId {
+    let seed = Sha256::new()
+        .chain_update(source.id.uuid())
+        .chain_update(body_hash);
+    let hour = now_ms - now_ms.rem_euclid(HOUR_MS);
+    let shard = source.tenant_id.shard();
+    InboundId::new(hour, shard, &mut StdRng::from_seed(seed.finalize().into()))
+}
+
+/// Why an item cannot be accepted: the reasons of a webhook's body.
+fn unfit(body: &[u8], bytes_max: u32) -> Option<&'static str> {
+    if body.len() > usize::try_from(bytes_max).unwrap_or(usize::MAX) {
+        return Some("too_long");
+    }
+    check_json(body).err()
+}
+
+#[cfg(test)]
+mod tests;

@@ -48,11 +48,13 @@ impl SharedRegistry {
         if !known.is_empty() {
             let fingerprint = vault.fingerprint(secret.expose());
             let is_same = known.iter().any(|known| known.fingerprint == fingerprint);
-            return Ok(if is_same {
-                Capture::Kept
-            } else {
-                Capture::Refused
-            });
+            if !is_same {
+                return Ok(Capture::Refused);
+            }
+            // Committed before, and perhaps not published: whoever captured it may have failed at that.
+            drop(tx);
+            self.refresh_source(id).await?;
+            return Ok(Capture::Kept);
         }
         let purpose = Purpose::Verification;
         let sealed = vault.seal_for_source(secret.expose(), &source, purpose, now_ms, rng);

@@ -88,7 +88,7 @@ impl ApiKeys {
             key: Some(proto(&key)),
             api_key: String::new(),
         };
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         self.registry.refresh_key(key_id).await?;
         text.expose_secret().clone_into(&mut response.api_key);
         Ok(response)
@@ -148,7 +148,7 @@ impl ApiKeys {
         let response = v1::RevokeApiKeyResponse {
             key: Some(proto(&key)),
         };
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         self.registry.refresh_key(key_id).await?;
         Ok(response)
     }

@@ -76,7 +76,7 @@ impl EventTypes {
         let response = v1::CreateEventTypeResponse {
             event_type: Some(proto(tenant, &event_type)),
         };
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         self.registry.refresh_event_types(tenant).await?;
         Ok(response)
     }
@@ -149,7 +149,7 @@ impl EventTypes {
         let response = v1::UpdateEventTypeResponse {
             event_type: Some(proto(tenant, &event_type)),
         };
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         Ok(response)
     }
 
@@ -176,7 +176,7 @@ impl EventTypes {
             return Err(Error::NotFound("event type"));
         }
         let response = v1::DeleteEventTypeResponse {};
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         self.registry.refresh_event_types(tenant).await?;
         Ok(response)
     }

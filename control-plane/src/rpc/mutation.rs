@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::Caller;
 use crate::{
     error::Error,
+    registry::SharedRegistry,
     store::{RequestKey, RequestRow, Store, Tx},
 };
 
@@ -150,13 +151,18 @@ impl<R: Message + Default> Mutation<R> {
         &mut self.tx
     }
 
-    /// Makes the change durable, and the answer to repeats with it: `response` without secrets.
-    pub(crate) async fn commit(mut self, response: &R) -> Result<(), Error> {
+    /// Makes the change durable, and the answer to repeats with it: `response` without secrets. A commit that fails may
+    /// have taken place all the same: then nobody publishes the change, so the registry is told to look.
+    pub(crate) async fn commit(
+        mut self,
+        response: &R,
+        registry: &SharedRegistry,
+    ) -> Result<(), Error> {
         if !self.call.request_id.is_empty() {
             let response = response.encode_to_vec();
             self.tx.request_finish(self.call.key(), &response).await?;
         }
-        Ok(self.tx.commit().await?)
+        Ok(registry.published_later(self.tx.commit().await)?)
     }
 }
 

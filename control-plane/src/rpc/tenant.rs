@@ -62,7 +62,7 @@ impl Tenants {
         let response = v1::CreateTenantResponse {
             tenant: Some(proto(&tenant)),
         };
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         self.registry.refresh_tenant(tenant.id).await?;
         Ok(response)
     }
@@ -139,7 +139,7 @@ impl Tenants {
         let response = v1::UpdateTenantResponse {
             tenant: Some(proto(&tenant)),
         };
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         self.registry.refresh_tenant(tenant_id).await?;
         Ok(response)
     }
@@ -172,7 +172,7 @@ impl Tenants {
             }
         }
         let response = v1::DeleteTenantResponse {};
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         self.registry.refresh_tenant(tenant_id).await?;
         Ok(response)
     }

@@ -67,6 +67,13 @@ pub(crate) fn constraint(error: &sqlx::Error) -> Option<&str> {
         .then(|| error.constraint().unwrap_or_else(|| error.message()))
 }
 
+/// Whether a statement found no partition for its row, or broke a check otherwise (SQLSTATE `check_violation`).
+pub(crate) fn has_no_partition(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let database = cause.downcast_ref::<sqlx::Error>();
+    let code = database.and_then(|error| error.as_database_error()?.code());
+    code.is_some_and(|code| code == "23514")
+}
+
 fn is_passing(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() != io::ErrorKind::InvalidInput,

@@ -184,19 +184,26 @@ impl Standing {
         })
     }
 
-    /// What a row is that did not get the claim. A list shows an event in other words than the webhook brought it in:
-    /// that is no conflict.
+    /// What a row is that did not get the claim.
     fn receipt(self, row: &InboundRow) -> Receipt {
-        let channels = [self.channel, row.request.channel.column()];
         if self.original.id == row.request.id {
-            Receipt::New
-        } else if self.body_hash == row.request.body_hash
-            || channels.contains(&Channel::Poll.column())
-        {
-            Receipt::Duplicate(self.original)
-        } else {
-            Receipt::Conflict(self.original)
+            return Receipt::New;
         }
+        match repeated(&row.request, &self.body_hash, self.channel) {
+            Verdict::Conflict => Receipt::Conflict(self.original),
+            _ => Receipt::Duplicate(self.original),
+        }
+    }
+}
+
+/// What a request is, duplicate or conflict, that claims what another one has, by the hash of that one's body and the
+/// channel that it came by. A list shows an event in other words than the webhook brought it in: that is no conflict.
+pub(super) fn repeated(request: &InboundRequest, body_hash: &[u8], channel: i16) -> Verdict {
+    let channels = [channel, request.channel.column()];
+    if request.body_hash == body_hash || channels.contains(&Channel::Poll.column()) {
+        Verdict::Duplicate
+    } else {
+        Verdict::Conflict
     }
 }
 

@@ -7,10 +7,10 @@ use posthorn::v1::InboundActionKind;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Error, Result, Store, Tx, constraint};
+use super::{Error, Result, Store, Tx, constraint, inbound::repeated};
 use crate::model::{
     id::{EventId, InboundActionId, InboundId, KeyId, TenantId},
-    inbound::{InboundAction, InboundRequest},
+    inbound::{InboundAction, InboundRequest, Verdict},
 };
 
 /// How many actions of one request are shown.
@@ -26,8 +26,8 @@ pub(crate) enum Claimed {
     Lost {
         /// That request.
         original_id: InboundId,
-        /// The hash of its body.
-        body_hash: [u8; 32],
+        /// What repeats it: a duplicate or a conflict.
+        verdict: Verdict,
     },
     /// Another transaction claims the same at this moment. This one can only be rolled back.
     Raced,
@@ -137,11 +137,10 @@ impl Tx {
     /// Makes a request that this transaction has locked an accepted one, by the claim, type and provider's id that are in
     /// `request` now, unless another one has that claim.
     pub(crate) async fn inbound_claim(&mut self, request: &InboundRequest) -> Result<Claimed> {
-        if let Some((original_id, body_hash)) = self.inbound_claimed(request).await? {
-            let body_hash = body_hash.as_slice().try_into().map_err(Error::bug)?;
+        if let Some((original_id, body_hash, channel)) = self.inbound_claimed(request).await? {
             return Ok(Claimed::Lost {
                 original_id: InboundId::from_uuid(original_id),
-                body_hash,
+                verdict: repeated(request, &body_hash, channel),
             });
         }
         match self.inbound_update(request).await {
@@ -156,14 +155,14 @@ impl Tx {
         Ok(self.inbound_update(request).await?)
     }
 
-    /// The accepted request of this claim and the hash of its body.
+    /// The accepted request of this claim, the hash of its body, and how it came.
     async fn inbound_claimed(
         &mut self,
         request: &InboundRequest,
-    ) -> Result<Option<(Uuid, Vec<u8>)>> {
+    ) -> Result<Option<(Uuid, Vec<u8>, i16)>> {
         Ok(on!(self, tx => {
             sqlx::query_as(
-                "select request_id, body_hash
+                "select request_id, body_hash, channel
                  from inbound_request
                  where shard = $1 and source_id = $2 and claim = $3 and verdict = 1",
             )

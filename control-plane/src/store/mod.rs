@@ -58,7 +58,7 @@ pub(crate) use dead_letter::OpenFilter;
 pub(crate) use delivery::{DueDelivery, OpenCounts};
 pub(crate) use delivery_view::DeliveryFilter;
 pub(crate) use emit::{EmitKey, EmitRow, Emitted};
-pub(crate) use error::{Error, Result, constraint};
+pub(crate) use error::{Error, Result, constraint, has_no_partition};
 pub(crate) use event::{EventFilter, EventSummary};
 pub(crate) use inbound::{InboundRow, KeptRow, Original, Receipt};
 pub(crate) use inbound_action::Claimed;
@@ -81,6 +81,12 @@ const LEDGER_PLANNER: [(&str, &str); 4] = [
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
 ];
+/// How much SQLite's writer keeps of the database in memory, in KiB (negative, as the pragma wants it): the upper part of
+/// the index of claims, whose keys come in no order.
+const SQLITE_WRITER_CACHE_KIB: &str = "-32768";
+/// After how many pages a commit copies SQLite's log into the database, what [`Store::checkpoint`] has left of it: then
+/// the log begins anew.
+const SQLITE_WAL_PAGES: &str = "8000";
 /// How many readers SQLite has beside its one writer.
 const SQLITE_READERS_MAX: u32 = 4;
 /// How long a statement of the hot path may take.
@@ -147,7 +153,12 @@ impl Store {
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(options.clone())
+            .connect_with(
+                options
+                    .clone()
+                    .pragma("cache_size", SQLITE_WRITER_CACHE_KIB)
+                    .pragma("wal_autocheckpoint", SQLITE_WAL_PAGES),
+            )
             .await?;
         let reader = SqlitePoolOptions::new()
             .max_connections(SQLITE_READERS_MAX)
@@ -217,6 +228,16 @@ impl Store {
     /// Whether the database answers.
     pub(crate) async fn ping(&self) -> Result<()> {
         on!(&self.reader, pool => sqlx::query("select 1").execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Copies SQLite's log into its database as far as that holds up nobody. Nothing on PostgreSQL.
+    pub(crate) async fn checkpoint(&self) -> Result<()> {
+        if let OneOf::Sqlite(pool) = &self.reader {
+            sqlx::query("pragma wal_checkpoint(passive)")
+                .fetch_optional(pool)
+                .await?;
+        }
         Ok(())
     }
 

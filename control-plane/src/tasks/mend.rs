@@ -1,4 +1,5 @@
-//! Makes up for a change that was committed but could not be published, because the database went away in between.
+//! Makes up for a change that was committed but could not be published: the database went away in between, or before it
+//! answered the commit.
 
 use std::time::Duration;
 

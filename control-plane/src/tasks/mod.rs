@@ -1,10 +1,12 @@
 //! The background loops, one file each. A loop waits for its tick, does one bounded batch, and logs what changed.
 
+mod checkpoint;
 mod gauges;
 mod mend;
 mod retention;
 mod rewrap;
 
+pub(crate) use checkpoint::keep_checkpointed;
 pub(crate) use gauges::keep_gauges;
 pub(crate) use mend::keep_mended;
 pub(crate) use retention::{Retention, keep_retention};

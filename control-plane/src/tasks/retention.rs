@@ -25,28 +25,30 @@ pub(crate) struct Retention {
     pub dead_letters_ms: i64,
 }
 
-/// Keeps to the retention for ever. A round that fails is made up for by the next.
+/// Keeps to the retention for ever. Each step runs whatever became of the others; one that fails is made up for by the
+/// next round.
 pub(crate) async fn keep_retention(store: Store, retention: Retention) {
     loop {
-        if let Err(error) = round(&store, retention, clock::now_ms()).await {
-            tracing::warn!(error = ?error, "a round of retention failed; the next one repeats it");
-        }
+        round(&store, retention, clock::now_ms()).await;
         tokio::time::sleep(INTERVAL).await;
     }
 }
 
-async fn round(store: &Store, retention: Retention, now_ms: i64) -> Result<()> {
-    store.partition_ensure(now_ms).await?;
-    let expired = expire(store, now_ms, retention.dead_letters_ms).await?;
+async fn round(store: &Store, retention: Retention, now_ms: i64) {
+    done("making partitions", store.partition_ensure(now_ms).await);
+    let expired = expire(store, now_ms, retention.dead_letters_ms).await;
+    let expired = done("expiring dead letters", expired);
     let events_before = now_ms.saturating_sub(retention.events_ms);
-    let retired = store.partition_retire(events_before).await?;
-    let keys = store.event_key_retire(events_before).await?;
-    let inbound = store
-        .inbound_retire(now_ms.saturating_sub(QUARANTINE_MS), events_before)
-        .await?;
-    let requests = store
-        .request_prune(now_ms.saturating_sub(REMEMBERED_MS))
-        .await?;
+    let retired = store.partition_retire(events_before).await;
+    let retired = done("retiring events", retired);
+    let keys = store.event_key_retire(events_before).await;
+    let keys = done("retiring idempotency keys", keys);
+    let quarantine_before = now_ms.saturating_sub(QUARANTINE_MS);
+    let inbound = store.inbound_retire(quarantine_before, events_before).await;
+    let inbound = done("retiring inbound requests", inbound);
+    let requests_before = now_ms.saturating_sub(REMEMBERED_MS);
+    let requests = store.request_prune(requests_before).await;
+    let requests = done("forgetting request ids", requests);
     tracing::info!(
         expired,
         retired,
@@ -55,7 +57,14 @@ async fn round(store: &Store, retention: Retention, now_ms: i64) -> Result<()> {
         requests,
         "a round of retention: {expired} dead letters expired"
     );
-    Ok(())
+}
+
+/// What a step did, as a count; nothing when it failed, which is logged.
+fn done<T: Default>(step: &'static str, ended: Result<T>) -> T {
+    ended.unwrap_or_else(|error| {
+        tracing::warn!(error = ?error, "a step of retention failed, {step}; the next round repeats it");
+        T::default()
+    })
 }
 
 /// Ends dead letters that nobody retried in time; each is recorded as expired.

@@ -182,7 +182,7 @@ pub struct EdgeConfig {
     )]
     pub body_timeout: Duration,
 
-    /// How fast a body must come after its first second, in bytes a second
+    /// How fast a body must come after its first 5 seconds, in bytes a second; 0 for as slowly as it likes
     #[arg(
         id = "edge-body-bytes-per-second",
         long = "edge-body-bytes-per-second",

@@ -33,6 +33,7 @@ use super::{
     gate::{Answer, Gate},
     head::{Head, Length},
     refusal::{ALLOW, CONTENT_TYPE, Refusal},
+    vain::{Counted, Vain},
 };
 use crate::clock;
 
@@ -59,17 +60,20 @@ where
         service_fn(move |request| {
             let (gate, one) = (gate.clone(), use_of.clone().begin());
             async move {
-                let response = respond(request, peer, &gate).await;
+                let response = respond(request, peer, &gate, &one.0.vain).await;
                 drop(one);
                 response
             }
         })
     };
-    let served = builder(gate.limits.head.bytes).serve_connection(TokioIo::new(stream), service);
+    let vain = use_of.vain.clone();
+    let stream = TokioIo::new(Counted { stream, vain });
+    let served = builder(gate.limits.head.bytes).serve_connection(stream, service);
     let mut served = pin!(served);
     tokio::select! {
         ended = served.as_mut() => return log(ended),
         () = use_of.until_over(&gate, &stop) => {}
+        () = use_of.vain.much() => {}
     }
     served.as_mut().graceful_shutdown();
     if let Ok(ended) = timeout(GRACE, served).await {
@@ -105,6 +109,7 @@ struct Use {
     begun: AtomicU32,
     under_way: AtomicU32,
     changed: Notify,
+    vain: Arc<Vain>,
 }
 
 /// A request under way.
@@ -114,6 +119,7 @@ impl Use {
     fn begin(self: Arc<Self>) -> One {
         self.begun.fetch_add(1, Ordering::Relaxed);
         self.under_way.fetch_add(1, Ordering::Relaxed);
+        self.vain.forget();
         self.changed.notify_one();
         One(self)
     }
@@ -150,6 +156,7 @@ impl Use {
 impl Drop for One {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.0.vain.forget();
         self.0.changed.notify_one();
     }
 }
@@ -163,13 +170,14 @@ async fn respond(
     request: Request<Incoming>,
     peer: IpAddr,
     gate: &Gate,
+    vain: &Vain,
 ) -> Result<Response<Full<Bytes>>, Gone> {
     let (parts, incoming) = request.into_parts();
     let length = length(&incoming);
     let answer = match head(parts, gate) {
         Ok(head) => {
-            gate.answer(head, length, &mut Http2Body(incoming), peer)
-                .await
+            let mut body = Http2Body { incoming, vain };
+            gate.answer(head, length, &mut body, peer).await
         }
         Err(refusal) => {
             gate.refused(refusal);
@@ -264,18 +272,24 @@ fn refused(refusal: Refusal) -> Response<Full<Bytes>> {
     response
 }
 
-struct Http2Body(Incoming);
+struct Http2Body<'a> {
+    incoming: Incoming,
+    vain: &'a Vain,
+}
 
-impl Body for Http2Body {
+impl Body for Http2Body<'_> {
     async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         loop {
-            let Some(frame) = self.0.frame().await else {
+            let Some(frame) = self.incoming.frame().await else {
                 return Ok(None);
             };
             // A frame that is none ended the stream: hyper has told the client.
             let frame = frame.map_err(|_| Fault::Gone)?;
             match frame.into_data() {
-                Ok(data) if !data.is_empty() => return Ok(Some(data)),
+                Ok(data) if !data.is_empty() => {
+                    self.vain.forget();
+                    return Ok(Some(data));
+                }
                 _ => {}
             }
         }

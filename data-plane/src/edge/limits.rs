@@ -9,7 +9,7 @@ use super::{config::EdgeConfig, http1::FIELDS_MAX};
 pub(super) struct Limits {
     pub(super) head: HeadLimits,
     pub(super) times: Times,
-    /// The least speed of a body after its first second.
+    /// The least speed of a body after its first 5 s.
     pub(super) body_bytes_per_second: u64,
     pub(super) requests_per_connection: u32,
 }

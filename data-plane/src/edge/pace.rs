@@ -1,11 +1,11 @@
-//! How fast a body must come: all of it within a time, and at least 1 KiB/s after the first second. Pure.
+//! How fast a body must come: all of it within a time, and at a least speed after its first 5 s. Pure.
 //!
 //! Only the time that the edge waited for the client counts, not the time that the client waited for the edge.
 
 use std::time::Duration;
 
-/// A body may begin as slowly as it likes for so long.
-const GRACE: Duration = Duration::from_secs(1);
+/// A body may be silent for so long, at once or in all, beside the time that its bytes take at the least speed.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// The pace of one body.
 #[derive(Debug)]
@@ -54,12 +54,13 @@ mod tests {
     fn the_wait_is_what_the_bytes_so_far_paid_for_within_the_whole() {
         let ms = Duration::from_millis;
         for (waited_ms, bytes, left_ms) in [
-            (0, 0, 1_000),
-            (400, 0, 600),
-            (1_000, 0, 0),
-            (1_000, 1_024, 1_000),
-            (1_000, 512, 500),
-            (3_000, 1_024, 0),
+            (0, 0, 5_000),
+            (1_000, 0, 4_000),
+            (5_000, 0, 0),
+            (5_000, 512, 500),
+            (5_000, 1_024, 1_000),
+            (6_000, 5_120, 4_000),
+            (7_000, 1_024, 0),
             (0, 1_024 * 1_024, 10_000),
             (9_999, 1_024 * 1_024, 1),
             (20_000, 1_024 * 1_024, 0),

@@ -26,6 +26,8 @@ const HEAD_BYTES: usize = 512;
 #[derive(Default)]
 pub(super) struct Book {
     open: bool,
+    /// The number of the stream that is open or was the last.
+    stream: u64,
     /// The last number given. Rises across streams.
     number: u64,
     entries: HashMap<u64, Entry>,
@@ -68,9 +70,11 @@ pub(super) enum Next {
 }
 
 impl Book {
-    /// A stream begins.
-    pub(super) fn open(&mut self) {
+    /// A stream begins: its number.
+    pub(super) fn open(&mut self) -> u64 {
         self.open = true;
+        self.stream += 1;
+        self.stream
     }
 
     /// The stream has ended: everyone who waits learns it, and nobody new may wait.
@@ -152,9 +156,10 @@ impl Book {
         Some(entry.answer)
     }
 
-    /// What the stream is to do now. `waker` is woken when there may be something else to do.
-    pub(super) fn next(&mut self, now: Instant, waker: &Waker) -> Next {
-        if !self.open {
+    /// What a stream is to do now: end, if it is not the one that is open. `waker` is woken when there may be something
+    /// else to do.
+    pub(super) fn next(&mut self, stream: u64, now: Instant, waker: &Waker) -> Next {
+        if !self.open || stream != self.stream {
             return Next::End;
         }
         let message = self.message(now);

@@ -5,6 +5,7 @@ use crate::clock;
 
 struct World {
     book: Book,
+    stream: u64,
     now: Instant,
     answers: HashMap<u64, oneshot::Receiver<ForwardedAnswer>>,
 }
@@ -12,10 +13,15 @@ struct World {
 impl World {
     fn new() -> Self {
         let mut book = Book::default();
-        book.open();
+        let stream = book.open();
         let now = clock::now();
         let answers = HashMap::new();
-        Self { book, now, answers }
+        Self {
+            book,
+            stream,
+            now,
+            answers,
+        }
     }
 
     fn enter(&mut self, body: usize, more: bool) -> u64 {
@@ -41,7 +47,7 @@ impl World {
     }
 
     fn message(&mut self) -> Option<ForwardRequest> {
-        match self.book.next(self.now, Waker::noop()) {
+        match self.book.next(self.stream, self.now, Waker::noop()) {
             Next::Message(message) => Some(message),
             Next::Nothing | Next::End => None,
         }
@@ -170,7 +176,7 @@ fn a_stream_that_ends_answers_everyone_and_takes_nobody() {
     answer.expect_err("there is none");
     leaves.try_recv().expect_err("it never leaves");
     assert!(matches!(
-        world.book.next(world.now, Waker::noop()),
+        world.book.next(world.stream, world.now, Waker::noop()),
         Next::End
     ));
     let (sender, _receiver) = oneshot::channel();
@@ -180,7 +186,10 @@ fn a_stream_that_ends_answers_everyone_and_takes_nobody() {
     assert_eq!(entered, None);
     drop(world.part(number, 1, true));
     world.book.abandon(number);
-    world.book.open();
+    let ended = world.stream;
+    world.stream = world.book.open();
     assert!(world.enter(1, false) > number);
+    let of_ended = world.book.next(ended, world.now, Waker::noop());
+    assert!(matches!(of_ended, Next::End));
     assert!(world.message().expect("a message").abandoned.is_empty());
 }

@@ -14,14 +14,19 @@ use tokio_stream::Stream;
 use super::{Forwarder, book::Next};
 use crate::clock;
 
-/// Messages to the control plane, until the book is closed.
-pub(super) struct Outgoing(pub(super) Arc<Forwarder>);
+/// Messages to the control plane, until the book is closed or has another stream.
+pub(super) struct Outgoing {
+    pub(super) forwarder: Arc<Forwarder>,
+    /// The number of the stream, as the book gave it.
+    pub(super) stream: u64,
+}
 
 impl Stream for Outgoing {
     type Item = ForwardRequest;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match self.0.book().next(clock::now(), context.waker()) {
+        let mut book = self.forwarder.book();
+        match book.next(self.stream, clock::now(), context.waker()) {
             Next::Message(message) => Poll::Ready(Some(message)),
             Next::Nothing => Poll::Pending,
             Next::End => Poll::Ready(None),

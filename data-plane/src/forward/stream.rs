@@ -115,8 +115,11 @@ impl Forward {
 
     async fn open(&self) -> Result<Streaming<ForwardResponse>, Lost> {
         let mut client = connect(&self.parts.endpoint).await?;
-        self.forwarder.book().open();
-        let mut request = Request::new(Outgoing(self.forwarder.clone()));
+        let stream = self.forwarder.book().open();
+        let mut request = Request::new(Outgoing {
+            forwarder: self.forwarder.clone(),
+            stream,
+        });
         request
             .metadata_mut()
             .insert("authorization", self.parts.authorization.clone());

@@ -14,10 +14,11 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// HTTP/2 pings find a dead control plane within the two together: 9 s.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(3);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(6);
-/// How much the control plane may send ahead, in bytes: more than a batch of leases.
+/// How much the control plane may send ahead, in bytes: a batch of leases.
 const WINDOW_BYTES: u32 = 2 * 1024 * 1024;
-/// The largest message that is read, in bytes: four times what the control plane sends at most.
-const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The largest message that is read, in bytes: a lease with the largest body that a source can take, which comes alone,
+/// and 1 MiB for its head.
+const MESSAGE_BYTES_MAX: usize = (25 + 1) * 1024 * 1024;
 
 /// Where the control plane is and how it is reached. Does not connect yet.
 pub(crate) fn endpoint(url: &str, ca_pem: Option<Vec<u8>>) -> Result<Endpoint, Error> {

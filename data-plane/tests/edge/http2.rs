@@ -256,6 +256,28 @@ async fn bh36_floods_of_frames_that_carry_nothing_end_the_connection_or_change_n
 }
 
 #[tokio::test]
+async fn bh36_a_connection_that_sends_much_and_asks_nothing_is_told_to_go() {
+    let (world, mut requests, certificate) = world().await;
+    for flood in [frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, 0, 0, &[])] {
+        let mut frames = Frames::open(&world, &certificate).await;
+        let mut sent = 0;
+        'flood: loop {
+            assert!(sent < 4 * 1024 * 1024, "nobody minds");
+            frames.write(&flood.repeat(1_000)).await;
+            sent += 1_000 * flood.len();
+            for _ in 0..1_000 {
+                let next = frames.next().await.expect("a farewell before the end");
+                if next.kind == GOAWAY {
+                    break 'flood;
+                }
+            }
+        }
+        assert!(sent > 1024 * 1024, "{sent} are borne");
+    }
+    assert!(!requests.has_request());
+}
+
+#[tokio::test]
 async fn bh36_a_head_that_is_too_long_is_refused() {
     let (world, mut requests, certificate) = world().await;
     let stream = certificate

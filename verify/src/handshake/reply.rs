@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Answer, Refusal, SchemeError, Secret,
-    answer::{check_header, check_status},
+    answer::{check_header, check_status, is_header_value},
     digest,
     encoding::encode,
     key,
@@ -96,8 +96,14 @@ impl AnswerPlan {
         }
         let status = answer.status.unwrap_or(200);
         check_status("handshake.answer.status", status)?;
-        for name in answer.headers.keys() {
+        for (name, text) in &answer.headers {
             check_header("handshake.answer.headers", name)?;
+            if !is_header_value(text) {
+                return Err(SchemeError::new(
+                    "handshake.answer.headers",
+                    "values must be printable and at most 1,024 bytes",
+                ));
+            }
         }
         Ok(Self {
             status,
@@ -117,6 +123,7 @@ impl AnswerPlan {
         let (content_type, body) = self.body(values)?;
         if let Some(content_type) = content_type {
             headers.push(("content-type".to_owned(), content_type.to_owned()));
+            headers.retain(|(name, _)| name != "x-content-type-options");
             headers.push(("x-content-type-options".to_owned(), "nosniff".to_owned()));
         }
         Ok(Answer {

@@ -14,7 +14,7 @@ use super::{Algorithm, Encoding, KeyDecode};
 /// name = "hub"
 /// when = { method = "GET", present = ["query:hub.challenge"], equal = [["query:hub.mode", "=subscribe"]] }
 /// before_signature = true
-/// check = [["query:hub.verify_token", "param:verify_token"]]
+/// check = [["query:hub.verify_token", "secret:verify_token"]]
 /// answer = { text = "{query:hub.challenge}" }
 /// ```
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -26,7 +26,8 @@ pub struct HandshakeRule {
     pub when: When,
     /// Whether the provider does not sign it. Otherwise it is answered after the signature was found right.
     pub before_signature: bool,
-    /// Pairs of references that must be equal, compared in constant time. `secret` means any of the source's secrets.
+    /// Pairs of references that must be equal, compared in constant time. `secret` means any of the source's secrets,
+    /// `secret:ROLE` any that is configured as `ROLE:value`.
     pub check: Vec<(String, String)>,
     /// The status when `check` fails; 403 when not given.
     pub failed_status: Option<u16>,

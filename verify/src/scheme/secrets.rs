@@ -1,7 +1,7 @@
 //! What a scheme asks of its source's secrets, for whoever configures and stores.
 
-use super::{Kind, Scheme};
-use crate::special;
+use super::{Kind, Scheme, SchemeError};
+use crate::{reference::Reference, special, template::Template};
 
 impl Scheme {
     /// Whether nothing verifies unless the source has a secret.
@@ -21,7 +21,9 @@ impl Scheme {
         let in_handshake = self.handshake.iter().any(|rule| {
             let is_keyed = rule.digest.as_ref().is_some_and(|digest| digest.keyed);
             let mut checked = rule.check.iter().flat_map(|(left, right)| [left, right]);
-            is_keyed || checked.any(|reference| reference == "secret")
+            is_keyed
+                || checked
+                    .any(|reference| reference == "secret" || reference.starts_with("secret:"))
         });
         self.kind != Kind::None || in_handshake
     }
@@ -58,12 +60,73 @@ impl Scheme {
         names
     }
 
+    /// Refuses `secret` where there is none to put in: it would always be missing.
+    pub(crate) fn check_places_of_secret(&self) -> Result<(), SchemeError> {
+        let items = self.items.iter();
+        let items = items.flat_map(|items| items.event_id.0.iter().chain(&items.event_type.0));
+        refuse_secret("event_id", self.event_id.0.iter())?;
+        refuse_secret("event_type", self.event_type.0.iter())?;
+        refuse_secret("items", items)?;
+        refuse_role("content", self.content.0.iter())?;
+        for (left, right) in &self.require {
+            refuse_secret("require", [left].into_iter())?;
+            refuse_role("require", [right].into_iter())?;
+        }
+        self.handshake.iter().try_for_each(|rule| {
+            let answer = &rule.answer;
+            let texts = answer.text.iter().chain(answer.json.values());
+            let shown = texts.chain(answer.headers.values());
+            refuse_secret("handshake.answer", shown)?;
+            let pairs = rule
+                .when
+                .equal
+                .iter()
+                .flat_map(|(left, right)| [left, right]);
+            refuse_secret("handshake.when", pairs.chain(&rule.when.present))?;
+            let digested = rule.digest.iter().map(|digest| &digest.content);
+            refuse_role("handshake.digest.content", digested)?;
+            refuse_secret("handshake.check", rule.check.iter().map(|(left, _)| left))
+        })
+    }
+
     /// How old a request may be unless its source says otherwise, in seconds. `None`: no time is signed, or only the
     /// scheme's code knows.
     pub fn tolerance_s(&self) -> Option<u32> {
         let signed = self.ts.as_ref().map(|rule| rule.tolerance_s);
         signed.or(self.jwt.max_age_s)
     }
+}
+
+fn refuse_secret<'t>(
+    field: &str,
+    texts: impl Iterator<Item = &'t String>,
+) -> Result<(), SchemeError> {
+    refuse(field, texts, |reference| {
+        matches!(reference, Reference::Secret | Reference::Role(_))
+    })
+}
+
+fn refuse_role<'t>(
+    field: &str,
+    texts: impl Iterator<Item = &'t String>,
+) -> Result<(), SchemeError> {
+    refuse(field, texts, |reference| {
+        matches!(reference, Reference::Role(_))
+    })
+}
+
+fn refuse<'t>(
+    field: &str,
+    mut texts: impl Iterator<Item = &'t String>,
+    is_meant: fn(&Reference) -> bool,
+) -> Result<(), SchemeError> {
+    let reads = |text: &String| {
+        Template::parse_lenient(text).is_ok_and(|template| template.references().any(is_meant))
+    };
+    if texts.any(reads) {
+        return Err(SchemeError::new(field, "cannot hold the secret"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ fn split(fields: &[Field]) -> Result<(&str, &[Field]), Refusal> {
     let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     if names.windows(2).any(|pair| pair.first() == pair.last()) {
-        return Err(Refusal::AmbiguousHeader);
+        return Err(Refusal::AmbiguousValue);
     }
     // Names are signed as they are: one with an `&` in it would pass for two fields.
     if !names.iter().all(|name| name.bytes().all(is_name_byte)) {
@@ -176,11 +176,11 @@ mod tests {
             ),
             (
                 format!("a=1&a=1&signature={signature}"),
-                Refusal::AmbiguousHeader,
+                Refusal::AmbiguousValue,
             ),
             (
                 format!("a=1&signature={signature}&signature={signature}"),
-                Refusal::AmbiguousHeader,
+                Refusal::AmbiguousValue,
             ),
             (
                 format!("a=1&signature={}", signature.to_uppercase()),

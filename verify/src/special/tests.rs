@@ -200,7 +200,7 @@ fn a_member_that_is_there_twice_is_refused() {
         ),
     ] {
         let verdict = with_body(name, from, to).verify();
-        assert_eq!(verdict, Err(Refusal::MalformedBody), "{name}: {to}");
+        assert_eq!(verdict, Err(Refusal::MalformedValue), "{name}: {to}");
     }
 }
 

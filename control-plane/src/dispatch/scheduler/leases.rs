@@ -187,14 +187,19 @@ impl Scheduler {
             return;
         };
         for _ in 0..turn {
-            let is_suspect = slot.lane.first_lost() >= SUSPECT;
-            let is_held_up = is_suspect && taker.suspects == 0;
-            if slot.lane.state(taker.now_ms) != LaneState::Ready || is_held_up {
+            if slot.lane.state(taker.now_ms) != LaneState::Ready {
                 break;
             }
-            let Some((key, mut entry)) = slot.lane.pop_due(taker.now_ms) else {
+            // Who may get no suspect gets what is due behind them.
+            let lost = if taker.suspects == 0 {
+                SUSPECT
+            } else {
+                u8::MAX
+            };
+            let Some((key, mut entry)) = slot.lane.pop_due(taker.now_ms, lost) else {
                 break;
             };
+            let is_suspect = entry.lost >= SUSPECT;
             self.loaded -= 1;
             slot.lane.running += 1;
             taker.suspects -= usize::from(is_suspect);

@@ -14,7 +14,10 @@ mod serving;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 pub(super) use self::leases::{Grant, Granted, Lost, LostTooOften, Reported, Settled};
-use self::{leases::Lease, serving::Bells};
+use self::{
+    leases::{Lease, SUSPECT},
+    serving::Bells,
+};
 use super::lane::{Entry, FRONT, Key, Lane, LaneState, ServedBy};
 use crate::{
     model::{
@@ -318,7 +321,7 @@ impl Scheduler {
                         ServedBy::Consumers => slot.bells.ring(),
                     }
                 }
-                None
+                slot.ring_behind_suspects(now_ms)
             }
             LaneState::WaitingUntil(due_at) => Some(due_at),
             LaneState::Idle => None,
@@ -332,6 +335,22 @@ impl Scheduler {
                 slot.timer = Some(due_at);
             }
         }
+    }
+}
+
+impl Slot {
+    /// Rings for what is due behind suspects, which streams that hold one of their own can take. Returns when it is due,
+    /// if that is later.
+    fn ring_behind_suspects(&self, now_ms: i64) -> Option<i64> {
+        if self.lane.served_by == ServedBy::Nodes {
+            return None;
+        }
+        let due_at = self.lane.due_behind(SUSPECT)?;
+        if due_at > now_ms {
+            return Some(due_at);
+        }
+        self.bells.ring();
+        None
     }
 }
 

@@ -4,7 +4,8 @@
 //! credit looks at all its lanes then; several streams that serve one lane share it by taking turns.
 //!
 //! What a consumer dies of takes down whatever else it holds. So a delivery that has lost several leases is a suspect,
-//! and a stream holds one suspect at a time: in the end the culprit falls alone, and the others are done with.
+//! and a stream holds one suspect at a time: in the end the culprit falls alone, and the others are done with. What is due
+//! behind suspects does not wait for them.
 
 use std::sync::Arc;
 
@@ -280,6 +281,43 @@ mod tests {
         assert!(!has_rung(&bell));
         // Another stream may take one of them.
         assert_eq!(take(&mut scheduler, 1, 10, 2)[0].delivery_id, ids[1]);
+    }
+
+    #[test]
+    fn what_is_due_behind_suspects_does_not_wait_for_them() {
+        let mut scheduler = scheduler(1);
+        let bell = serve(&mut scheduler, 1, 1);
+        for seed in 0..3 {
+            admit(&mut scheduler, 0, seed);
+        }
+        for _ in 0..super::super::leases::SUSPECT {
+            assert_eq!(take(&mut scheduler, 1, 10, 1).len(), 3);
+            scheduler.lose(stream(1), &std::collections::HashSet::new(), NOW_MS);
+        }
+        assert!(take(&mut scheduler, 1, 10, 1)[0].is_suspect);
+        let endpoints = [endpoint(0)];
+        let take = |scheduler: &mut Scheduler, now_ms| {
+            let grants = scheduler.take_from(&endpoints, (10, 0), stream(1), (now_ms, 0));
+            let ids = grants.iter().map(|grant| grant.delivery_id);
+            ids.collect::<Vec<_>>()
+        };
+        assert!(take(&mut scheduler, NOW_MS).is_empty());
+        let _ = has_rung(&bell);
+        // One that is due now, while the lane rests.
+        let now = EventId::new(NOW_MS + 1, SHARD, &mut StdRng::seed_from_u64(10)).delivery(1);
+        scheduler.admit(endpoint(0), (NOW_MS, now), Entry::fresh(None), NOW_MS);
+        assert!(has_rung(&bell));
+        assert_eq!(take(&mut scheduler, NOW_MS), [now]);
+        assert!(take(&mut scheduler, NOW_MS).is_empty());
+        // One that is due later.
+        let _ = has_rung(&bell);
+        let later = EventId::new(NOW_MS + 2, SHARD, &mut StdRng::seed_from_u64(11)).delivery(1);
+        scheduler.admit(endpoint(0), (NOW_MS + 5, later), Entry::fresh(None), NOW_MS);
+        assert!(!has_rung(&bell) && take(&mut scheduler, NOW_MS).is_empty());
+        assert_eq!(scheduler.fire(NOW_MS), Some(NOW_MS + 5));
+        scheduler.fire(NOW_MS + 5);
+        assert!(has_rung(&bell));
+        assert_eq!(take(&mut scheduler, NOW_MS + 5), [later]);
     }
 
     #[test]

@@ -60,6 +60,19 @@ async fn pass(time: Duration) {
     tokio::time::resume();
 }
 
+/// What a future comes to when it is asked once.
+async fn once<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = future => Some(done),
+        () = std::future::ready(()) => None,
+    }
+}
+
+fn source() -> SourceId {
+    SourceId::new(1_700_000_000_000, &mut clock::rng())
+}
+
 fn body(fetched: Option<Fetched>) -> Option<String> {
     fetched.map(|fetched| String::from_utf8(fetched.body).unwrap())
 }
@@ -72,13 +85,20 @@ fn count(requests: &mut mpsc::UnboundedReceiver<()>) -> usize {
 async fn a_key_is_asked_for_once_while_it_is_fresh_however_many_want_it() {
     let (key, mut requests) = server(&[&ok("one"), &ok("two")]).await;
     let keys = keys();
-    let (a, b, c) = tokio::join!(keys.get(&key), keys.get(&key), keys.get(&key));
+    let (a, b, c) = tokio::join!(
+        keys.get(source(), &key),
+        keys.get(source(), &key),
+        keys.get(source(), &key)
+    );
     for fetched in [a, b, c] {
         assert_eq!(body(fetched).as_deref(), Some("one"));
     }
     assert_eq!(count(&mut requests), 1);
     pass(FRESH_FOR).await;
-    assert_eq!(body(keys.get(&key).await).as_deref(), Some("two"));
+    let stale = keys.get(source(), &key).await.unwrap();
+    assert_eq!(stale.body, b"one", "nobody waits for what is only stale");
+    let renewed = keys.renewed(source(), &key, &stale).await;
+    assert_eq!(body(renewed).as_deref(), Some("two"));
     assert_eq!(count(&mut requests), 1);
 }
 
@@ -86,38 +106,74 @@ async fn a_key_is_asked_for_once_while_it_is_fresh_however_many_want_it() {
 async fn a_key_outlives_the_absence_of_its_provider_by_a_day() {
     let (key, mut requests) = server(&[&ok("one"), AWAY]).await;
     let keys = keys();
-    assert!(keys.get(&key).await.is_some());
+    assert!(keys.get(source(), &key).await.is_some());
     pass(FRESH_FOR).await;
     for _ in 0..3 {
-        assert_eq!(body(keys.get(&key).await).as_deref(), Some("one"));
+        assert_eq!(body(keys.get(source(), &key).await).as_deref(), Some("one"));
     }
+    let former = keys.get(source(), &key).await.unwrap();
+    assert_eq!(keys.renewed(source(), &key, &former).await, None);
     assert_eq!(count(&mut requests), 2, "one that is away is let alone");
     pass(STALE_FOR).await;
-    assert_eq!(keys.get(&key).await, None);
+    assert_eq!(keys.get(source(), &key).await, None);
 }
 
 #[tokio::test]
 async fn an_unknown_key_is_asked_for_again_at_most_every_half_minute() {
     let (key, mut requests) = server(&[&ok("one"), &ok("two")]).await;
     let keys = keys();
-    let former = keys.get(&key).await.unwrap();
-    assert_eq!(keys.renewed(&key, &former).await, None);
+    let former = keys.get(source(), &key).await.unwrap();
+    assert_eq!(keys.renewed(source(), &key, &former).await, None);
     assert_eq!(count(&mut requests), 1);
     pass(PAUSE).await;
-    let renewed = keys.renewed(&key, &former).await.unwrap();
+    let renewed = keys.renewed(source(), &key, &former).await.unwrap();
     assert_eq!(renewed.body, b"two");
-    assert_eq!(keys.renewed(&key, &renewed).await, None);
+    assert_eq!(keys.renewed(source(), &key, &renewed).await, None);
     assert_eq!(count(&mut requests), 1);
 }
 
 #[tokio::test]
-async fn only_so_many_addresses_are_remembered() {
+async fn a_request_that_is_given_up_leaves_its_fetch_to_the_others() {
+    let (key, mut requests) = server(&[&ok("one")]).await;
     let keys = keys();
+    {
+        let mut first = std::pin::pin!(keys.get(source(), &key));
+        assert!(once(first.as_mut()).await.is_none());
+    }
+    assert_eq!(body(keys.get(source(), &key).await).as_deref(), Some("one"));
+    assert_eq!(count(&mut requests), 1);
+}
+
+#[tokio::test]
+async fn only_so_many_addresses_are_remembered_and_none_with_a_key_is_forgotten() {
+    let (key, _requests) = server(&[&ok("one")]).await;
+    let keys = keys();
+    assert!(keys.get(source(), &key).await.is_some());
     for number in 0..ADDRESSES_MAX + 10 {
         let url = format!("https://keys.example.org/{number}");
-        keys.slot(&url.parse().unwrap());
+        assert!(keys.slot(source(), &url.parse().unwrap()).is_some());
     }
-    assert_eq!(keys.slots.lock().unwrap().len(), ADDRESSES_MAX);
+    let slots = keys.0.slots.lock().unwrap();
+    assert_eq!(slots.len(), ADDRESSES_MAX);
+    assert!(slots.contains_key(&key.url));
+}
+
+#[tokio::test]
+async fn a_source_tries_four_new_addresses_a_minute() {
+    let (key, _requests) = server(&[&ok("one")]).await;
+    let (keys, source, other) = (keys(), source(), source());
+    let try_at = async |source, number: usize| {
+        let url = key.url.join(&format!("/{number}")).unwrap();
+        let form = key.form;
+        keys.get(source, &KeyRequest { url, form }).await.is_some()
+    };
+    for number in 0..6 {
+        assert_eq!(try_at(source, number).await, number < 4, "{number}");
+    }
+    assert!(try_at(source, 0).await, "what has answered is no try");
+    assert!(try_at(other, 5).await);
+    pass(MINUTE).await;
+    assert!(try_at(source, 6).await);
 }
 
 #[test]

@@ -20,8 +20,8 @@ const ROUNDS_MAX: usize = 5;
 
 /// What a round came to.
 enum Round {
-    /// Everything is as the hello says: the endpoints, and whether each was written.
-    Done(Vec<(EndpointId, bool)>),
+    /// Everything is as the hello says: the endpoints.
+    Done(Vec<EndpointId>),
     /// Somebody else wrote one of them in the meantime.
     Overtaken,
 }
@@ -37,15 +37,13 @@ impl Consumers {
         hello.check_sources(&self.registry.snapshot(), tenant_id)?;
         let names = || hello.handlers.iter().map(|(name, _)| name.clone());
         if let Some(known) = self.known(tenant_id, hello).await? {
+            self.publish_missing(&known, hello).await?;
             return Ok(known.into_iter().zip(names()).collect());
         }
         for _ in 0..ROUNDS_MAX {
             if let Round::Done(endpoints) = self.round(tenant_id, hello).await? {
-                for (id, _) in endpoints.iter().filter(|(_, is_written)| *is_written) {
-                    self.publish(*id).await?;
-                }
-                let ids = endpoints.into_iter().map(|(id, _)| id);
-                return Ok(ids.zip(names()).collect());
+                self.publish_missing(&endpoints, hello).await?;
+                return Ok(endpoints.into_iter().zip(names()).collect());
             }
         }
         let text = "other consumers change the same handlers at the same time";
@@ -81,8 +79,21 @@ impl Consumers {
             };
             endpoints.push(written);
         }
-        tx.commit().await?;
+        self.registry.published_later(tx.commit().await)?;
         Ok(Round::Done(endpoints))
+    }
+
+    /// Publishes the endpoints that the registry has otherwise than the hello says: those that were just written, and
+    /// those of an earlier hello whose commit was never answered.
+    async fn publish_missing(&self, ids: &[EndpointId], hello: &Hello) -> Result<(), Error> {
+        for (id, (_, settings)) in ids.iter().zip(&hello.handlers) {
+            let snapshot = self.registry.snapshot();
+            let live = snapshot.endpoint(*id);
+            if live.is_none_or(|live| live.endpoint.settings != *settings) {
+                self.publish(*id).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Lets everything know that an endpoint changed, after the commit.
@@ -95,16 +106,16 @@ impl Consumers {
     }
 }
 
-/// Makes or changes one handler's endpoint. True: it was written. None: somebody else was faster.
+/// Makes or changes one handler's endpoint, unless it is as it shall be. None: somebody else was faster.
 async fn write(
     tx: &mut Tx,
     tenant: TenantId,
     settings: &EndpointSettings,
     now: i64,
-) -> Result<Option<(EndpointId, bool)>, Error> {
+) -> Result<Option<EndpointId>, Error> {
     let name = settings.name.as_deref().unwrap_or_default();
     let (endpoint, change) = match tx.endpoint_named(tenant, name).await? {
-        Some(found) if found.settings == *settings => return Ok(Some((found.id, false))),
+        Some(found) if found.settings == *settings => return Ok(Some(found.id)),
         Some(found) if found.handler().is_none() => {
             return Err(Error::AlreadyExists(format!(
                 "an endpoint of the tenant has the name `{name}` of a handler"
@@ -129,7 +140,7 @@ async fn write(
             (endpoint, change)
         }
     };
-    Ok((change == Change::Done).then_some((endpoint.id, true)))
+    Ok((change == Change::Done).then_some(endpoint.id))
 }
 
 async fn new(

@@ -179,7 +179,7 @@ impl Deliveries {
         let response = v1::RetryDeliveryResponse {
             delivery: Some(delivery_proto(tenant, &view)),
         };
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         moved.committed();
         Ok(response)
     }
@@ -207,7 +207,7 @@ impl Deliveries {
         let response = v1::CancelDeliveryResponse {
             delivery: Some(delivery_proto(tenant, &view)),
         };
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         moved.committed();
         Ok(response)
     }

@@ -72,7 +72,7 @@ impl Endpoints {
             endpoint: Some(described(mutation.tx(), &endpoint, now).await?),
             secret: String::new(),
         };
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         self.publish(endpoint.id).await?;
         response.secret = key.expose_shown();
         Ok(response)
@@ -131,7 +131,7 @@ impl Endpoints {
         let response = v1::UpdateEndpointResponse {
             endpoint: Some(described(mutation.tx(), &endpoint, now).await?),
         };
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         self.publish(endpoint.id).await?;
         Ok(response)
     }
@@ -172,7 +172,7 @@ impl Endpoints {
         }
         check(tx.endpoint_delete(named.id).await?)?;
         let response = v1::DeleteEndpointResponse { cancelled };
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         self.registry.refresh_endpoint(named.id).await?;
         self.dispatch.endpoint_removed(named.id);
         Ok(response)

@@ -46,7 +46,7 @@ impl Endpoints {
             endpoint: Some(described(tx, &endpoint, now).await?),
             secret: String::new(),
         };
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         self.publish(named.id).await?;
         response.secret = key.expose_shown();
         Ok(response)

@@ -42,7 +42,7 @@ impl Endpoints {
         let response = v1::PauseEndpointResponse {
             endpoint: Some(endpoint),
         };
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         self.publish(named.id).await?;
         Ok(response)
     }
@@ -70,7 +70,7 @@ impl Endpoints {
         let response = v1::ResumeEndpointResponse {
             endpoint: Some(endpoint),
         };
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         self.publish(named.id).await?;
         Ok(response)
     }

@@ -53,7 +53,7 @@ impl Inbounds {
         let response = v1::HoldInboundRequestResponse {
             request: Some(request_proto(&found)),
         };
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         Ok(response)
     }
 }

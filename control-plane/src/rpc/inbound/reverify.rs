@@ -17,7 +17,7 @@ use crate::{
     },
     registry::TenantEntry,
     rpc::{Begun, Call, Caller},
-    store::{Claimed, Tx},
+    store::{self, Claimed, Tx},
 };
 
 impl Inbounds {
@@ -45,7 +45,10 @@ impl Inbounds {
         let content = self.judged_again(&found, &body).await?;
         // The day of the request may be one whose events are gone already.
         let day = found.id.event().created_at();
-        self.store.partition_ensure(day).await?;
+        self.store
+            .partition_ensure(day)
+            .await
+            .map_err(|error| no_room(&error))?;
         let mut mutation = match call.begin(&self.store).await? {
             Begun::Repeat(response) => return Ok(response),
             Begun::Fresh(mutation) => mutation,
@@ -59,7 +62,7 @@ impl Inbounds {
         let response = v1::ReverifyInboundRequestResponse {
             request: Some(request_proto(&record)),
         };
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         if let Some(written) = written {
             written.committed();
         }
@@ -121,7 +124,14 @@ impl Inbounds {
         let written = self
             .dispatch
             .emit_within(tx, tenant, event_id, event)
-            .await?;
+            .await
+            .map_err(|error| {
+                if is_no_partition(&error) {
+                    no_room(&error)
+                } else {
+                    error
+                }
+            })?;
         Ok(Some(written))
     }
 }
@@ -140,14 +150,10 @@ async fn settle(tx: &mut Tx, record: &mut InboundRequest) -> Result<(), Error> {
         Claimed::Won => {}
         Claimed::Lost {
             original_id,
-            body_hash,
+            verdict,
         } => {
             record.original_id = Some(original_id);
-            record.verdict = if body_hash == record.body_hash {
-                Verdict::Duplicate
-            } else {
-                Verdict::Conflict
-            };
+            record.verdict = verdict;
             tx.inbound_rewrite(record).await?;
         }
         Claimed::Raced => {
@@ -156,6 +162,18 @@ async fn settle(tx: &mut Tx, record: &mut InboundRequest) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Whether the day of an event has no partition, because retention took it in between.
+fn is_no_partition(error: &Error) -> bool {
+    matches!(error, Error::Internal(cause) if store::has_no_partition(cause.as_ref()))
+}
+
+/// The day of the request could not be made ready for its event: somebody else makes or drops it at this moment.
+fn no_room(error: &(dyn std::error::Error + 'static)) -> Error {
+    tracing::warn!(error = ?error, "the day of an inbound request has no partition now");
+    let text = "the day of the request is being made ready for its event: repeat the call";
+    Error::Unavailable(text.to_owned())
 }
 
 fn check_verdict(request: &InboundRequest) -> Result<(), Error> {

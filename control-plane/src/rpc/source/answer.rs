@@ -27,7 +27,7 @@ const COMPUTED: Bounds = Bounds {
     body_rule: "must be at most 64 KiB",
 };
 /// Answers that HTTP gives no body.
-const BODILESS: [u16; 2] = [204, 205];
+const BODILESS: [u16; 3] = [204, 205, 304];
 const DEADLINE_MIN_MS: u32 = 100;
 const DEADLINE_MAX_MS: u32 = 10_000;
 /// What HTTP itself sets in an answer, or what would change how it is read.
@@ -79,7 +79,7 @@ fn bounded(field: &str, answer: &v1::SourceAnswer, bounds: &Bounds) -> Result<An
     if answer.body.len() > bounds.body_bytes_max {
         violations.add(format!("{field}.body"), bounds.body_rule);
     } else if !answer.body.is_empty() && !may_have_body {
-        let rule = "must be empty with the status 204 or 205";
+        let rule = "must be empty with the status 204, 205 or 304";
         violations.add(format!("{field}.body"), rule);
     }
     violations.finish()?;

@@ -58,7 +58,7 @@ impl Sources {
             source: Some(self.described(mutation.tx(), &source, now).await?),
             secret: String::new(),
         };
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         self.publish(source.id).await?;
         response.secret = chosen.expose_shown();
         Ok(response)
@@ -92,7 +92,7 @@ impl Sources {
         let response = v1::UpdateSourceResponse {
             source: Some(self.described(mutation.tx(), &source, now).await?),
         };
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         self.publish(source.id).await?;
         Ok(response)
     }
@@ -120,7 +120,7 @@ impl Sources {
         named.own(tx.source_get(named.id).await?)?;
         check(tx.source_delete(named.id).await?)?;
         let response = v1::DeleteSourceResponse {};
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         self.publish(named.id).await?;
         Ok(response)
     }

@@ -45,7 +45,7 @@ impl Sources {
             source: Some(self.described(tx, &source, now).await?),
             secret: String::new(),
         };
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         self.publish(named.id).await?;
         response.secret = chosen.expose_shown();
         Ok(response)

@@ -45,7 +45,7 @@ impl Sources {
         let response = v1::SetSourceStateResponse {
             source: Some(self.described(tx, &source, now).await?),
         };
-        mutation.commit(&response).await?;
+        mutation.commit(&response, &self.registry).await?;
         self.publish(named.id).await?;
         Ok(response)
     }

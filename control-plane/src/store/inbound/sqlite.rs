@@ -50,11 +50,28 @@ pub(super) async fn receive(pool: &SqlitePool, rows: &[InboundRow]) -> Result<Ve
     Ok(receipts)
 }
 
-/// Writes the rows that get their claim and returns their ids.
+/// Writes the rows that get their claim and returns their ids. Which these are is only asked when some did not, because
+/// each row that SQLite returns costs a change of threads.
 async fn claim(conn: &mut SqliteConnection, rows: &[InboundRow]) -> Result<Vec<Uuid>> {
-    let requests = rows.iter().map(|row| &row.request);
-    let mut query = insert(requests)?;
-    query.push(" on conflict do nothing returning request_id");
+    let requests = || rows.iter().map(|row| &row.request);
+    let mut query = insert(requests())?;
+    query.push(" on conflict do nothing");
+    let written = query.build().execute(&mut *conn).await?.rows_affected();
+    if usize::try_from(written).is_ok_and(|written| written == rows.len()) {
+        return Ok(requests().map(|request| request.id.uuid()).collect());
+    }
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "select request_id from inbound_request where verdict = 1 and (shard, request_id) in (values ",
+    );
+    let mut ids = query.separated(", ");
+    for request in requests() {
+        ids.push("(");
+        ids.push_bind_unseparated(request.id.shard().column());
+        ids.push_unseparated(", ");
+        ids.push_bind_unseparated(request.id.uuid());
+        ids.push_unseparated(")");
+    }
+    query.push(")");
     Ok(query.build_query_scalar().fetch_all(conn).await?)
 }
 

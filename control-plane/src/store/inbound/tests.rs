@@ -183,3 +183,23 @@ async fn what_is_kept_without_being_accepted_is_counted_by_source() {
         .map(|count| (count.source_id(), count.records, count.bytes));
     assert_eq!(counts.collect::<Vec<_>>(), [(source.1, 2, 3)]);
 }
+
+#[test]
+fn another_body_is_a_conflict_unless_a_list_showed_one_of_them() {
+    let (first, second) = (row(source(), "1", "a").request, row(source(), "1", "b"));
+    for (channel, original_channel, verdict) in [
+        (Channel::Webhook, Channel::Webhook, Verdict::Conflict),
+        (Channel::Webhook, Channel::Poll, Verdict::Duplicate),
+        (Channel::Poll, Channel::Webhook, Verdict::Duplicate),
+        (Channel::Poll, Channel::Poll, Verdict::Duplicate),
+    ] {
+        let repeat = InboundRequest {
+            channel,
+            ..second.request.clone()
+        };
+        let found = repeated(&repeat, &first.body_hash, original_channel.column());
+        assert_eq!(found, verdict, "{channel:?} after {original_channel:?}");
+    }
+    let same = repeated(&first, &first.body_hash, Channel::Webhook.column());
+    assert_eq!(same, Verdict::Duplicate);
+}

@@ -40,12 +40,17 @@ fn a_handshake_echoes_only_what_is_printable_and_short() {
     );
     assert_eq!(
         answer("/in?challenge=a%0d%0ab"),
-        Some(Err(Refusal::MalformedValue))
+        Some(Err(Refusal::MalformedChallenge))
     );
     assert_eq!(
         answer(&format!("/in?challenge={}", "x".repeat(1025))),
-        Some(Err(Refusal::MalformedValue))
+        Some(Err(Refusal::MalformedChallenge))
     );
+    assert_eq!(
+        answer("/in?challenge=1&challenge=2"),
+        Some(Err(Refusal::MalformedChallenge))
+    );
+    assert_eq!(verifier.answers().refused(Refusal::MalformedChallenge), 400);
     assert_eq!(answer("/in"), None);
     assert_eq!(verifier.methods(), ["POST", "GET"]);
 }

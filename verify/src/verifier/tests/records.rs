@@ -94,6 +94,39 @@ fn records_that_are_not_safe_are_refused_with_the_field() {
             ),
             "handshake.when",
         ),
+    ] {
+        assert_eq!(own(&record).expect_err(&record).field, field, "{record}");
+    }
+}
+
+#[test]
+fn records_that_answer_or_read_what_they_must_not_are_refused_with_the_field() {
+    let sig = r#""sig":{"at":"header:s"}"#;
+    for (record, field) in [
+        (
+            format!(r#"{{"kind":"token",{sig},"event_id":"{{secret}}"}}"#),
+            "event_id",
+        ),
+        (
+            format!(
+                r#"{{"kind":"token",{sig},"handshake":[{{"when":{{"method":"GET"}},"answer":{{"text":"{{secret}}"}}}}]}}"#
+            ),
+            "handshake.answer",
+        ),
+        (
+            format!(
+                r#"{{"kind":"token",{sig},"handshake":[{{"when":{{"method":"GET"}},"answer":{{"headers":{{"x-a":"a\r\nb"}}}}}}]}}"#
+            ),
+            "handshake.answer.headers",
+        ),
+        (
+            format!(r#"{{"kind":"token",{sig},"answer":{{"bad_signature":200}}}}"#),
+            "answer.bad_signature",
+        ),
+        (
+            r#"{"kind":"token","sig":{"at":"header:a b"}}"#.to_owned(),
+            "sig.at",
+        ),
         (
             r#"{"kind":"special","special":"nothing"}"#.to_owned(),
             "special",

@@ -42,7 +42,7 @@ fn any_signature_of_a_list_may_be_right_and_only_of_the_right_version() {
         ),
         (
             format!("t={time},t=1,{right}"),
-            Err(Refusal::AmbiguousHeader),
+            Err(Refusal::AmbiguousValue),
         ),
         (right.clone(), Err(Refusal::MissingValue)),
         (
@@ -237,4 +237,54 @@ fn tokens_and_credentials_are_compared_whole() {
             "{weak}"
         );
     }
+}
+
+#[test]
+fn before_the_sender_is_proved_nothing_tells_one_refusal_from_another() {
+    let form = "a=1&".repeat(1001);
+    for (provider, body) in [
+        ("twilio", form.as_str()),
+        ("adyen_payments", "{"),
+        ("mandrill", form.as_str()),
+        ("usps", "{"),
+    ] {
+        let verifier = built_in(provider, &[]);
+        let case = Case {
+            headers: vec![
+                ("x-twilio-signature", "AAAA".to_owned()),
+                ("x-mandrill-signature", "AAAA".to_owned()),
+                ("x-signature", "AAAA".to_owned()),
+                (
+                    "content-type",
+                    "application/x-www-form-urlencoded".to_owned(),
+                ),
+            ],
+            body: body.as_bytes(),
+            ..Case::default()
+        };
+        let refusal = case.verdict(&verifier).expect_err(provider);
+        assert_eq!(
+            verifier.answers().refused(refusal),
+            401,
+            "{provider}: {refusal:?}"
+        );
+    }
+}
+
+#[test]
+fn the_token_of_a_subscription_signs_nothing() {
+    let verifier = built_in("meta", &[]);
+    let token = "verify_token:abc";
+    let secret = Secret::new(token).expect("a secret");
+    assert_eq!(verifier.check_secret(&secret), Ok(()));
+    for key in [token, "abc"] {
+        let case = Case {
+            headers: vec![("x-hub-signature-256", format!("sha256={}", mac(key, b"{}")))],
+            body: b"{}",
+            secrets: vec!["other", token],
+            ..Case::default()
+        };
+        assert_eq!(case.verdict(&verifier), Err(Refusal::WrongSignature));
+    }
+    assert_eq!(verifier.credential_parameters(), ["hub.verify_token"]);
 }

@@ -28,7 +28,18 @@ const RATE_MAX: u32 = 100_000;
 const SECOND_MS: u32 = 1_000;
 const TOLERANCE_MAX_MS: u32 = 48 * 60 * 60 * SECOND_MS;
 /// Headers that are secret whatever the scheme.
-const SECRET_HEADERS: &[&str] = &["authorization", "cookie", "set-cookie"];
+const SECRET_HEADERS: &[&str] = &[
+    "api-key",
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "set-cookie",
+    "verif-hash",
+    "x-api-key",
+    "x-auth-token",
+    "x-gitlab-token",
+    "x-secret-token",
+];
 
 /// The provider. None: the source is only polled.
 pub(super) fn provider(name: &str) -> Result<Option<String>, Error> {

@@ -1,0 +1,62 @@
+//! What an item is recorded as.
+
+use super::*;
+use crate::registry::fixture;
+
+const NOW: i64 = 1_764_000_000_000;
+
+fn item(id: &str, body: &str) -> Item {
+    Item {
+        id: id.to_owned(),
+        kind: "order.paid".to_owned(),
+        body: Bytes::copy_from_slice(body.as_bytes()),
+    }
+}
+
+fn source() -> Source {
+    let mut source = fixture::source(10, &fixture::tenant(1), "github");
+    source.settings.body_bytes_max = 1_024;
+    source
+}
+
+#[test]
+fn an_item_is_accepted_under_the_claim_of_its_webhook() {
+    let body = r#"{"id":"a"}"#;
+    let hash: [u8; 32] = Sha256::digest(body).into();
+    for (id, claimed) in [("a", claim("a", &hash)), ("", hash)] {
+        let record = request(&source(), &item(id, body), NOW);
+        assert_eq!(
+            (record.verdict, record.channel, record.claim),
+            (Verdict::Accepted, Channel::Poll, claimed),
+            "{id}"
+        );
+    }
+}
+
+#[test]
+fn an_item_that_its_source_would_not_take_by_webhook_is_quarantined() {
+    let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
+    let long = format!("\"{}\"", "a".repeat(1_024));
+    for (body, reason) in [
+        (deep.as_str(), "too_deep"),
+        (long.as_str(), "too_long"),
+        (r#"{"a":"\u0000"}"#, "not_text"),
+        (r#"{"a":"\ud800"}"#, "not_text"),
+    ] {
+        let record = request(&source(), &item("a", body), NOW);
+        assert_eq!(record.verdict, Verdict::Quarantined, "{reason}");
+        assert_eq!(record.reason, reason);
+    }
+}
+
+#[test]
+fn an_unfit_item_is_one_record_an_hour() {
+    let unfit = |source: &Source, body: &str, now| request(source, &item("a", body), now).id;
+    let (source, hour) = (source(), NOW - NOW.rem_euclid(HOUR_MS));
+    let other = fixture::source(11, &fixture::tenant(1), "github");
+    let id = unfit(&source, r#""\u0000""#, hour);
+    assert_eq!(unfit(&source, r#""\u0000""#, hour + HOUR_MS - 1), id);
+    assert_ne!(unfit(&source, r#""\u0000""#, hour + HOUR_MS), id);
+    assert_ne!(unfit(&source, r#"["\u0000"]"#, hour), id);
+    assert_ne!(unfit(&other, r#""\u0000""#, hour), id);
+}

@@ -1,0 +1,19 @@
+//! Checkpoints of SQLite's log, beside the commits instead of between them: otherwise every few thousand requests wait
+//! until a commit has copied the log and flushed the database. On PostgreSQL there is nothing to do.
+
+use std::time::Duration;
+
+use crate::store::Store;
+
+/// How often the log is copied.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// Copies for ever. What a round leaves is the next one's, or SQLite's own at its limit.
+pub(crate) async fn keep_checkpointed(store: Store) {
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        if let Err(error) = store.checkpoint().await {
+            tracing::warn!(error = ?error, "a checkpoint failed; the next one makes up for it");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Which media types the requests of a scheme have.
+//!
+//! Only the label is looked at; whether the body is what it says is found out when it is read.
+
+use crate::{Scheme, SchemeError, reference::is_token, scheme::BodyForm};
+
+/// The longest label, in bytes.
+const LABEL_BYTES_MAX: usize = 256;
+/// The most further media types of a scheme.
+const FURTHER_MAX: usize = 16;
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The media types of a scheme.
+#[derive(Debug, Clone)]
+pub(super) struct ContentTypes {
+    any: bool,
+    json: bool,
+    form: bool,
+    further: Vec<String>,
+}
+
+impl ContentTypes {
+    /// The usual ones of the scheme's body, and those that it names.
+    pub(super) fn compile(scheme: &Scheme) -> Result<Self, SchemeError> {
+        let further = &scheme.content_types;
+        let is_type = |text: &String| {
+            let parts = text.split_once('/');
+            text.len() <= LABEL_BYTES_MAX
+                && parts.is_some_and(|(kind, name)| is_token(kind) && is_token(name))
+        };
+        if further.len() > FURTHER_MAX || !further.iter().all(is_type) {
+            return Err(SchemeError::new(
+                "content_types",
+                "must be at most 16 media types without parameters",
+            ));
+        }
+        Ok(Self {
+            any: scheme.body == BodyForm::Any && further.is_empty(),
+            json: matches!(scheme.body, BodyForm::Json | BodyForm::JsonOrForm),
+            form: matches!(scheme.body, BodyForm::Form | BodyForm::JsonOrForm)
+                || scheme.json_in_form.is_some(),
+            further: further.clone(),
+        })
+    }
+
+    /// Whether a label is one of them. JSON is taken in UTF-8 only.
+    pub(super) fn take(&self, label: Option<&str>) -> bool {
+        if self.any {
+            return true;
+        }
+        let Some(label) = label.filter(|label| label.len() <= LABEL_BYTES_MAX) else {
+            return false;
+        };
+        let mut parts = label.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+        (self.json && is_json(&essence) && parts.all(is_utf8))
+            || (self.form && essence == FORM)
+            || self
+                .further
+                .iter()
+                .any(|further| further.eq_ignore_ascii_case(&essence))
+    }
+}
+
+fn is_json(essence: &str) -> bool {
+    let Some((kind, name)) = essence.split_once('/') else {
+        return false;
+    };
+    is_token(kind)
+        && is_token(name)
+        && (matches!(essence, "application/json" | "text/json") || name.ends_with("+json"))
+}
+
+/// Whether a parameter speaks of no other encoding.
+fn is_utf8(parameter: &str) -> bool {
+    match parameter.split_once('=') {
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+            let charset = value.trim().trim_matches('"');
+            charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("us-ascii")
+        }
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_types_follow_the_body() {
+        let long = format!("application/json; a={}", "x".repeat(8192));
+        for (label, by_json, by_either) in [
+            (Some("application/json"), true, true),
+            (Some("Application/JSON; charset=\"UTF-8\""), true, true),
+            (Some("application/cloudevents+json"), true, true),
+            (Some("text/json"), true, true),
+            (Some("application/json; charset=utf-16"), false, false),
+            (Some("application/x-www-form-urlencoded"), false, true),
+            (Some("text/html"), false, false),
+            (Some("a b+json"), false, false),
+            (Some(long.as_str()), false, false),
+            (Some(""), false, false),
+            (None, false, false),
+        ] {
+            for (body, taken) in [
+                (BodyForm::Any, true),
+                (BodyForm::Json, by_json),
+                (BodyForm::JsonOrForm, by_either),
+            ] {
+                let scheme = Scheme {
+                    body,
+                    ..Scheme::default()
+                };
+                let types = ContentTypes::compile(&scheme).expect("a scheme");
+                assert_eq!(types.take(label), taken, "{body:?} {label:?}");
+            }
+        }
+    }
+}
