@@ -67,12 +67,14 @@ async fn health_is_open_and_reflection_is_not(store: StoreKind) {
         assert_eq!(ask(&reflection, "").await, Some(Code::Unauthenticated));
         let node = ask(&reflection, &deployment.node_key).await;
         assert_eq!(node, Some(Code::PermissionDenied));
-        let viewer = deployment.admin.create_key(&[Role::Viewer]).await;
-        let viewer = ask(&reflection, &viewer).await;
-        assert!(!matches!(
-            viewer,
-            Some(Code::Unauthenticated | Code::PermissionDenied)
-        ));
+        for role in [Role::Viewer, Role::Consumer] {
+            let key = deployment.admin.create_key(&[role]).await;
+            let answer = ask(&reflection, &key).await;
+            assert!(
+                !matches!(answer, Some(Code::Unauthenticated | Code::PermissionDenied)),
+                "{role:?}"
+            );
+        }
     }
 }
 

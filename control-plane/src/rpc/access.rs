@@ -35,7 +35,13 @@ const REFLECTION: [&str; 2] = [
     "/grpc.reflection.v1.ServerReflection/",
     "/grpc.reflection.v1alpha.ServerReflection/",
 ];
-const REFLECTION_ROLES: &[Role] = &[Role::Admin, Role::Operator, Role::Emitter, Role::Viewer];
+const REFLECTION_ROLES: &[Role] = &[
+    Role::Admin,
+    Role::Operator,
+    Role::Emitter,
+    Role::Viewer,
+    Role::Consumer,
+];
 
 /// What is compared when there is no such key, so that this takes as long as a wrong secret.
 static NO_KEY: LazyLock<KeyHash> = LazyLock::new(|| KeyHash::of(""));
