@@ -20,6 +20,7 @@ mod settings;
 mod sink;
 mod stage;
 mod usage;
+mod wire;
 
 use clap::Parser as _;
 

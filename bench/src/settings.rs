@@ -14,7 +14,7 @@ pub(crate) struct Settings {
     /// The database. `PostgreSQL` is started for the benchmark, with its default durable settings.
     #[arg(long, default_value = "sqlite")]
     pub(crate) store: Store,
-    /// How many events a run emits [throughput and emit: 200,000; backlog: 1,000,000].
+    /// How many events a run emits [throughput, emit and abuse: 200,000; backlog: 1,000,000].
     #[arg(long)]
     pub(crate) events: Option<u64>,
     /// How many endpoints there are [16; latency: 10; isolation: 100].
@@ -75,6 +75,10 @@ pub(crate) enum Scenario {
     SlowClients,
     /// Memory with many open deliveries, the rate of draining them, and memory of an idle standalone process.
     Backlog,
+    /// What attackers with no key, a tenant's key and a node's key can take, and what honest callers notice.
+    Abuse,
+    /// What a change costs in a registry with many event types or endpoints.
+    Registry,
     /// What this machine does without Posthorn: the bare POST loop and bare commits.
     Ceiling,
 }

@@ -4,8 +4,8 @@ use std::{net::SocketAddr, process, time::Duration};
 
 use posthorn::v1::{DeliveryState, EndpointSettings, ListDeliveriesRequest, Role};
 use posthorn_harness::{
-    Client, ControlPlane, ControlPlaneOptions, Node, NodeOptions, Postgres, cpu_time, eventually,
-    machine_cpu_time, peak_rss_bytes, rss_bytes,
+    Authority, Client, ControlPlane, ControlPlaneOptions, Node, NodeOptions, Postgres, cpu_time,
+    eventually, machine_cpu_time, peak_rss_bytes, rss_bytes,
 };
 use sqlx::{Connection as _, PgConnection};
 
@@ -23,9 +23,13 @@ const SETTLE_DEADLINE: Duration = Duration::from_mins(10);
 pub(crate) struct Stage {
     /// A key of the tenant that may do everything in it.
     pub(crate) client: Client,
+    /// The key of the whole installation.
+    pub(crate) admin: Client,
     key: String,
     node: Option<Node>,
     control: ControlPlane,
+    /// Who signed the control plane's certificate, when it has one.
+    authority: Option<Authority>,
     /// Last, so that it outlives its users.
     postgres: Option<Postgres>,
 }
@@ -34,28 +38,26 @@ impl Stage {
     /// Starts a database, a control plane and a node.
     pub(crate) async fn start(store: Store) -> Self {
         let mut stage = Self::start_without_node(store).await;
-        let key = stage.control.admin().await.create_key(&[Role::Node]).await;
-        let mut options = NodeOptions::new(stage.control.grpc, &key);
-        options.env.push(quiet());
-        // The load comes from one address, and slow clients are many.
-        options.args = [
-            "--edge-connections-per-address",
-            "1024",
-            "--edge-connections",
-            "4096",
-        ]
-        .map(str::to_owned)
-        .to_vec();
-        let node = Node::start(options).await;
-        node.ready().await;
-        stage.node = Some(node);
+        stage.add_node().await;
+        stage
+    }
+
+    /// The same with TLS between callers, nodes and the control plane.
+    pub(crate) async fn start_secured(store: Store) -> Self {
+        let mut stage = Self::start_planes(store, Some(Authority::new())).await;
+        stage.add_node().await;
         stage
     }
 
     /// Starts a database and a control plane.
     pub(crate) async fn start_without_node(store: Store) -> Self {
+        Self::start_planes(store, None).await
+    }
+
+    async fn start_planes(store: Store, authority: Option<Authority>) -> Self {
         let mut options = ControlPlaneOptions {
             env: vec![quiet()],
+            args: authority.as_ref().map(tls_args).unwrap_or_default(),
             ..ControlPlaneOptions::default()
         };
         let postgres = match store {
@@ -67,15 +69,98 @@ impl Stage {
         }
         let control = ControlPlane::start(options).await;
         control.ready().await;
-        let admin = control.admin().await;
-        let tenant = admin.for_tenant(&admin.create_tenant("bench").await);
-        let key = tenant.create_key(&[Role::Admin]).await;
+        let caller = Caller::of(&control, &control.admin_key, authority.as_ref());
+        let admin = caller.connect().await.expect("the control plane listens");
+        let (client, key) = new_tenant(&admin, "bench").await;
         Self {
-            client: tenant.with_key(&key),
+            client,
+            admin,
             key,
             node: None,
             control,
+            authority,
             postgres,
+        }
+    }
+
+    async fn add_node(&mut self) {
+        let key = self.admin.create_key(&[Role::Node]).await;
+        let mut options = NodeOptions::new(self.control.grpc, &key);
+        options.env.push(quiet());
+        // The load comes from one address, and slow clients are many.
+        options.args = [
+            "--edge-connections-per-address",
+            "1024",
+            "--edge-connections",
+            "4096",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        if let Some(authority) = &self.authority {
+            options.tls = true;
+            let root = authority.file().display().to_string();
+            options.args.extend(["--control-plane-ca".to_owned(), root]);
+        }
+        let node = Node::start(options).await;
+        node.ready().await;
+        self.node = Some(node);
+    }
+
+    /// Kills the node and starts another with its key, until that has a session.
+    pub(crate) async fn restart_node(&mut self) {
+        let node = self.node.as_mut().expect("the stage has a node");
+        node.restart().await;
+        node.ready().await;
+    }
+
+    /// Kills the control plane and starts it on the same database, until it is ready.
+    pub(crate) async fn restart_control_plane(&mut self) {
+        self.control.kill();
+        self.control.restart().await;
+        self.control.ready().await;
+    }
+
+    /// Another tenant: a key that may do everything in it, over a connection of its own.
+    pub(crate) async fn tenant(&self, name: &str) -> Client {
+        let (client, key) = new_tenant(&self.admin, name).await;
+        self.connect_with(&client.tenant_id, &key).await
+    }
+
+    /// A key of a tenant over a connection of its own.
+    pub(crate) async fn connect_with(&self, tenant_id: &str, key: &str) -> Client {
+        let caller = Caller::of(&self.control, key, self.authority.as_ref());
+        let connected = caller.connect().await;
+        connected
+            .expect("the control plane accepts connections")
+            .for_tenant(tenant_id)
+    }
+
+    /// Where gRPC is served.
+    pub(crate) fn grpc(&self) -> SocketAddr {
+        self.control.grpc
+    }
+
+    /// Where the control plane serves metrics and health.
+    pub(crate) fn control_metrics(&self) -> SocketAddr {
+        self.control.metrics
+    }
+
+    /// Where the node serves metrics and health.
+    pub(crate) fn node_metrics(&self) -> SocketAddr {
+        self.node.as_ref().expect("the stage has a node").metrics
+    }
+
+    /// The URL of the database.
+    pub(crate) fn database(&self) -> String {
+        self.control.database()
+    }
+
+    /// Somebody with the stage's key who is not connected yet.
+    pub(crate) fn caller(&self) -> Caller {
+        let caller = Caller::of(&self.control, &self.key, self.authority.as_ref());
+        Caller {
+            tenant_id: self.client.tenant_id.clone(),
+            ..caller
         }
     }
 
@@ -86,9 +171,7 @@ impl Stage {
 
     /// Another connection to the control plane, under the same key.
     pub(crate) async fn connect(&self) -> Client {
-        Client::connect(self.control.grpc, &self.key)
-            .await
-            .for_tenant(&self.client.tenant_id)
+        self.connect_with(&self.client.tenant_id, &self.key).await
     }
 
     /// Creates an endpoint for one event type, and returns its id. At most `concurrency` attempts run to it at one
@@ -205,6 +288,52 @@ impl Stage {
             .expect("deliveries can be listed");
         !page.into_inner().deliveries.is_empty()
     }
+}
+
+/// Somebody who knows where the control plane is and has a key.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    addr: SocketAddr,
+    key: String,
+    tenant_id: String,
+    /// The roots to trust, in PEM, when there is TLS.
+    roots: Option<String>,
+}
+
+impl Caller {
+    fn of(control: &ControlPlane, key: &str, authority: Option<&Authority>) -> Self {
+        Self {
+            addr: control.grpc,
+            key: key.to_owned(),
+            tenant_id: String::new(),
+            roots: authority.map(Authority::pem),
+        }
+    }
+
+    /// Connects.
+    ///
+    /// Errors: the control plane does not take the connection.
+    pub(crate) async fn connect(&self) -> Result<Client, tonic::transport::Error> {
+        let client = match &self.roots {
+            Some(roots) => Client::connect_tls(self.addr, &self.key, roots).await?,
+            None => Client::connect(self.addr, &self.key).await,
+        };
+        Ok(client.for_tenant(&self.tenant_id))
+    }
+}
+
+async fn new_tenant(admin: &Client, name: &str) -> (Client, String) {
+    let tenant = admin.for_tenant(&admin.create_tenant(name).await);
+    let key = tenant.create_key(&[Role::Admin]).await;
+    (tenant.with_key(&key), key)
+}
+
+fn tls_args(authority: &Authority) -> Vec<String> {
+    let files = authority.certificate();
+    [("--tls-cert", files.certificate), ("--tls-key", files.key)]
+        .into_iter()
+        .flat_map(|(flag, file)| [flag.to_owned(), file.display().to_string()])
+        .collect()
 }
 
 async fn wal_bytes(url: &str) -> u64 {

@@ -1,11 +1,13 @@
 //! What can be measured, one file each.
 
+mod abuse;
 mod backlog;
 mod ceiling;
 mod emit;
 mod inbound;
 mod isolation;
 mod latency;
+mod registry;
 mod slow_clients;
 mod throughput;
 
@@ -24,6 +26,8 @@ pub(crate) async fn run(settings: &Settings) -> Vec<Measure> {
         Scenario::Isolation => isolation::run(settings).await,
         Scenario::SlowClients => slow_clients::run(settings).await,
         Scenario::Backlog => backlog::run(settings).await,
+        Scenario::Abuse => abuse::run(settings).await,
+        Scenario::Registry => registry::run(settings).await,
         Scenario::Ceiling => ceiling::run(settings).await,
     }
 }
