@@ -145,7 +145,7 @@ impl ControlPlane {
         let policy = config.default_policy();
         let public_url = config.public_url.clone().unwrap_or_default();
         let registry =
-            SharedRegistry::load(store.clone(), Arc::clone(&vault), policy, public_url).await?;
+            SharedRegistry::load(store.clone(), Arc::clone(&vault), policy, public_url, config.tenant_limits).await?;
         let (listener, addr) = listen(config.grpc_listen).await?;
         let operations = Operations::bind(config.metrics_listen).await;
         let operations =
@@ -205,10 +205,9 @@ impl ControlPlane {
     }
 
     /// Makes a key for a node of this very process; it is in memory only and ends with the process.
-    pub async fn node_key(&self) -> SecretString {
+    pub fn node_key(&self) -> SecretString {
         self.registry
             .add_ephemeral_key(Roles::of(&[Role::Node]), clock::now_ms(), &mut start_rng())
-            .await
     }
 
     /// Serves until `shutdown`, then finishes what is under way within the drain timeout.
@@ -337,14 +336,12 @@ impl ControlPlane {
             vault: Arc::clone(&self.vault),
             keys: self.keys.clone(),
             registry: registry.clone(),
-            dispatch: dispatch.clone(),
         };
         async move {
             tokio::join!(
                 gauges,
                 tasks::keep_retention(store, retention),
                 tasks::keep_rewrapped(rewrapping),
-                tasks::keep_mended(registry, dispatch),
                 tasks::keep_checkpointed(checkpointed),
                 ingest.keep_counts(),
                 poll::keep_polled(polling),

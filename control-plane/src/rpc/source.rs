@@ -82,10 +82,6 @@ impl Sources {
         })
     }
 
-    /// Lets everything know that a source changed, after the commit.
-    async fn publish(&self, id: SourceId) -> Result<(), Error> {
-        Ok(self.registry.refresh_source(id).await?)
-    }
 }
 
 impl Named {

@@ -1,6 +1,10 @@
 //! Declared event types in the database.
 
-use super::{Change, Error, Result, Store, Tx};
+use std::collections::HashSet;
+
+use uuid::Uuid;
+
+use super::{Change, Error, OneOf, Result, Store, Tx};
 use crate::model::{
     event_type::{EventType, EventTypeName},
     id::TenantId,
@@ -58,31 +62,74 @@ impl Store {
         after: &str,
         limit: i64,
     ) -> Result<Vec<EventType>> {
-        // Names are ASCII; the order is that of their bytes, whatever collation a database has.
-        const POSTGRES: &str = r#"
-            select name, description, version, created_at, updated_at
-            from event_type
-            where tenant_id = $1 and name collate "C" > $2
-            order by name collate "C"
-            limit $3"#;
-        const SQLITE: &str = "
+        // The order is that of the bytes: PostgreSQL's column has the collation "C".
+        const SQL: &str = "
             select name, description, version, created_at, updated_at
             from event_type
             where tenant_id = $1 and name > $2
             order by name
             limit $3";
-        let rows: Vec<Row> = match &self.reader {
-            super::OneOf::Postgres(pool) => {
-                let query = sqlx::query_as(POSTGRES).bind(tenant.uuid()).bind(after);
-                query.bind(limit).fetch_all(pool).await?
-            }
-            super::OneOf::Sqlite(pool) => {
-                let query = sqlx::query_as(SQLITE).bind(tenant.uuid()).bind(after);
-                query.bind(limit).fetch_all(pool).await?
-            }
-        };
+        let rows: Vec<Row> = on!(&self.reader, pool => {
+            sqlx::query_as(SQL).bind(tenant.uuid()).bind(after).bind(limit).fetch_all(pool).await
+        })?;
         rows.into_iter().map(EventType::try_from).collect()
     }
+
+    /// Up to `limit` names of event types of all tenants, by tenant and name, those after `after`.
+    pub(crate) async fn event_type_page(
+        &self,
+        after: Option<(TenantId, EventTypeName)>,
+        limit: i64,
+    ) -> Result<Vec<(TenantId, EventTypeName)>> {
+        const SQL: &str = "
+            select tenant_id, name
+            from event_type
+            where (tenant_id, name) > ($1, $2)
+            order by tenant_id, name
+            limit $3";
+        let (tenant, name) = after.map_or((Uuid::nil(), String::new()), |(tenant, name)| {
+            (tenant.uuid(), name.as_str().to_owned())
+        });
+        let rows: Vec<(Uuid, String)> = on!(&self.reader, pool => {
+            sqlx::query_as(SQL).bind(tenant).bind(name).bind(limit).fetch_all(pool).await
+        })?;
+        rows.into_iter().map(key_of).collect()
+    }
+
+    /// Those of these event types that are declared.
+    pub(crate) async fn event_type_find_many(
+        &self,
+        names: &[(TenantId, EventTypeName)],
+    ) -> Result<HashSet<(TenantId, EventTypeName)>> {
+        const MANY: &str = "
+            select tenant_id, name
+            from event_type
+            where (tenant_id, name) in (select * from unnest($1::uuid[], $2::text[]))";
+        const ONE: &str = "select tenant_id, name from event_type where tenant_id = $1 and name = $2";
+        let rows: Vec<(Uuid, String)> = match &self.reader {
+            OneOf::Postgres(pool) => {
+                let tenants = names.iter().map(|(tenant, _)| tenant.uuid());
+                let texts = names.iter().map(|(_, name)| name.as_str());
+                let query = sqlx::query_as(MANY).bind(tenants.collect::<Vec<_>>());
+                query.bind(texts.collect::<Vec<_>>()).fetch_all(pool).await?
+            }
+            OneOf::Sqlite(pool) => {
+                let mut conn = pool.acquire().await?;
+                let mut rows = Vec::new();
+                for (tenant, name) in names {
+                    let query = sqlx::query_as(ONE).bind(tenant.uuid()).bind(name.as_str());
+                    rows.extend(query.fetch_optional(&mut *conn).await?);
+                }
+                rows
+            }
+        };
+        rows.into_iter().map(key_of).collect()
+    }
+}
+
+fn key_of((tenant, name): (Uuid, String)) -> Result<(TenantId, EventTypeName)> {
+    let name = EventTypeName::parse(&name).map_err(Error::bug)?;
+    Ok((TenantId::from_uuid(tenant), name))
 }
 
 impl Tx {

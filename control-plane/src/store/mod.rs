@@ -25,6 +25,26 @@ macro_rules! on {
     };
 }
 
+/// Reads the rows of several ids: by one statement on `PostgreSQL`, which is a network away, and one after the other on
+/// SQLite, which is in this process.
+macro_rules! rows_of {
+    ($pool:expr, $ids:expr, $postgres:expr, $sqlite:expr) => {
+        match $pool {
+            $crate::store::OneOf::Postgres(pool) => {
+                sqlx::query_as($postgres).bind($ids).fetch_all(pool).await?
+            }
+            $crate::store::OneOf::Sqlite(pool) => {
+                let mut conn = pool.acquire().await?;
+                let mut rows = Vec::new();
+                for id in $ids {
+                    rows.extend(sqlx::query_as($sqlite).bind(id).fetch_all(&mut *conn).await?);
+                }
+                rows
+            }
+        }
+    };
+}
+
 mod action;
 mod api_key;
 mod attempt;

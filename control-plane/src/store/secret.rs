@@ -68,6 +68,29 @@ impl Store {
         rows.into_iter().map(SealedSecret::try_from).collect()
     }
 
+    /// The secrets of these endpoints, of each in the order of [`Store::secret_list`].
+    pub(crate) async fn secret_list_many(&self, endpoints: &[Uuid]) -> Result<Vec<SealedSecret>> {
+        const MANY: &str =
+            select!("where endpoint_id = any($1) order by endpoint_id, secret_id, version");
+        let rows: Vec<Row> = rows_of!(&self.reader, endpoints, MANY, OF_ENDPOINT);
+        rows.into_iter().map(SealedSecret::try_from).collect()
+    }
+
+    /// The secrets of all endpoints with ids from `first` to `last`, whatever their tenant, by endpoint.
+    pub(crate) async fn secret_page(
+        &self,
+        first: EndpointId,
+        last: EndpointId,
+    ) -> Result<Vec<SealedSecret>> {
+        const SQL: &str = select!(
+            "where endpoint_id >= $1 and endpoint_id <= $2 order by endpoint_id, secret_id, version"
+        );
+        let rows: Vec<Row> = on!(&self.reader, pool => {
+            sqlx::query_as(SQL).bind(first.uuid()).bind(last.uuid()).fetch_all(pool).await
+        })?;
+        rows.into_iter().map(SealedSecret::try_from).collect()
+    }
+
     /// The secrets of the tenant's endpoints with ids from `first` to `last`, by endpoint.
     pub(crate) async fn secret_list_range(
         &self,

@@ -38,10 +38,17 @@ impl TryFrom<Row> for Source {
     }
 }
 
-const GET: &str = "
-    select source_id, tenant_id, settings, state, state_reason, version, created_at, updated_at
-    from source
-    where source_id = $1";
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "select source_id, tenant_id, settings, state, state_reason, version, created_at, \
+             updated_at from source ",
+            $rest
+        )
+    };
+}
+
+const GET: &str = select!("where source_id = $1");
 
 impl Store {
     /// One source.
@@ -52,6 +59,27 @@ impl Store {
         row.map(Source::try_from).transpose()
     }
 
+    /// The sources of these ids, as far as they exist, in any order.
+    pub(crate) async fn source_get_many(&self, ids: &[Uuid]) -> Result<Vec<Source>> {
+        const MANY: &str = select!("where source_id = any($1)");
+        let rows: Vec<Row> = rows_of!(&self.reader, ids, MANY, GET);
+        rows.into_iter().map(Source::try_from).collect()
+    }
+
+    /// Up to `limit` sources of all tenants by id, those after `after`.
+    pub(crate) async fn source_page(
+        &self,
+        after: Option<SourceId>,
+        limit: i64,
+    ) -> Result<Vec<Source>> {
+        const SQL: &str = select!("where source_id > $1 order by source_id limit $2");
+        let after = after.map_or(Uuid::nil(), SourceId::uuid);
+        let rows: Vec<Row> = on!(&self.reader, pool => {
+            sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(pool).await
+        })?;
+        rows.into_iter().map(Source::try_from).collect()
+    }
+
     /// Up to `limit` sources of a tenant by id, those after `after`.
     pub(crate) async fn source_list(
         &self,
@@ -59,12 +87,8 @@ impl Store {
         after: Option<SourceId>,
         limit: i64,
     ) -> Result<Vec<Source>> {
-        const SQL: &str = "
-            select source_id, tenant_id, settings, state, state_reason, version, created_at, updated_at
-            from source
-            where tenant_id = $1 and source_id > $2
-            order by source_id
-            limit $3";
+        const SQL: &str =
+            select!("where tenant_id = $1 and source_id > $2 order by source_id limit $3");
         let after = after.map_or(Uuid::nil(), SourceId::uuid);
         let rows: Vec<Row> = on!(&self.reader, pool => {
             sqlx::query_as(SQL).bind(tenant.uuid()).bind(after).bind(limit).fetch_all(pool).await
@@ -80,14 +104,6 @@ impl Tx {
             sqlx::query_as(GET).bind(id.uuid()).fetch_optional(&mut **tx).await
         })?;
         row.map(Source::try_from).transpose()
-    }
-
-    /// How many sources a tenant has.
-    pub(crate) async fn source_count(&mut self, tenant: TenantId) -> Result<i64> {
-        const SQL: &str = "select count(*) from source where tenant_id = $1";
-        Ok(on!(self, tx => {
-            sqlx::query_scalar(SQL).bind(tenant.uuid()).fetch_one(&mut **tx).await
-        })?)
     }
 
     /// Adds a source. Names are unique in a tenant; `Missing` means that the tenant is.

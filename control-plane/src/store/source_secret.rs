@@ -69,6 +69,34 @@ impl Store {
         rows.into_iter().map(SealedSourceSecret::try_from).collect()
     }
 
+    /// The secrets of these sources, of each in the order of [`Store::source_secret_list`].
+    pub(crate) async fn source_secret_list_many(
+        &self,
+        sources: &[Uuid],
+    ) -> Result<Vec<SealedSourceSecret>> {
+        const MANY: &str = select!(
+            "where source_id = any($1) order by source_id, retires_at is not null, secret_id desc"
+        );
+        let rows: Vec<Row> = rows_of!(&self.reader, sources, MANY, OF_SOURCE);
+        rows.into_iter().map(SealedSourceSecret::try_from).collect()
+    }
+
+    /// The secrets of all sources with ids from `first` to `last`, whatever their tenant, by source.
+    pub(crate) async fn source_secret_page(
+        &self,
+        first: SourceId,
+        last: SourceId,
+    ) -> Result<Vec<SealedSourceSecret>> {
+        const SQL: &str = select!(
+            "where source_id >= $1 and source_id <= $2 \
+             order by source_id, retires_at is not null, secret_id desc"
+        );
+        let rows: Vec<Row> = on!(&self.reader, pool => {
+            sqlx::query_as(SQL).bind(first.uuid()).bind(last.uuid()).fetch_all(pool).await
+        })?;
+        rows.into_iter().map(SealedSourceSecret::try_from).collect()
+    }
+
     /// The secrets of the tenant's sources with ids from `first` to `last`, by source, each source's as in
     /// [`Store::source_secret_list`].
     pub(crate) async fn source_secret_list_range(

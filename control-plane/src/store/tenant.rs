@@ -40,10 +40,16 @@ impl TryFrom<Row> for Tenant {
     }
 }
 
-const GET: &str = "
-    select tenant_id, settings, version, created_at, updated_at
-    from tenant
-    where tenant_id = $1";
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "select tenant_id, settings, version, created_at, updated_at from tenant ",
+            $rest
+        )
+    };
+}
+
+const GET: &str = select!("where tenant_id = $1");
 
 impl Store {
     /// One tenant.
@@ -54,18 +60,20 @@ impl Store {
         row.map(Tenant::try_from).transpose()
     }
 
+    /// The tenants of these ids, as far as they exist, in any order.
+    pub(crate) async fn tenant_get_many(&self, ids: &[Uuid]) -> Result<Vec<Tenant>> {
+        const MANY: &str = select!("where tenant_id = any($1)");
+        let rows: Vec<Row> = rows_of!(&self.reader, ids, MANY, GET);
+        rows.into_iter().map(Tenant::try_from).collect()
+    }
+
     /// Up to `limit` tenants by id, those after `after`.
     pub(crate) async fn tenant_list(
         &self,
         after: Option<TenantId>,
         limit: i64,
     ) -> Result<Vec<Tenant>> {
-        const SQL: &str = "
-            select tenant_id, settings, version, created_at, updated_at
-            from tenant
-            where tenant_id > $1
-            order by tenant_id
-            limit $2";
+        const SQL: &str = select!("where tenant_id > $1 order by tenant_id limit $2");
         let after = after.map_or(Uuid::nil(), TenantId::uuid);
         let rows: Vec<Row> = on!(&self.reader, pool => {
             sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(pool).await

@@ -179,7 +179,7 @@ impl Deliveries {
         let response = v1::RetryDeliveryResponse {
             delivery: Some(delivery_proto(tenant, &view)),
         };
-        mutation.commit(&response, &self.registry).await?;
+        mutation.commit(&response).await?;
         moved.committed();
         Ok(response)
     }
@@ -207,7 +207,7 @@ impl Deliveries {
         let response = v1::CancelDeliveryResponse {
             delivery: Some(delivery_proto(tenant, &view)),
         };
-        mutation.commit(&response, &self.registry).await?;
+        mutation.commit(&response).await?;
         moved.committed();
         Ok(response)
     }
