@@ -144,7 +144,7 @@ impl Loader {
     }
 
     pub(super) async fn key(&self, id: KeyId) -> Result<Option<ApiKey>> {
-        self.store.api_key_get(id).await
+        self.store.vital().api_key_get(id).await
     }
 
     async fn keys(&self) -> Result<HashMap<KeyId, Arc<ApiKey>>> {

@@ -124,7 +124,7 @@ impl ApiKeys {
         let now = clock::now_ms();
         let key_id = id("key_id", &request.key_id)?;
         let begun = Mutation::begin(
-            &self.store,
+            &self.store.vital(),
             &caller,
             "RevokeApiKey",
             &request,

@@ -24,7 +24,7 @@ struct ActionRow {
 impl Store {
     /// The last actions on a delivery, oldest first.
     pub(crate) async fn action_list(&self, id: DeliveryId) -> Result<Vec<Action>> {
-        let rows = on!(self.reader(), pool => {
+        let rows = read!(self, conn => {
             sqlx::query_as::<_, ActionRow>(
                 "select kind, reason, key_id, acted_at
                  from delivery_action
@@ -35,7 +35,7 @@ impl Store {
             .bind(id.shard().column())
             .bind(id.uuid())
             .bind(ACTIONS_SHOWN_MAX)
-            .fetch_all(pool)
+            .fetch_all(conn)
             .await
         })?;
         rows.into_iter().rev().map(ActionRow::into_action).collect()

@@ -56,8 +56,8 @@ const GET: &str = "
 impl Store {
     /// One key.
     pub(crate) async fn api_key_get(&self, id: KeyId) -> Result<Option<ApiKey>> {
-        let row: Option<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(pool).await
+        let row: Option<Row> = read!(self, conn => {
+            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(conn).await
         })?;
         row.map(ApiKey::try_from).transpose()
     }
@@ -83,12 +83,12 @@ impl Store {
             limit $2";
         let after = after.map_or(Uuid::nil(), KeyId::uuid);
         let rows: Vec<Row> = match scope {
-            KeyScope::All => on!(&self.reader, pool => {
-                sqlx::query_as(ALL).bind(after).bind(limit).fetch_all(pool).await
+            KeyScope::All => read!(self, conn => {
+                sqlx::query_as(ALL).bind(after).bind(limit).fetch_all(conn).await
             }),
-            KeyScope::Tenant(tenant) => on!(&self.reader, pool => {
+            KeyScope::Tenant(tenant) => read!(self, conn => {
                 let query = sqlx::query_as(OF_TENANT).bind(after).bind(limit);
-                query.bind(tenant.uuid()).fetch_all(pool).await
+                query.bind(tenant.uuid()).fetch_all(conn).await
             }),
         }?;
         rows.into_iter().map(ApiKey::try_from).collect()

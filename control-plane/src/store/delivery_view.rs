@@ -59,7 +59,7 @@ impl Store {
 
     /// A tenant's deliveries. A cancelled one stays cancelled though an attempt under way may have succeeded.
     pub(crate) async fn delivery_list(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryView>> {
-        let rows = on!(self.reader(), pool => {
+        let rows = read!(self, conn => {
             sqlx::query_as::<_, ViewRow>(
                 "select delivery_id, endpoint_id, state, attempt_count, at, dead_reason
                  from (
@@ -108,7 +108,7 @@ impl Store {
             .bind(filter.from)
             .bind(filter.through)
             .bind(filter.limit)
-            .fetch_all(pool)
+            .fetch_all(conn)
             .await
         })?;
         rows.into_iter().map(ViewRow::into_view).collect()

@@ -55,16 +55,16 @@ impl Store {
         tenant: TenantId,
         name: &str,
     ) -> Result<Option<Endpoint>> {
-        let row: Option<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(NAMED).bind(tenant.uuid()).bind(name).fetch_optional(pool).await
+        let row: Option<Row> = read!(self, conn => {
+            sqlx::query_as(NAMED).bind(tenant.uuid()).bind(name).fetch_optional(conn).await
         })?;
         row.map(Endpoint::try_from).transpose()
     }
 
     /// One endpoint.
     pub(crate) async fn endpoint_get(&self, id: EndpointId) -> Result<Option<Endpoint>> {
-        let row: Option<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(pool).await
+        let row: Option<Row> = read!(self, conn => {
+            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(conn).await
         })?;
         row.map(Endpoint::try_from).transpose()
     }
@@ -83,8 +83,8 @@ impl Store {
             order by endpoint_id
             limit $3";
         let after = after.map_or(Uuid::nil(), EndpointId::uuid);
-        let rows: Vec<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(SQL).bind(tenant.uuid()).bind(after).bind(limit).fetch_all(pool).await
+        let rows: Vec<Row> = read!(self, conn => {
+            sqlx::query_as(SQL).bind(tenant.uuid()).bind(after).bind(limit).fetch_all(conn).await
         })?;
         rows.into_iter().map(Endpoint::try_from).collect()
     }

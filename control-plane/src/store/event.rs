@@ -67,7 +67,7 @@ impl Store {
         tenant_id: TenantId,
         id: EventId,
     ) -> Result<Option<Event>> {
-        let row = on!(self.reader(), pool => {
+        let row = read!(self, conn => {
             sqlx::query_as::<_, EventRow>(
                 "select event_id, tenant_id, event_type, payload, content_type, occurred_at, delivery_count, traceparent,
                         source_id, headers
@@ -77,7 +77,7 @@ impl Store {
             .bind(id.shard().column())
             .bind(id.uuid())
             .bind(tenant_id.uuid())
-            .fetch_optional(pool)
+            .fetch_optional(conn)
             .await
         })?;
         row.map(EventRow::into_event).transpose()
@@ -85,7 +85,7 @@ impl Store {
 
     /// A tenant's events, newest first, without payloads.
     pub(crate) async fn event_list(&self, filter: &EventFilter<'_>) -> Result<Vec<EventSummary>> {
-        let rows = on!(self.reader(), pool => {
+        let rows = read!(self, conn => {
             sqlx::query_as::<_, SummaryRow>(
                 "select event_id, tenant_id, event_type, substr(payload, 1, 0) as payload, content_type, occurred_at,
                         delivery_count, traceparent, source_id, headers, length(payload) as payload_bytes
@@ -101,7 +101,7 @@ impl Store {
             .bind(filter.below)
             .bind(filter.event_type)
             .bind(filter.limit)
-            .fetch_all(pool)
+            .fetch_all(conn)
             .await
         })?;
         rows.into_iter().map(SummaryRow::into_summary).collect()

@@ -41,11 +41,11 @@ impl Store {
         tenant: TenantId,
         name: &EventTypeName,
     ) -> Result<Option<EventType>> {
-        let row: Option<Row> = on!(&self.reader, pool => {
+        let row: Option<Row> = read!(self, conn => {
             sqlx::query_as(GET)
                 .bind(tenant.uuid())
                 .bind(name.as_str())
-                .fetch_optional(pool)
+                .fetch_optional(conn)
                 .await
         })?;
         row.map(EventType::try_from).transpose()
@@ -71,16 +71,11 @@ impl Store {
             where tenant_id = $1 and name > $2
             order by name
             limit $3";
-        let rows: Vec<Row> = match &self.reader {
-            super::OneOf::Postgres(pool) => {
-                let query = sqlx::query_as(POSTGRES).bind(tenant.uuid()).bind(after);
-                query.bind(limit).fetch_all(pool).await?
-            }
-            super::OneOf::Sqlite(pool) => {
-                let query = sqlx::query_as(SQLITE).bind(tenant.uuid()).bind(after);
-                query.bind(limit).fetch_all(pool).await?
-            }
-        };
+        let sql = if self.is_sqlite() { SQLITE } else { POSTGRES };
+        let rows: Vec<Row> = read!(self, conn => {
+            let query = sqlx::query_as(sql).bind(tenant.uuid()).bind(after);
+            query.bind(limit).fetch_all(conn).await
+        })?;
         rows.into_iter().map(EventType::try_from).collect()
     }
 }

@@ -48,7 +48,7 @@ struct ActionRow {
 impl Store {
     /// The last actions on an inbound request, oldest first.
     pub(crate) async fn inbound_action_list(&self, id: InboundId) -> Result<Vec<InboundAction>> {
-        let rows = on!(self.reader(), pool => {
+        let rows = read!(self, conn => {
             sqlx::query_as::<_, ActionRow>(
                 "select action_id, request_id, tenant_id, kind, reason, key_id, acted_at, event_id
                  from inbound_action
@@ -59,7 +59,7 @@ impl Store {
             .bind(id.shard().column())
             .bind(id.uuid())
             .bind(ACTIONS_SHOWN_MAX)
-            .fetch_all(pool)
+            .fetch_all(conn)
             .await
         })?;
         rows.into_iter().rev().map(ActionRow::into_action).collect()

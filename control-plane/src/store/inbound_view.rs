@@ -108,12 +108,12 @@ impl Store {
         id: InboundId,
     ) -> Result<Option<InboundRequest>> {
         let sql = get_sql("");
-        let row = on!(self.reader(), pool => {
+        let row = read!(self, conn => {
             sqlx::query_as::<_, RecordRow>(AssertSqlSafe(sql))
                 .bind(id.shard().column())
                 .bind(id.uuid())
                 .bind(tenant_id.uuid())
-                .fetch_optional(pool)
+                .fetch_optional(conn)
                 .await
         })?;
         row.map(RecordRow::into_request).transpose()
@@ -125,9 +125,9 @@ impl Store {
         filter: &InboundFilter<'_>,
     ) -> Result<Vec<InboundRequest>> {
         // SQLite has no statistics and prefers the primary key; PostgreSQL knows better.
-        let sql = list_sql(filter, matches!(self.reader(), OneOf::Sqlite(_)));
+        let sql = list_sql(filter, self.is_sqlite());
         let claim = filter.provider_event.map(|(_, claim)| claim.to_vec());
-        let rows = on!(self.reader(), pool => {
+        let rows = read!(self, conn => {
             sqlx::query_as::<_, RecordRow>(AssertSqlSafe(sql))
                 .bind(filter.shard.column())
                 .bind(filter.tenant_id.uuid())
@@ -139,7 +139,7 @@ impl Store {
                 .bind(claim)
                 .bind(filter.provider_event.map(|(id, _)| id))
                 .bind(filter.limit)
-                .fetch_all(pool)
+                .fetch_all(conn)
                 .await
         })?;
         rows.into_iter().map(RecordRow::into_request).collect()
@@ -147,12 +147,12 @@ impl Store {
 
     /// The body of a request, wherever it is kept. None: it is gone.
     pub(crate) async fn inbound_body(&self, request: &InboundRequest) -> Result<Option<Bytes>> {
-        let row: Option<(Vec<u8>,)> = on!(self.reader(), pool => {
+        let row: Option<(Vec<u8>,)> = read!(self, conn => {
             sqlx::query_as(BODY)
                 .bind(request.id.shard().column())
                 .bind(request.id.uuid())
                 .bind(elsewhere(request).map(InboundId::uuid))
-                .fetch_optional(pool)
+                .fetch_optional(conn)
                 .await
         })?;
         Ok(row.map(|(body,)| body.into()))

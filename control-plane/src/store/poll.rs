@@ -64,8 +64,8 @@ impl Store {
             select cursor, polled_at, next_poll_at, failures, last_error
             from poll
             where source_id = $1";
-        Ok(on!(&self.reader, pool => {
-            sqlx::query_as(SQL).bind(source.uuid()).fetch_optional(pool).await
+        Ok(read!(self, conn => {
+            sqlx::query_as(SQL).bind(source.uuid()).fetch_optional(conn).await
         })?)
     }
 
@@ -73,8 +73,8 @@ impl Store {
     pub(crate) async fn poll_due(&self, now: i64, limit: i64) -> Result<Vec<SourceId>> {
         const SQL: &str = "
             select source_id from poll where next_poll_at <= $1 order by next_poll_at limit $2";
-        let ids: Vec<Uuid> = on!(&self.reader, pool => {
-            sqlx::query_scalar(SQL).bind(now).bind(limit).fetch_all(pool).await
+        let ids: Vec<Uuid> = read!(self, conn => {
+            sqlx::query_scalar(SQL).bind(now).bind(limit).fetch_all(conn).await
         })?;
         Ok(ids.into_iter().map(SourceId::from_uuid).collect())
     }
@@ -89,9 +89,10 @@ impl Store {
     ) -> Result<bool> {
         const SQL: &str = "
             update poll set cursor = $3 where source_id = $1 and next_poll_at = $2";
-        Ok(on!(&self.writer, pool => {
+        let mut conn = self.acquire().await?;
+        Ok(on!(&mut conn, conn => {
             let query = sqlx::query(SQL).bind(source.uuid()).bind(due_at).bind(cursor);
-            query.execute(pool).await?.rows_affected()
+            query.execute(&mut **conn).await?.rows_affected()
         }) == 1)
     }
 
@@ -111,9 +112,10 @@ impl Store {
                 failures = case when $2 = '' then 0 else failures + 1 end,
                 last_error = $2, next_poll_at = $4
             where source_id = $1 and next_poll_at = $5";
-        on!(&self.writer, pool => {
+        let mut conn = self.acquire().await?;
+        on!(&mut conn, conn => {
             let query = sqlx::query(SQL).bind(source.uuid()).bind(error.unwrap_or_default());
-            query.bind(now).bind(next_poll_at).bind(due_at).execute(pool).await.map(drop)
+            query.bind(now).bind(next_poll_at).bind(due_at).execute(&mut **conn).await.map(drop)
         })?;
         Ok(())
     }
@@ -131,9 +133,9 @@ impl Store {
                 coalesce(sum(case when channel = 2 then 1 else 0 end), 0)
             from inbound_request
             where shard = $1 and request_id >= $3 and source_id = $2 and verdict = 1";
-        Ok(on!(&self.reader, pool => {
+        Ok(read!(self, conn => {
             let query = sqlx::query_as(SQL).bind(shard.column()).bind(source.uuid());
-            query.bind(uuid_floor(from)).fetch_one(pool).await
+            query.bind(uuid_floor(from)).fetch_one(conn).await
         })?)
     }
 
@@ -151,9 +153,9 @@ impl Store {
             where shard = $1 and source_id = $2 and request_id >= $3 and channel = 2 and verdict = 1
             order by request_id desc
             limit $4";
-        let rows: Vec<Row> = on!(&self.reader, pool => {
+        let rows: Vec<Row> = read!(self, conn => {
             let query = sqlx::query_as(SQL).bind(shard.column()).bind(source.uuid());
-            query.bind(uuid_floor(from)).bind(limit).fetch_all(pool).await
+            query.bind(uuid_floor(from)).bind(limit).fetch_all(conn).await
         })?;
         rows.into_iter().map(DriftRow::try_from).collect()
     }

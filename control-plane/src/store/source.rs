@@ -46,8 +46,8 @@ const GET: &str = "
 impl Store {
     /// One source.
     pub(crate) async fn source_get(&self, id: SourceId) -> Result<Option<Source>> {
-        let row: Option<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(pool).await
+        let row: Option<Row> = read!(self, conn => {
+            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(conn).await
         })?;
         row.map(Source::try_from).transpose()
     }
@@ -66,8 +66,8 @@ impl Store {
             order by source_id
             limit $3";
         let after = after.map_or(Uuid::nil(), SourceId::uuid);
-        let rows: Vec<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(SQL).bind(tenant.uuid()).bind(after).bind(limit).fetch_all(pool).await
+        let rows: Vec<Row> = read!(self, conn => {
+            sqlx::query_as(SQL).bind(tenant.uuid()).bind(after).bind(limit).fetch_all(conn).await
         })?;
         rows.into_iter().map(Source::try_from).collect()
     }

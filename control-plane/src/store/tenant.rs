@@ -48,8 +48,8 @@ const GET: &str = "
 impl Store {
     /// One tenant.
     pub(crate) async fn tenant_get(&self, id: TenantId) -> Result<Option<Tenant>> {
-        let row: Option<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(pool).await
+        let row: Option<Row> = read!(self, conn => {
+            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(conn).await
         })?;
         row.map(Tenant::try_from).transpose()
     }
@@ -67,8 +67,8 @@ impl Store {
             order by tenant_id
             limit $2";
         let after = after.map_or(Uuid::nil(), TenantId::uuid);
-        let rows: Vec<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(pool).await
+        let rows: Vec<Row> = read!(self, conn => {
+            sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(conn).await
         })?;
         rows.into_iter().map(Tenant::try_from).collect()
     }
