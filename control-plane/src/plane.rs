@@ -256,7 +256,8 @@ impl ControlPlane {
     }
 
     fn services(&self, shutdown: &CancellationToken) -> Services {
-        let (store, registry, dispatch) = (&self.store, &self.registry, &self.dispatch);
+        let store = &self.store.for_callers();
+        let (registry, dispatch) = (&self.registry, &self.dispatch);
         let vault = Arc::clone(&self.vault);
         Services {
             events: Events::new(
@@ -296,7 +297,7 @@ impl ControlPlane {
 
     fn consumers(&self, shutdown: &CancellationToken) -> Consumers {
         Consumers::new(
-            self.store.clone(),
+            self.store.for_callers(),
             self.registry.clone(),
             self.dispatch.clone(),
             self.ingest.clone(),

@@ -61,7 +61,8 @@ impl KeyEntry {
         self.end();
     }
 
-    pub(super) fn end(&self) {
+    /// Ends it, for whoever holds it.
+    pub(crate) fn end(&self) {
         self.end.token.cancel();
     }
 

@@ -203,7 +203,8 @@ impl Loader {
         }
         for ids in changed.keys.chunks(PAGE_ROWS) {
             self.write_revocations(ids, current).await?;
-            let found = self.store.api_key_get_many(&uuids(ids, |id| id.uuid())).await?;
+            let store = self.store.vital();
+            let found = store.api_key_get_many(&uuids(ids, |id| id.uuid())).await?;
             let mut found = by_id(found, |key| key.id);
             rows.extend(ids.iter().map(|id| Row::Key(*id, found.remove(id))));
         }
@@ -215,7 +216,8 @@ impl Loader {
         for entry in ids.iter().filter_map(|id| current.key(*id)) {
             let revoked_at = entry.revoked_here_at();
             if let Some(at) = revoked_at.filter(|_| entry.key.revoked_at.is_none()) {
-                self.store.api_key_revoke(entry.key.id, at).await?;
+                let store = self.store.vital();
+                store.api_key_revoke(entry.key.id, at).await?;
             }
         }
         Ok(())

@@ -157,7 +157,7 @@ impl Drop for Promise {
 }
 
 /// What one round reads. Dropped unfinished, it is given back.
-struct Round {
+pub(super) struct Round {
     inner: Arc<Inner>,
     changed: HashSet<Changed>,
     places: Vec<Place>,
@@ -181,7 +181,7 @@ async fn run(inner: Arc<Inner>) {
 
 impl Round {
     /// Takes what waits. None: nothing does, and the task is over.
-    fn next(inner: &Arc<Inner>) -> Option<Self> {
+    pub(super) fn next(inner: &Arc<Inner>) -> Option<Self> {
         let mut pending = locked(&inner.pending);
         let round = Self {
             inner: Arc::clone(inner),
@@ -247,6 +247,36 @@ impl Drop for Round {
         if std::thread::panicking() {
             pending.is_running = false;
         }
+    }
+}
+
+#[cfg(test)]
+impl Round {
+    /// How many rows it reads.
+    pub(super) fn len(&self) -> usize {
+        self.changed.len()
+    }
+}
+
+/// Keeps everybody else from publishing.
+#[cfg(test)]
+pub(crate) struct HeldTurn(SharedRegistry);
+
+#[cfg(test)]
+impl SharedRegistry {
+    /// Takes the turn, as a task does that reads and does not come to an end.
+    pub(crate) async fn hold_turn(&self) -> HeldTurn {
+        while std::mem::replace(&mut locked(&self.inner.pending).is_running, true) {
+            tokio::task::yield_now().await;
+        }
+        HeldTurn(self.clone())
+    }
+}
+
+#[cfg(test)]
+impl Drop for HeldTurn {
+    fn drop(&mut self) {
+        locked(&self.0.inner.pending).is_running = false;
     }
 }
 

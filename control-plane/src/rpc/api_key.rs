@@ -142,7 +142,7 @@ impl ApiKeys {
             return Err(Error::NotFound("API key"));
         }
         let _read_anew = self.registry.end_key(key_id, now);
-        let revoked = self.store.api_key_revoke(key_id, now).await;
+        let revoked = self.store.vital().api_key_revoke(key_id, now).await;
         let key = revoked.map_err(unwritten)?;
         let key = key.ok_or(Error::NotFound("API key"))?;
         Ok(v1::RevokeApiKeyResponse {
@@ -152,7 +152,7 @@ impl ApiKeys {
 
     /// Whose key it is, if the database has one that the registry has not.
     async fn unknown(&self, id: KeyId) -> Result<Option<Option<TenantId>>, Error> {
-        let key = self.store.api_key_get(id).await?;
+        let key = self.store.vital().api_key_get(id).await?;
         Ok(key.map(|key| key.tenant_id))
     }
 

@@ -237,8 +237,8 @@ impl Events {
             below: page.after_uuid()?.map_or(before, |after| before.min(after)),
             limit: page.rows_to_read(),
         };
-        let rows = self.store.event_list(&filter).await?;
-        let (rows, next_page_token) = page.cut(rows, |row| *row.event.id.uuid().as_bytes());
+        let scanned = self.store.event_list(&filter).await?;
+        let (rows, next_page_token) = page.cut_scanned(scanned, |row| row.event.id.uuid());
         Ok(v1::ListEventsResponse {
             events: rows.iter().map(summary_proto).collect(),
             next_page_token,

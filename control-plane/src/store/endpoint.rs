@@ -52,6 +52,10 @@ const GET: &str = select!("where endpoint_id = $1");
 
 const NAMED: &str = select!("where tenant_id = $1 and name = $2");
 
+/// A page of a tenant's endpoints.
+pub(super) const LIST: &str =
+    select!("where tenant_id = $1 and endpoint_id > $2 order by endpoint_id limit $3");
+
 impl Store {
     /// The endpoint of a tenant that has this name.
     pub(crate) async fn endpoint_named(
@@ -59,16 +63,16 @@ impl Store {
         tenant: TenantId,
         name: &str,
     ) -> Result<Option<Endpoint>> {
-        let row: Option<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(NAMED).bind(tenant.uuid()).bind(name).fetch_optional(pool).await
+        let row: Option<Row> = read!(self, conn => {
+            sqlx::query_as(NAMED).bind(tenant.uuid()).bind(name).fetch_optional(conn).await
         })?;
         row.map(Endpoint::try_from).transpose()
     }
 
     /// One endpoint.
     pub(crate) async fn endpoint_get(&self, id: EndpointId) -> Result<Option<Endpoint>> {
-        let row: Option<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(pool).await
+        let row: Option<Row> = read!(self, conn => {
+            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(conn).await
         })?;
         row.map(Endpoint::try_from).transpose()
     }
@@ -76,7 +80,7 @@ impl Store {
     /// The endpoints of these ids, as far as they exist, in any order.
     pub(crate) async fn endpoint_get_many(&self, ids: &[Uuid]) -> Result<Vec<Endpoint>> {
         const MANY: &str = select!("where endpoint_id = any($1)");
-        let rows: Vec<Row> = rows_of!(&self.reader, ids, MANY, GET);
+        let rows: Vec<Row> = read_many!(self, ids, MANY, GET)?;
         rows.into_iter().map(Endpoint::try_from).collect()
     }
 
@@ -88,8 +92,8 @@ impl Store {
     ) -> Result<Vec<Endpoint>> {
         const SQL: &str = select!("where endpoint_id > $1 order by endpoint_id limit $2");
         let after = after.map_or(Uuid::nil(), EndpointId::uuid);
-        let rows: Vec<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(pool).await
+        let rows: Vec<Row> = read!(self, conn => {
+            sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(conn).await
         })?;
         rows.into_iter().map(Endpoint::try_from).collect()
     }
@@ -101,11 +105,9 @@ impl Store {
         after: Option<EndpointId>,
         limit: i64,
     ) -> Result<Vec<Endpoint>> {
-        const SQL: &str =
-            select!("where tenant_id = $1 and endpoint_id > $2 order by endpoint_id limit $3");
         let after = after.map_or(Uuid::nil(), EndpointId::uuid);
-        let rows: Vec<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(SQL).bind(tenant.uuid()).bind(after).bind(limit).fetch_all(pool).await
+        let rows: Vec<Row> = read!(self, conn => {
+            sqlx::query_as(LIST).bind(tenant.uuid()).bind(after).bind(limit).fetch_all(conn).await
         })?;
         rows.into_iter().map(Endpoint::try_from).collect()
     }

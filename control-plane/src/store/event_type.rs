@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use super::{Change, Error, OneOf, Result, Store, Tx};
+use super::{Change, Error, OneOf, Result, Store, Tx, reading::Reading};
 use crate::model::{
     event_type::{EventType, EventTypeName},
     id::TenantId,
@@ -38,6 +38,14 @@ const GET: &str = "
     from event_type
     where tenant_id = $1 and name = $2";
 
+/// A page of a tenant's event types, in the order of their bytes: PostgreSQL's column has the collation "C".
+pub(super) const LIST: &str = "
+    select name, description, version, created_at, updated_at
+    from event_type
+    where tenant_id = $1 and name > $2
+    order by name
+    limit $3";
+
 impl Store {
     /// One event type.
     pub(crate) async fn event_type_get(
@@ -45,11 +53,11 @@ impl Store {
         tenant: TenantId,
         name: &EventTypeName,
     ) -> Result<Option<EventType>> {
-        let row: Option<Row> = on!(&self.reader, pool => {
+        let row: Option<Row> = read!(self, conn => {
             sqlx::query_as(GET)
                 .bind(tenant.uuid())
                 .bind(name.as_str())
-                .fetch_optional(pool)
+                .fetch_optional(conn)
                 .await
         })?;
         row.map(EventType::try_from).transpose()
@@ -62,15 +70,8 @@ impl Store {
         after: &str,
         limit: i64,
     ) -> Result<Vec<EventType>> {
-        // The order is that of the bytes: PostgreSQL's column has the collation "C".
-        const SQL: &str = "
-            select name, description, version, created_at, updated_at
-            from event_type
-            where tenant_id = $1 and name > $2
-            order by name
-            limit $3";
-        let rows: Vec<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(SQL).bind(tenant.uuid()).bind(after).bind(limit).fetch_all(pool).await
+        let rows: Vec<Row> = read!(self, conn => {
+            sqlx::query_as(LIST).bind(tenant.uuid()).bind(after).bind(limit).fetch_all(conn).await
         })?;
         rows.into_iter().map(EventType::try_from).collect()
     }
@@ -90,8 +91,8 @@ impl Store {
         let (tenant, name) = after.map_or((Uuid::nil(), String::new()), |(tenant, name)| {
             (tenant.uuid(), name.as_str().to_owned())
         });
-        let rows: Vec<(Uuid, String)> = on!(&self.reader, pool => {
-            sqlx::query_as(SQL).bind(tenant).bind(name).bind(limit).fetch_all(pool).await
+        let rows: Vec<(Uuid, String)> = read!(self, conn => {
+            sqlx::query_as(SQL).bind(tenant).bind(name).bind(limit).fetch_all(conn).await
         })?;
         rows.into_iter().map(key_of).collect()
     }
@@ -106,23 +107,27 @@ impl Store {
             from event_type
             where (tenant_id, name) in (select * from unnest($1::uuid[], $2::text[]))";
         const ONE: &str = "select tenant_id, name from event_type where tenant_id = $1 and name = $2";
-        let rows: Vec<(Uuid, String)> = match &self.reader {
-            OneOf::Postgres(pool) => {
+        let mut reading = Reading::begin(self).await?;
+        let answer = match reading.conn() {
+            OneOf::Postgres(conn) => {
                 let tenants = names.iter().map(|(tenant, _)| tenant.uuid());
                 let texts = names.iter().map(|(_, name)| name.as_str());
                 let query = sqlx::query_as(MANY).bind(tenants.collect::<Vec<_>>());
-                query.bind(texts.collect::<Vec<_>>()).fetch_all(pool).await?
+                query.bind(texts.collect::<Vec<_>>()).fetch_all(conn).await
             }
-            OneOf::Sqlite(pool) => {
-                let mut conn = pool.acquire().await?;
-                let mut rows = Vec::new();
-                for (tenant, name) in names {
-                    let query = sqlx::query_as(ONE).bind(tenant.uuid()).bind(name.as_str());
-                    rows.extend(query.fetch_optional(&mut *conn).await?);
-                }
-                rows
+            OneOf::Sqlite(conn) => {
+                let one_by_one = async {
+                    let mut rows = Vec::new();
+                    for (tenant, name) in names {
+                        let query = sqlx::query_as(ONE).bind(tenant.uuid()).bind(name.as_str());
+                        rows.extend(query.fetch_optional(&mut *conn).await?);
+                    }
+                    Ok(rows)
+                };
+                one_by_one.await
             }
         };
+        let rows: Vec<(Uuid, String)> = reading.end(answer)?;
         rows.into_iter().map(key_of).collect()
     }
 }

@@ -50,11 +50,15 @@ macro_rules! select {
 
 const GET: &str = select!("where source_id = $1");
 
+/// A page of a tenant's sources.
+pub(super) const LIST: &str =
+    select!("where tenant_id = $1 and source_id > $2 order by source_id limit $3");
+
 impl Store {
     /// One source.
     pub(crate) async fn source_get(&self, id: SourceId) -> Result<Option<Source>> {
-        let row: Option<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(pool).await
+        let row: Option<Row> = read!(self, conn => {
+            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(conn).await
         })?;
         row.map(Source::try_from).transpose()
     }
@@ -62,7 +66,7 @@ impl Store {
     /// The sources of these ids, as far as they exist, in any order.
     pub(crate) async fn source_get_many(&self, ids: &[Uuid]) -> Result<Vec<Source>> {
         const MANY: &str = select!("where source_id = any($1)");
-        let rows: Vec<Row> = rows_of!(&self.reader, ids, MANY, GET);
+        let rows: Vec<Row> = read_many!(self, ids, MANY, GET)?;
         rows.into_iter().map(Source::try_from).collect()
     }
 
@@ -74,8 +78,8 @@ impl Store {
     ) -> Result<Vec<Source>> {
         const SQL: &str = select!("where source_id > $1 order by source_id limit $2");
         let after = after.map_or(Uuid::nil(), SourceId::uuid);
-        let rows: Vec<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(pool).await
+        let rows: Vec<Row> = read!(self, conn => {
+            sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(conn).await
         })?;
         rows.into_iter().map(Source::try_from).collect()
     }
@@ -87,11 +91,9 @@ impl Store {
         after: Option<SourceId>,
         limit: i64,
     ) -> Result<Vec<Source>> {
-        const SQL: &str =
-            select!("where tenant_id = $1 and source_id > $2 order by source_id limit $3");
         let after = after.map_or(Uuid::nil(), SourceId::uuid);
-        let rows: Vec<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(SQL).bind(tenant.uuid()).bind(after).bind(limit).fetch_all(pool).await
+        let rows: Vec<Row> = read!(self, conn => {
+            sqlx::query_as(LIST).bind(tenant.uuid()).bind(after).bind(limit).fetch_all(conn).await
         })?;
         rows.into_iter().map(Source::try_from).collect()
     }

@@ -3,12 +3,12 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use tonic::{Status, body::Body};
 
 use crate::{error::Error, registry::KeyEntry};
@@ -90,13 +90,13 @@ mod tests {
             revoked_at: None,
             hash: KeyHash::of(""),
         };
-        let registry = fixture::registry([], [key.clone()]);
-        let entry = Arc::clone(registry.key(key.id).unwrap());
+        let id = key.id;
+        let entry = Arc::clone(fixture::registry([], [key]).key(id).unwrap());
         let endless = http_body_util::StreamBody::new(tokio_stream::pending::<
             Result<Frame<Bytes>, Status>,
         >());
         let mut body = Ending::with(Body::new(endless), Arc::clone(&entry));
-        let (frame, ()) = tokio::join!(body.frame(), async { entry.revoke(2) });
+        let (frame, ()) = tokio::join!(body.frame(), async { entry.end() });
         let trailers = frame.unwrap().unwrap().into_trailers().unwrap();
         assert_eq!(trailers["grpc-status"], "16");
         assert!(body.frame().await.is_none());
