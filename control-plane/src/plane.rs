@@ -144,8 +144,14 @@ impl ControlPlane {
         bootstrap::first_start(&store, scope, now_ms, &mut rng, hand_over).await?;
         let policy = config.default_policy();
         let public_url = config.public_url.clone().unwrap_or_default();
-        let registry =
-            SharedRegistry::load(store.clone(), Arc::clone(&vault), policy, public_url, config.tenant_limits).await?;
+        let registry = SharedRegistry::load(
+            store.clone(),
+            Arc::clone(&vault),
+            policy,
+            public_url,
+            config.tenant_limits,
+        )
+        .await?;
         let (listener, addr) = listen(config.grpc_listen).await?;
         let operations = Operations::bind(config.metrics_listen).await;
         let operations =

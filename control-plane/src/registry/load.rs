@@ -177,7 +177,10 @@ impl Loader {
         let changed = ByKind::of(changed);
         let mut rows = Vec::new();
         for ids in changed.tenants.chunks(PAGE_ROWS) {
-            let found = self.store.tenant_get_many(&uuids(ids, |id| id.uuid())).await?;
+            let found = self
+                .store
+                .tenant_get_many(&uuids(ids, |id| id.uuid()))
+                .await?;
             let mut found = by_id(found, |tenant| tenant.id);
             rows.extend(ids.iter().map(|id| Row::Tenant(*id, found.remove(id))));
         }

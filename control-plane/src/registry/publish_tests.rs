@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{
-    publish::Round,
-    *,
-};
+use super::{publish::Round, *};
 use crate::{
     model::{
         api_key::Role,
@@ -58,13 +55,24 @@ async fn changes_that_wait_are_read_and_published_in_one_go() {
     }
     drop(held);
     let round = Round::next(&shared.inner).expect("changes wait");
-    assert_eq!(round.len(), tenants.len(), "each row once, all in one round");
+    assert_eq!(
+        round.len(),
+        tenants.len(),
+        "each row once, all in one round"
+    );
     assert!(Round::next(&shared.inner).is_none(), "nothing else waits");
     // A round that fails is repeated.
     drop(round);
-    shared.refresh(Changed::Tenant(tenants[0].id)).await.unwrap();
+    shared
+        .refresh(Changed::Tenant(tenants[0].id))
+        .await
+        .unwrap();
     let snapshot = shared.snapshot();
-    assert!(tenants.iter().all(|tenant| snapshot.tenant(tenant.id).is_some()));
+    assert!(
+        tenants
+            .iter()
+            .all(|tenant| snapshot.tenant(tenant.id).is_some())
+    );
 }
 
 #[tokio::test]
@@ -91,7 +99,9 @@ async fn a_row_that_nobody_can_read_holds_up_no_other() {
     let shared = fixture::shared(&store, fixture::vault(1)).await;
     let good_endpoint = fixture::endpoint(10, &good, &["a"]);
     fixture::insert_endpoint(&store, &fixture::vault(1), &good_endpoint).await;
-    store.execute("update tenant set settings = '{' where name = 'tenant 1'").await;
+    store
+        .execute("update tenant set settings = '{' where name = 'tenant 1'")
+        .await;
     let waiting = shared.promise([
         Changed::Tenant(broken.id),
         Changed::Endpoint(good_endpoint.id),
@@ -116,11 +126,17 @@ async fn a_key_ends_at_once_whoever_has_the_turn_and_whatever_snapshot_is_asked(
     assert!(!before.key(key.id).unwrap().is_live(5));
     assert!(!shared.snapshot().key(key.id).unwrap().is_live(5));
     // The database has not heard of it yet. It does, whatever becomes of the caller.
-    assert_eq!(store.api_key_get(key.id).await.unwrap().unwrap().revoked_at, None);
+    assert_eq!(
+        store.api_key_get(key.id).await.unwrap().unwrap().revoked_at,
+        None
+    );
     drop(promise);
     drop(held);
     shared.refresh(Changed::Key(key.id)).await.unwrap();
-    assert_eq!(store.api_key_get(key.id).await.unwrap().unwrap().revoked_at, Some(5));
+    assert_eq!(
+        store.api_key_get(key.id).await.unwrap().unwrap().revoked_at,
+        Some(5)
+    );
     assert!(!shared.snapshot().key(key.id).unwrap().is_live(5));
 }
 
@@ -145,7 +161,10 @@ async fn the_keys_of_a_tenant_end_with_it() {
     drop(held);
     let mut tx = store.begin().await.unwrap();
     let _ = tx.tenant_delete(tenant.id).await.unwrap();
-    shared.commit(tx, [Changed::Tenant(tenant.id)], Vec::new()).await.unwrap();
+    shared
+        .commit(tx, [Changed::Tenant(tenant.id)], Vec::new())
+        .await
+        .unwrap();
     assert!(shared.snapshot().key(own.id).is_none());
     assert!(live(others.id));
 }
@@ -178,7 +197,10 @@ async fn a_place_is_taken_until_its_row_is_published_or_given_up() {
     let second = place().unwrap();
     assert!(place().is_err());
     drop(held);
-    shared.refresh(Changed::Endpoint(endpoint.id)).await.unwrap();
+    shared
+        .refresh(Changed::Endpoint(endpoint.id))
+        .await
+        .unwrap();
     assert!(place().is_err());
     drop(second);
     assert!(place().is_ok());
@@ -232,7 +254,10 @@ async fn make(store: &Store, step: &Step) -> Vec<Changed> {
             };
             tenant.settings.retry_policy = has_policy.then_some(RetryPolicy::Long);
             tenant.version += 1;
-            (tx.tenant_update(&tenant).await.unwrap(), Changed::Tenant(tenant.id))
+            (
+                tx.tenant_update(&tenant).await.unwrap(),
+                Changed::Tenant(tenant.id),
+            )
         }
         Step::PutEndpoint(n, look) => {
             let all = [&["*"][..], &["a.*", "a.b"], &["a.b", "a.b", "c"], &["c"]];
@@ -246,7 +271,10 @@ async fn make(store: &Store, step: &Step) -> Vec<Changed> {
             }
             if let Some(former) = tx.endpoint_get(endpoint.id).await.unwrap() {
                 endpoint.version = former.version + 1;
-                (tx.endpoint_update(&endpoint).await.unwrap(), Changed::Endpoint(endpoint.id))
+                (
+                    tx.endpoint_update(&endpoint).await.unwrap(),
+                    Changed::Endpoint(endpoint.id),
+                )
             } else if tx.tenant_get(endpoint.tenant_id).await.unwrap().is_none() {
                 return Vec::new();
             } else {
@@ -274,7 +302,10 @@ async fn make(store: &Store, step: &Step) -> Vec<Changed> {
                     created_at: 1,
                     updated_at: 1,
                 };
-                (tx.event_type_insert(tenant, &event_type).await.unwrap(), changed)
+                (
+                    tx.event_type_insert(tenant, &event_type).await.unwrap(),
+                    changed,
+                )
             }
         }
         Step::PutSource(n) => {
@@ -382,7 +413,11 @@ async fn check(steps: &[Step]) {
         }
         shared.promise(changed).kept().await.unwrap();
         let anew = fixture::shared(&store, fixture::vault(1)).await;
-        assert_eq!(told(&shared.snapshot()), told(&anew.snapshot()), "{steps:?}");
+        assert_eq!(
+            told(&shared.snapshot()),
+            told(&anew.snapshot()),
+            "{steps:?}"
+        );
     }
 }
 

@@ -83,7 +83,10 @@ async fn a_refresh_serves_the_change_and_leaves_older_snapshots_alone() {
     fixture::insert_tenant(&store, &tenant).await;
     shared.refresh(Changed::Tenant(tenant.id)).await.unwrap();
     fixture::insert_endpoint(&store, &fixture::vault(1), &endpoint).await;
-    shared.refresh(Changed::Endpoint(endpoint.id)).await.unwrap();
+    shared
+        .refresh(Changed::Endpoint(endpoint.id))
+        .await
+        .unwrap();
     let subscribers = |text: &str| {
         let registry = shared.snapshot();
         registry
@@ -100,7 +103,10 @@ async fn a_refresh_serves_the_change_and_leaves_older_snapshots_alone() {
     let mut tx = store.begin().await.unwrap();
     assert_eq!(tx.endpoint_update(&endpoint).await.unwrap(), Change::Done);
     tx.commit().await.unwrap();
-    shared.refresh(Changed::Endpoint(endpoint.id)).await.unwrap();
+    shared
+        .refresh(Changed::Endpoint(endpoint.id))
+        .await
+        .unwrap();
     assert_eq!(
         (subscribers("a"), subscribers("b")),
         (vec![], vec![endpoint.id])
@@ -109,7 +115,10 @@ async fn a_refresh_serves_the_change_and_leaves_older_snapshots_alone() {
     let mut tx = store.begin().await.unwrap();
     assert_eq!(tx.endpoint_delete(endpoint.id).await.unwrap(), Change::Done);
     tx.commit().await.unwrap();
-    shared.refresh(Changed::Endpoint(endpoint.id)).await.unwrap();
+    shared
+        .refresh(Changed::Endpoint(endpoint.id))
+        .await
+        .unwrap();
     assert!(subscribers("b").is_empty());
     assert!(shared.snapshot().endpoint(endpoint.id).is_none());
     assert!(empty.tenant(tenant.id).is_none());

@@ -105,9 +105,11 @@ where
                 request.extensions_mut().insert(caller);
                 let answer = self.inner.call(request);
                 match key {
-                    Some(key) => Box::pin(async move {
-                        Ok(answer.await?.map(|body| Ending::with(body, key)))
-                    }),
+                    Some(key) => {
+                        Box::pin(
+                            async move { Ok(answer.await?.map(|body| Ending::with(body, key))) },
+                        )
+                    }
                     None => Box::pin(answer),
                 }
             }

@@ -347,6 +347,7 @@ fn role_proto(role: Role) -> v1::Role {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::fixture;
 
     const NOW: i64 = 1_764_000_000_000;
 
@@ -357,6 +358,63 @@ mod tests {
             expires_at: expires_at.map(timestamp),
             ..v1::CreateApiKeyRequest::default()
         }
+    }
+
+    fn key(n: u128) -> ApiKey {
+        ApiKey {
+            id: KeyId::from_uuid(uuid::Uuid::from_u128(n)),
+            tenant_id: None,
+            name: "a key".to_owned(),
+            roles: Roles::of(&[Role::Admin]),
+            created_at: NOW,
+            expires_at: None,
+            revoked_at: None,
+            hash: KeyHash::of("text"),
+        }
+    }
+
+    /// A service over a database with two keys, and a caller under the first.
+    async fn service() -> (ApiKeys, Caller, tempfile::TempDir) {
+        let (store, directory) = fixture::store().await;
+        let mut tx = store.begin().await.unwrap();
+        for key in [key(1), key(2)] {
+            assert_eq!(tx.api_key_insert(&key).await.unwrap(), Change::Done);
+        }
+        tx.commit().await.unwrap();
+        let registry = fixture::shared(&store, fixture::vault(1)).await;
+        let service = ApiKeys::new(store.for_callers(), registry);
+        (service, Caller::from(&key(1)), directory)
+    }
+
+    fn revoke_second() -> v1::RevokeApiKeyRequest {
+        v1::RevokeApiKeyRequest {
+            key_id: key(2).id.to_string(),
+        }
+    }
+
+    fn is_live(service: &ApiKeys) -> bool {
+        let registry = service.registry.snapshot();
+        registry.key(key(2).id).unwrap().is_live(clock::now_ms())
+    }
+
+    #[tokio::test]
+    async fn a_revocation_waits_for_no_turn_of_the_registry() {
+        let (service, caller, _directory) = service().await;
+        let _held = service.registry.hold_turn().await;
+        let revoked = service.revoke(caller, revoke_second()).await;
+        assert!(revoked.unwrap().key.unwrap().revoked_at.is_some());
+        assert!(!is_live(&service));
+        // Once more says the same.
+        assert!(service.revoke(caller, revoke_second()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_revocation_that_the_database_does_not_take_counts_all_the_same() {
+        let (service, caller, _directory) = service().await;
+        service.store.close().await;
+        let refused = service.revoke(caller, revoke_second()).await.unwrap_err();
+        assert!(matches!(refused, Error::Unavailable(_)), "{refused:?}");
+        assert!(!is_live(&service));
     }
 
     #[test]

@@ -77,7 +77,6 @@ impl Endpoints {
             id: id("endpoint_id", endpoint)?,
         })
     }
-
 }
 
 impl Named {

@@ -166,7 +166,9 @@ impl<R: Message + Default> Mutation<R> {
         places: impl IntoIterator<Item = Place>,
     ) -> Result<(), Error> {
         let tx = self.finished(response).await?;
-        registry.commit(tx, changed, places.into_iter().collect()).await
+        registry
+            .commit(tx, changed, places.into_iter().collect())
+            .await
     }
 
     async fn finished(mut self, response: &R) -> Result<Tx, Error> {

@@ -81,7 +81,6 @@ impl Sources {
             id: id("source_id", source)?,
         })
     }
-
 }
 
 impl Named {

@@ -98,9 +98,14 @@ impl Store {
     }
 
     /// A tenant's events, newest first, without payloads.
-    pub(crate) async fn event_list(&self, filter: &EventFilter<'_>) -> Result<Scanned<EventSummary>> {
+    pub(crate) async fn event_list(
+        &self,
+        filter: &EventFilter<'_>,
+    ) -> Result<Scanned<EventSummary>> {
         let ids = (filter.from, last_below(filter.below));
-        let stopped_at = self.scan_floor(FLOOR, filter.shard, ids, SCAN_ROWS_MAX).await?;
+        let stopped_at = self
+            .scan_floor(FLOOR, filter.shard, ids, SCAN_ROWS_MAX)
+            .await?;
         let rows = read!(self, conn => {
             sqlx::query_as::<_, SummaryRow>(LIST)
                 .bind(filter.shard.column())

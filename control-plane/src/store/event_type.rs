@@ -106,7 +106,8 @@ impl Store {
             select tenant_id, name
             from event_type
             where (tenant_id, name) in (select * from unnest($1::uuid[], $2::text[]))";
-        const ONE: &str = "select tenant_id, name from event_type where tenant_id = $1 and name = $2";
+        const ONE: &str =
+            "select tenant_id, name from event_type where tenant_id = $1 and name = $2";
         let mut reading = Reading::begin(self).await?;
         let answer = match reading.conn() {
             OneOf::Postgres(conn) => {

@@ -46,7 +46,8 @@ struct ActionRow {
 }
 
 /// The last actions on one of them.
-pub(super) const LIST: &str = "select action_id, request_id, tenant_id, kind, reason, key_id, acted_at, event_id
+pub(super) const LIST: &str =
+    "select action_id, request_id, tenant_id, kind, reason, key_id, acted_at, event_id
      from inbound_action
      where shard = $1 and request_id = $2
      order by acted_at desc, action_id desc

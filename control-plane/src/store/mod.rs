@@ -40,7 +40,12 @@ macro_rules! read_many {
                 let one_by_one = async {
                     let mut rows = Vec::new();
                     for id in $ids {
-                        rows.extend(sqlx::query_as($sqlite).bind(id).fetch_all(&mut *conn).await?);
+                        rows.extend(
+                            sqlx::query_as($sqlite)
+                                .bind(id)
+                                .fetch_all(&mut *conn)
+                                .await?,
+                        );
                     }
                     Ok(rows)
                 };
@@ -95,8 +100,8 @@ pub(crate) use inbound_view::InboundFilter;
 pub(crate) use outcome::{Consequence, OutcomeRow};
 pub(crate) use owner::Ownership;
 pub(crate) use poll::{DriftRow, PollState};
-pub(crate) use scan::{Scanned, last_below};
 pub(crate) use request::{RequestKey, RequestRow};
+pub(crate) use scan::{Scanned, last_below};
 pub(crate) use tenant::TenantDeletion;
 
 use pools::{Conn, PgPools, Pools, Rank, SqlitePools, SqliteWriter};

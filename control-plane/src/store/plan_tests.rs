@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     clock,
     model::{
-        id::{Shard, SourceId, TenantId},
+        id::{EndpointId, Shard, SourceId, TenantId},
         inbound::Verdict,
     },
 };
@@ -31,6 +31,8 @@ const COUNT: &str = "50::bigint";
 const LOW: &str = "'00000000-0000-0000-0000-000000000000'::uuid";
 const HIGH: &str = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid";
 const ID: &str = "'00000000-0000-7000-8000-000000000001'::uuid";
+/// One of the day that has a partition.
+const TODAY: &str = "today::uuid";
 const TEXT: &str = "'x'::text";
 const BYTES: &str = "'x'::bytea";
 
@@ -65,8 +67,18 @@ fn statements(names_indexes: bool) -> Vec<Statement> {
             "tenant_id",
             &[LOW, COUNT, ID],
         ),
-        statement("ListEventTypes", event_type::LIST, "name", &[ID, TEXT, COUNT]),
-        statement("ListEndpoints", endpoint::LIST, "tenant_id", &[ID, LOW, COUNT]),
+        statement(
+            "ListEventTypes",
+            event_type::LIST,
+            "name",
+            &[ID, TEXT, COUNT],
+        ),
+        statement(
+            "ListEndpoints",
+            endpoint::LIST,
+            "tenant_id",
+            &[ID, LOW, COUNT],
+        ),
         sorted(statement(
             "their secrets",
             secret::RANGE,
@@ -111,12 +123,12 @@ fn statements(names_indexes: bool) -> Vec<Statement> {
             "delivery_id",
             &[SMALL, ID, "0::smallint", ID, LOW, HIGH, COUNT],
         )),
-        statement(
+        sorted(statement(
             "ListAttempts",
             attempt::LIST,
             "delivery_id",
-            &[SMALL, ID, "0::int", "0::bigint", COUNT],
-        ),
+            &[SMALL, TODAY, "0::int", "0::bigint", COUNT],
+        )),
         statement(
             "ListAttempts of an event",
             attempt::LIST_OF_EVENT,
@@ -124,8 +136,18 @@ fn statements(names_indexes: bool) -> Vec<Statement> {
             &[SMALL, LOW, HIGH, "0::int", "0::bigint", COUNT],
         ),
         statement("actions", action::LIST, "delivery_id", &[SMALL, ID, COUNT]),
-        statement("actions", inbound_action::LIST, "request_id", &[SMALL, ID, COUNT]),
-        statement("ListInboundRequests stops", inbound_view::FLOOR, "request_id", floor),
+        statement(
+            "actions",
+            inbound_action::LIST,
+            "request_id",
+            &[SMALL, ID, COUNT],
+        ),
+        statement(
+            "ListInboundRequests stops",
+            inbound_view::FLOOR,
+            "request_id",
+            floor,
+        ),
         statement(
             "ListInboundRequests stops",
             inbound_view::QUARANTINE_FLOOR,
@@ -136,7 +158,7 @@ fn statements(names_indexes: bool) -> Vec<Statement> {
             "GetDriftReport counts",
             poll::DRIFT_COUNTS,
             "request_id",
-            &[SMALL, ID, LOW],
+            &[SMALL, ID, LOW, COUNT],
         ),
         statement(
             "GetDriftReport lists",
@@ -144,10 +166,46 @@ fn statements(names_indexes: bool) -> Vec<Statement> {
             "source_id",
             &[SMALL, ID, LOW, COUNT],
         ),
-        statement("what is polled next", poll::DUE, "next_poll_at", &["1::bigint", COUNT]),
+        statement(
+            "what is polled next",
+            poll::DUE,
+            "next_poll_at",
+            &["1::bigint", COUNT],
+        ),
     ];
     statements.extend(inbound_lists(names_indexes));
+    statements.extend(dead_letters());
     statements
+}
+
+/// What is done to dead letters, of a tenant and of an endpoint.
+fn dead_letters() -> Vec<Statement> {
+    let parameters = [
+        "1::bigint",
+        SMALL,
+        TEXT,
+        ID,
+        SMALL,
+        SMALL,
+        ID,
+        ID,
+        "1::bigint",
+        "2::bigint",
+        COUNT,
+    ];
+    let endpoints = [None, Some(EndpointId::from_uuid(Uuid::nil()))];
+    let statements = endpoints.map(|endpoint_id| {
+        let filter = OpenFilter {
+            shard: Shard(1),
+            tenant_id: Some(TenantId::from_uuid(Uuid::nil())),
+            endpoint_id,
+            died: Some((1, 2)),
+            limit: 50,
+        };
+        let sql = dead_letter::record_sql(&filter, "");
+        statement("dead letters", sql, "dead_at", &parameters)
+    });
+    statements.into()
 }
 
 /// Every combination of filters that asks for another index.
@@ -171,11 +229,12 @@ fn inbound_lists(names_indexes: bool) -> Vec<Statement> {
             limit: 50,
         })
     });
-    let parameters = [
-        SMALL, ID, ID, SMALL, TEXT, LOW, HIGH, BYTES, TEXT, COUNT,
-    ];
+    let parameters = [SMALL, ID, ID, SMALL, TEXT, LOW, HIGH, BYTES, TEXT, COUNT];
     let statements = filters.map(|filter| {
-        let name = format!("ListInboundRequests by {:?}", (filter.verdict, filter.provider_event));
+        let name = format!(
+            "ListInboundRequests by {:?}",
+            (filter.verdict, filter.provider_event)
+        );
         let sql = inbound_view::list_sql(&filter, names_indexes);
         Statement {
             sorts: true,
@@ -187,8 +246,21 @@ fn inbound_lists(names_indexes: bool) -> Vec<Statement> {
 
 /// What lists read.
 const TABLES: [&str; 15] = [
-    "tenant", "api_key", "event_type", "endpoint", "secret", "source", "source_secret", "event", "delivery", "attempt",
-    "a", "delivery_action", "x", "inbound_request", "inbound_action",
+    "tenant",
+    "api_key",
+    "event_type",
+    "endpoint",
+    "secret",
+    "source",
+    "source_secret",
+    "event",
+    "delivery",
+    "attempt",
+    "a",
+    "delivery_action",
+    "x",
+    "inbound_request",
+    "inbound_action",
 ];
 
 #[tokio::test]
@@ -201,14 +273,17 @@ async fn every_list_is_served_by_an_index_on_sqlite() {
     };
     for statement in statements(true) {
         let sql = format!("explain query plan {}", statement.sql);
-        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(pool).await.unwrap();
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .fetch_all(pool)
+            .await
+            .unwrap();
         let plan = rows.iter().map(|row| row.get::<String, _>("detail"));
         let plan = plan.collect::<Vec<_>>();
         for step in &plan {
             let words = step.split(' ').collect::<Vec<_>>();
             let is_table = words.get(1).is_some_and(|table| TABLES.contains(table));
-            let is_bounded = words[0] == "SEARCH"
-                && words[2..].join(" ").contains(statement.bounded_by);
+            let is_bounded =
+                words[0] == "SEARCH" && words[2..].join(" ").contains(statement.bounded_by);
             assert!(!is_table || is_bounded, "{}: {plan:#?}", statement.name);
             let sorts = step.starts_with("USE TEMP B-TREE");
             assert!(!sorts || statement.sorts, "{}: {plan:#?}", statement.name);
@@ -228,36 +303,66 @@ async fn every_list_is_served_by_an_index_on_postgres() {
     };
     let mut conn = pool.acquire().await.unwrap();
     // The plan must be good for every value, not for a lucky one.
-    sqlx::raw_sql("set plan_cache_mode = force_generic_plan").execute(&mut *conn).await.unwrap();
+    sqlx::raw_sql("set plan_cache_mode = force_generic_plan")
+        .execute(&mut *conn)
+        .await
+        .unwrap();
     for statement in statements(false) {
-        let typed = statement.parameters.iter().map(|value| value.split("::").nth(1).unwrap());
+        let typed = statement
+            .parameters
+            .iter()
+            .map(|value| value.split("::").nth(1).unwrap());
         let types = typed.collect::<Vec<_>>().join(", ");
         let prepare = format!("prepare listed({types}) as {}", statement.sql);
-        sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *conn).await.unwrap();
-        let values = statement.parameters.join(", ");
+        sqlx::raw_sql(AssertSqlSafe(prepare))
+            .execute(&mut *conn)
+            .await
+            .unwrap();
+        let values = statement
+            .parameters
+            .join(", ")
+            .replace(TODAY, &timed(now_ms, "'000000000001'"));
         let explain = format!("explain (costs off) execute listed({values})");
-        let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut *conn).await.unwrap();
-        let plan = rows.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>();
+        let rows = sqlx::raw_sql(AssertSqlSafe(explain))
+            .fetch_all(&mut *conn)
+            .await
+            .unwrap();
+        let plan = rows
+            .iter()
+            .map(|row| row.get::<String, _>(0))
+            .collect::<Vec<_>>();
         let has = |part: &str| plan.iter().any(|line| line.contains(part));
         assert!(!has("Seq Scan"), "{}: {plan:#?}", statement.name);
         assert!(has("Index Cond"), "{}: {plan:#?}", statement.name);
-        assert!(!has("Sort Key") || statement.sorts, "{}: {plan:#?}", statement.name);
+        assert!(
+            !has("Sort Key") || statement.sorts,
+            "{}: {plan:#?}",
+            statement.name
+        );
         let mut conditions = plan.iter().filter(|line| line.contains("Index Cond"));
         let is_bounded = conditions.all(|line| line.contains(statement.bounded_by));
         assert!(is_bounded, "{}: {plan:#?}", statement.name);
-        sqlx::raw_sql("deallocate listed").execute(&mut *conn).await.unwrap();
+        sqlx::raw_sql("deallocate listed")
+            .execute(&mut *conn)
+            .await
+            .unwrap();
     }
+}
+
+/// An id of this instant that ends with these 12 digits.
+fn timed(now_ms: i64, digits: &str) -> String {
+    let hex = format!("{now_ms:012x}");
+    format!(
+        "('{}-{}-7000-8000-' || {digits})::uuid",
+        &hex[..8],
+        &hex[8..]
+    )
 }
 
 /// Enough rows in every table that a list reads that looking at all of them is not the cheapest way.
 async fn fill(store: &Store, now_ms: i64) {
     let id = "(lpad(to_hex(i), 8, '0') || '-0000-7000-8000-000000000001')::uuid";
-    let hex = format!("{now_ms:012x}");
-    let timed = format!(
-        "('{}-{}-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid",
-        &hex[..8],
-        &hex[8..]
-    );
+    let timed = timed(now_ms, "lpad(to_hex(i), 12, '0')");
     let inserts = [
         format!("insert into tenant select {id}, 't' || i, '{{}}', 1, 1, 1"),
         format!("insert into api_key select {id}, {id}, 'k', 1, sha256('x'), 1, 2, null"),
@@ -301,7 +406,10 @@ async fn fill(store: &Store, now_ms: i64) {
     };
     for insert in inserts {
         let sql = format!("{insert} from generate_series(1, 20000) as i");
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut **conn).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut **conn)
+            .await
+            .unwrap();
     }
     sqlx::raw_sql("analyze").execute(&mut **conn).await.unwrap();
 }

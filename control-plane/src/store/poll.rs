@@ -68,8 +68,14 @@ pub(super) const DRIFT_COUNTS: &str = "
     select
         coalesce(sum(case when channel = 1 then 1 else 0 end), 0),
         coalesce(sum(case when channel = 2 then 1 else 0 end), 0)
-    from inbound_request
-    where shard = $1 and request_id >= $3 and source_id = $2 and verdict = 1";
+    from (
+        select source_id, channel, verdict
+        from inbound_request
+        where shard = $1 and request_id >= $3
+        order by request_id desc
+        limit $4
+    ) as looked_at
+    where source_id = $2 and verdict = 1";
 /// The newest that came by polling first.
 pub(super) const DRIFT_LIST: &str = "
     select request_id, provider_event_id, event_type, received_at
@@ -157,7 +163,7 @@ impl Store {
     ) -> Result<(i64, i64)> {
         Ok(read!(self, conn => {
             let query = sqlx::query_as(DRIFT_COUNTS).bind(shard.column()).bind(source.uuid());
-            query.bind(uuid_floor(from)).fetch_one(conn).await
+            query.bind(uuid_floor(from)).bind(DRIFT_ROWS_MAX).fetch_one(conn).await
         })?)
     }
 

@@ -11,10 +11,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     clock,
     error::Error,
-    model::{
-        id::SecretId,
-        secret::SealedSecret,
-    },
+    model::{id::SecretId, secret::SealedSecret},
     registry::{Changed, SharedRegistry},
     store::{self, Store},
     vault::{KeySource, Rewrap, Vault},

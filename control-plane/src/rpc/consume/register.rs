@@ -135,7 +135,10 @@ async fn write(
                 updated_at: now,
                 ..found
             };
-            (tx.endpoint_update(&changed).await?, Written::Was(changed.id))
+            (
+                tx.endpoint_update(&changed).await?,
+                Written::Was(changed.id),
+            )
         }
         None => {
             let (endpoint, place) = (new(tenant, settings, now), place()?);

@@ -133,7 +133,12 @@ impl Endpoints {
             endpoint: Some(described(mutation.tx(), &endpoint, now).await?),
         };
         mutation
-            .publish(&response, &self.registry, [Changed::Endpoint(endpoint.id)], [])
+            .publish(
+                &response,
+                &self.registry,
+                [Changed::Endpoint(endpoint.id)],
+                [],
+            )
             .await?;
         Ok(response)
     }

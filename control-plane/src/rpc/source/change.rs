@@ -58,7 +58,12 @@ impl Sources {
             secret: String::new(),
         };
         mutation
-            .publish(&response, &self.registry, [Changed::Source(source.id)], [place])
+            .publish(
+                &response,
+                &self.registry,
+                [Changed::Source(source.id)],
+                [place],
+            )
             .await?;
         response.secret = chosen.expose_shown();
         Ok(response)
