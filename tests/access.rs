@@ -157,7 +157,6 @@ async fn revoked(deployment: &Deployment) -> String {
     let answer = answer.expect("the key is created").into_inner();
     let request = RevokeApiKeyRequest {
         key_id: answer.key.expect("the answer holds the key").key_id,
-        ..RevokeApiKeyRequest::default()
     };
     let revoked = deployment.admin.api_keys().revoke_api_key(request).await;
     let key = revoked.expect("the key is revoked").into_inner().key;

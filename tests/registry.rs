@@ -1,5 +1,6 @@
 //! Tenants, event types, endpoints and keys.
 
+mod caps;
 mod endpoints;
 mod event_types;
 mod keys;
@@ -8,6 +9,7 @@ mod limits_of_others;
 mod limits_of_retries;
 mod limits_of_sources;
 mod lists;
+mod revocation;
 mod source_secrets;
 mod sources;
 mod targets;

@@ -3,6 +3,7 @@
 //! Values that can be wrong by themselves are refused while they are read. Whether they fit together is said by
 //! [`Config::transport`] and by the start itself.
 
+mod tenant_limits;
 mod value;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -12,6 +13,7 @@ use posthorn_guard::AllowList;
 use secrecy::SecretString;
 
 use crate::retry::RetryPolicy;
+pub use tenant_limits::TenantLimits;
 pub use value::{DatabaseUrl, PublicUrl, PublicUrlError};
 use value::{parse_days, parse_payload_bytes, parse_seconds};
 
@@ -123,6 +125,10 @@ pub struct Config {
     )]
     pub payload_bytes_max: usize,
 
+    /// How much each tenant can have of what is kept in memory.
+    #[command(flatten)]
+    pub tenant_limits: TenantLimits,
+
     /// For how many days events and attempts are kept: 1 to 3650
     #[arg(
         long,
@@ -212,6 +218,7 @@ impl Default for Config {
             allow_unsafe_durability: false,
             retry_policy: RetryPreset::Default,
             payload_bytes_max: value::PAYLOAD_BYTES_DEFAULT,
+            tenant_limits: TenantLimits::default(),
             event_retention_days: 30,
             dead_letter_retention_days: 7,
             drain_timeout: Duration::from_secs(30),

@@ -94,6 +94,11 @@ impl From<store::Error> for Error {
                 tracing::warn!(error = %cause, "the database did not answer");
                 Self::Unavailable("the database did not answer".to_owned())
             }
+            store::Error::Slow => Self::Exhausted(
+                "the database was not done with this after 5 s: ask for less, such as a shorter time range or a smaller \
+                 page, or repeat it later"
+                    .to_owned(),
+            ),
             store::Error::Bug(cause) => Self::Internal(cause),
         }
     }

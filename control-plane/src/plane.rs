@@ -144,8 +144,14 @@ impl ControlPlane {
         bootstrap::first_start(&store, scope, now_ms, &mut rng, hand_over).await?;
         let policy = config.default_policy();
         let public_url = config.public_url.clone().unwrap_or_default();
-        let registry =
-            SharedRegistry::load(store.clone(), Arc::clone(&vault), policy, public_url).await?;
+        let registry = SharedRegistry::load(
+            store.clone(),
+            Arc::clone(&vault),
+            policy,
+            public_url,
+            config.tenant_limits,
+        )
+        .await?;
         let (listener, addr) = listen(config.grpc_listen).await?;
         let operations = Operations::bind(config.metrics_listen).await;
         let operations =
@@ -205,10 +211,9 @@ impl ControlPlane {
     }
 
     /// Makes a key for a node of this very process; it is in memory only and ends with the process.
-    pub async fn node_key(&self) -> SecretString {
+    pub fn node_key(&self) -> SecretString {
         self.registry
             .add_ephemeral_key(Roles::of(&[Role::Node]), clock::now_ms(), &mut start_rng())
-            .await
     }
 
     /// Serves until `shutdown`, then finishes what is under way within the drain timeout.
@@ -257,7 +262,8 @@ impl ControlPlane {
     }
 
     fn services(&self, shutdown: &CancellationToken) -> Services {
-        let (store, registry, dispatch) = (&self.store, &self.registry, &self.dispatch);
+        let store = &self.store.for_callers();
+        let (registry, dispatch) = (&self.registry, &self.dispatch);
         let vault = Arc::clone(&self.vault);
         Services {
             events: Events::new(
@@ -297,7 +303,7 @@ impl ControlPlane {
 
     fn consumers(&self, shutdown: &CancellationToken) -> Consumers {
         Consumers::new(
-            self.store.clone(),
+            self.store.for_callers(),
             self.registry.clone(),
             self.dispatch.clone(),
             self.ingest.clone(),
@@ -337,14 +343,12 @@ impl ControlPlane {
             vault: Arc::clone(&self.vault),
             keys: self.keys.clone(),
             registry: registry.clone(),
-            dispatch: dispatch.clone(),
         };
         async move {
             tokio::join!(
                 gauges,
                 tasks::keep_retention(store, retention),
                 tasks::keep_rewrapped(rewrapping),
-                tasks::keep_mended(registry, dispatch),
                 tasks::keep_checkpointed(checkpointed),
                 ingest.keep_counts(),
                 poll::keep_polled(polling),

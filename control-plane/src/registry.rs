@@ -1,31 +1,31 @@
 //! The registry in memory: what the hot path asks instead of the database.
 //!
 //! [`Registry`] is an immutable snapshot; [`SharedRegistry`] publishes a new one after every committed change. The
-//! database is the truth: a refresh reads the changed thing anew and never trusts what a caller has. Refreshes take
-//! turns, so a later one never publishes older data. Another process's changes show only after [`SharedRegistry::reload`].
+//! database is the truth: each changed row is read anew, alone, and never taken from whoever changed it (see
+//! [`publish`]). Snapshots share what did not change, so a change costs the same however much there is. Rows that others
+//! write show only after a restart.
 //!
 //! An endpoint whose secret does not open is not served: it is listed in [`Registry::sealed`], its deliveries wait, and
 //! nothing leaves unsigned. A source is treated alike: providers are asked to try later, and nothing is taken unverified.
 
 mod capture;
+mod key_entry;
 mod load;
+mod place;
+mod publish;
+mod snapshot;
 mod tenant_entry;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use rand::Rng;
+use rpds::{HashTrieMapSync, HashTrieSetSync};
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::sync::watch;
 
 use crate::{
-    config::PublicUrl,
+    config::{PublicUrl, TenantLimits},
     model::{
         api_key::{self, ApiKey, KeyHash, Roles},
         endpoint::LiveEndpoint,
@@ -38,18 +38,25 @@ use crate::{
 };
 
 pub(crate) use capture::Capture;
+pub(crate) use key_entry::KeyEntry;
 use load::Loader;
+pub(crate) use place::{Capped, Place};
+pub(crate) use publish::{Changed, EndpointChange, Promise};
 pub(crate) use tenant_entry::TenantEntry;
 
 /// What a control plane knows about tenants, endpoints and keys at one moment. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Registry {
-    tenants: Arc<BTreeMap<TenantId, Arc<TenantEntry>>>,
-    endpoints: Arc<HashMap<EndpointId, Arc<LiveEndpoint>>>,
-    sealed: Arc<BTreeMap<EndpointId, TenantId>>,
-    keys: Arc<HashMap<KeyId, Arc<ApiKey>>>,
-    sources: Arc<HashMap<SourceId, Arc<LiveSource>>>,
-    sealed_sources: Arc<BTreeMap<SourceId, TenantId>>,
+    tenants: HashTrieMapSync<TenantId, Arc<TenantEntry>>,
+    endpoints: HashTrieMapSync<EndpointId, Arc<LiveEndpoint>>,
+    sealed: HashTrieMapSync<EndpointId, TenantId>,
+    keys: HashTrieMapSync<KeyId, Arc<KeyEntry>>,
+    /// Those of the whole installation.
+    installation_keys: HashTrieSetSync<KeyId>,
+    sources: HashTrieMapSync<SourceId, Arc<LiveSource>>,
+    sealed_sources: HashTrieMapSync<SourceId, TenantId>,
+    /// For endpoints whose tenant has no policy either.
+    default_policy: Arc<RetryPolicy>,
 }
 
 impl Registry {
@@ -76,6 +83,17 @@ impl Registry {
     /// Whether the endpoint exists but cannot be signed for.
     pub(crate) fn is_sealed(&self, id: EndpointId) -> bool {
         self.sealed.contains_key(&id)
+    }
+
+    /// The schedule of an endpoint's attempts: its own, its tenant's or everybody's.
+    pub(crate) fn retry_policy<'a>(&'a self, endpoint: &'a LiveEndpoint) -> &'a RetryPolicy {
+        let settings = &endpoint.endpoint.settings;
+        let of_tenant = || {
+            let tenant = self.tenant(endpoint.endpoint.tenant_id)?;
+            tenant.tenant.settings.retry_policy.as_ref()
+        };
+        let policy = settings.retry_policy.as_ref().or_else(of_tenant);
+        policy.unwrap_or(&self.default_policy)
     }
 
     /// One source, in whatever state. None: there is none, or it is sealed.
@@ -106,8 +124,18 @@ impl Registry {
     }
 
     /// One key, be it live or not.
-    pub(crate) fn key(&self, id: KeyId) -> Option<&Arc<ApiKey>> {
+    pub(crate) fn key(&self, id: KeyId) -> Option<&Arc<KeyEntry>> {
         self.keys.get(&id)
+    }
+
+    /// The keys of a tenant, or those of the whole installation.
+    pub(crate) fn keys_of(&self, scope: Option<TenantId>) -> impl Iterator<Item = &Arc<KeyEntry>> {
+        let ids = match scope {
+            Some(id) => self.tenants.get(&id).map(|entry| entry.keys()),
+            None => Some(&self.installation_keys),
+        };
+        let ids = ids.into_iter().flat_map(|ids| ids.iter());
+        ids.filter_map(|id| self.keys.get(id))
     }
 }
 
@@ -120,39 +148,38 @@ pub(crate) struct SharedRegistry {
 #[derive(Debug)]
 struct Inner {
     loader: Loader,
+    limits: TenantLimits,
     current: ArcSwap<Registry>,
-    /// Held from the read of a changed thing to its publication. Guards the keys that exist in memory only.
-    turn: Mutex<Vec<Arc<ApiKey>>>,
-    /// A commit or a refresh failed, or was dropped: the database may hold a change that was not published.
-    is_stale: AtomicBool,
+    /// Held while a snapshot is made of the one before, never across a wait.
+    edit: Mutex<()>,
+    pending: Mutex<publish::Pending>,
+    reserved: Mutex<place::Reserved>,
+    observer: publish::Observer,
     /// How many snapshots with other sources were published.
     source_changes: watch::Sender<u64>,
 }
 
-/// The right to publish. Dropped without publishing, it leaves word that the registry may be stale.
-struct Turn<'a> {
-    ephemeral: MutexGuard<'a, Vec<Arc<ApiKey>>>,
-    inner: &'a Inner,
-    is_published: bool,
-}
-
 impl SharedRegistry {
     /// Reads the whole registry. `default_policy` is for endpoints whose tenant has none either; `public_url` is where
-    /// providers reach sources.
+    /// providers reach sources; `limits` is how much each tenant can have.
     pub(crate) async fn load(
         store: Store,
         vault: Arc<Vault>,
         default_policy: RetryPolicy,
         public_url: PublicUrl,
+        limits: TenantLimits,
     ) -> Result<Self> {
-        let loader = Loader::new(store, vault, default_policy, public_url);
-        let registry = loader.registry().await?;
+        let loader = Loader::new(store, vault, public_url);
+        let registry = loader.registry(default_policy).await?;
         Ok(Self {
             inner: Arc::new(Inner {
                 loader,
+                limits,
                 current: ArcSwap::from_pointee(registry),
-                turn: Mutex::default(),
-                is_stale: AtomicBool::new(false),
+                edit: Mutex::default(),
+                pending: Mutex::default(),
+                reserved: Mutex::default(),
+                observer: publish::Observer::default(),
                 source_changes: watch::Sender::new(0),
             }),
         })
@@ -168,109 +195,30 @@ impl SharedRegistry {
         self.inner.source_changes.subscribe()
     }
 
-    /// Reads the whole registry anew.
-    pub(crate) async fn reload(&self) -> Result<()> {
-        let turn = self.turn().await;
-        let mut registry = self.inner.loader.registry().await?;
-        let keys = Arc::make_mut(&mut registry.keys);
-        keys.extend(turn.ephemeral.iter().map(|key| (key.id, Arc::clone(key))));
-        turn.publish(registry);
-        Ok(())
+    /// Ends a key at once, for every call and every stream, whatever snapshot they look at. Whether the database knows of
+    /// it already is another matter: until it does, the row is written again and again. None: there is no such key here.
+    pub(crate) fn end_key(&self, id: KeyId, now: i64) -> Option<Promise> {
+        self.snapshot().key(id)?.revoke(now);
+        Some(self.promise([Changed::Key(id)]))
     }
 
-    /// The end of a commit whose change is published next. When it failed it may have taken place all the same, so the
-    /// registry counts as stale until [`SharedRegistry::mend`].
-    pub(crate) fn published_later<T>(&self, committed: Result<T>) -> Result<T> {
-        if committed.is_err() {
-            self.inner.is_stale.store(true, Ordering::Release);
+    /// Ends every key of a tenant that is deleted, at once.
+    pub(crate) fn end_keys_of(&self, tenant: TenantId) {
+        for key in self.snapshot().keys_of(Some(tenant)) {
+            key.end();
         }
-        committed
-    }
-
-    /// Reads everything anew if a commit or a refresh failed since the last time; whether it did. Called again and again by a
-    /// background task.
-    pub(crate) async fn mend(&self) -> Result<bool> {
-        let is_stale = self.inner.is_stale.swap(false, Ordering::AcqRel);
-        if is_stale {
-            self.reload().await?;
-        }
-        Ok(is_stale)
-    }
-
-    /// Reads a tenant anew, with its event types, endpoints and sources.
-    pub(crate) async fn refresh_tenant(&self, id: TenantId) -> Result<()> {
-        let turn = self.turn().await;
-        let loaded = self.inner.loader.tenant(id).await?;
-        let mut registry = turn.editable();
-        registry.remove_tenant(id);
-        match loaded {
-            Some(loaded) => registry.add_tenant(loaded),
-            None => Arc::make_mut(&mut registry.keys).retain(|_, key| key.tenant_id != Some(id)),
-        }
-        turn.publish(registry);
-        Ok(())
-    }
-
-    /// Reads a tenant's event types anew.
-    pub(crate) async fn refresh_event_types(&self, tenant: TenantId) -> Result<()> {
-        let turn = self.turn().await;
-        let event_types = self.inner.loader.event_types(tenant).await?;
-        let mut registry = turn.editable();
-        registry.edit_tenant(tenant, |entry| entry.set_event_types(event_types));
-        turn.publish(registry);
-        Ok(())
-    }
-
-    /// Reads an endpoint anew, with its secrets.
-    pub(crate) async fn refresh_endpoint(&self, id: EndpointId) -> Result<()> {
-        let turn = self.turn().await;
-        let mut registry = turn.editable();
-        let loaded = self.inner.loader.endpoint(id, &registry).await?;
-        match loaded {
-            Some(loaded) => registry.put_endpoint(loaded),
-            None => registry.remove_endpoint(id),
-        }
-        turn.publish(registry);
-        Ok(())
-    }
-
-    /// Reads a source anew, with its secrets.
-    pub(crate) async fn refresh_source(&self, id: SourceId) -> Result<()> {
-        let turn = self.turn().await;
-        let loaded = self.inner.loader.source(id).await?;
-        let mut registry = turn.editable();
-        match loaded {
-            Some(loaded) => registry.put_source(loaded),
-            None => registry.remove_source(id),
-        }
-        turn.publish(registry);
-        Ok(())
-    }
-
-    /// Reads a key anew.
-    pub(crate) async fn refresh_key(&self, id: KeyId) -> Result<()> {
-        let turn = self.turn().await;
-        let loaded = self.inner.loader.key(id).await?;
-        let mut registry = turn.editable();
-        let keys = Arc::make_mut(&mut registry.keys);
-        match loaded {
-            Some(key) => keys.insert(id, Arc::new(key)),
-            None => keys.remove(&id),
-        };
-        turn.publish(registry);
-        Ok(())
     }
 
     /// Makes a key of the installation that exists in this process's memory only, for a node in the same process.
-    pub(crate) async fn add_ephemeral_key(
+    pub(crate) fn add_ephemeral_key(
         &self,
         roles: Roles,
         now: i64,
-        rng: &mut (impl Rng + Send),
+        rng: &mut impl Rng,
     ) -> SecretString {
         let id = KeyId::new(now, rng);
         let text = api_key::generate(id, rng);
-        let key = Arc::new(ApiKey {
+        let key = ApiKey {
             id,
             tenant_id: None,
             name: "in memory".to_owned(),
@@ -279,49 +227,28 @@ impl SharedRegistry {
             expires_at: None,
             revoked_at: None,
             hash: KeyHash::of(text.expose_secret()),
-        });
-        let mut turn = self.turn().await;
-        turn.ephemeral.push(Arc::clone(&key));
-        let mut registry = turn.editable();
-        Arc::make_mut(&mut registry.keys).insert(id, key);
-        turn.publish(registry);
+        };
+        self.edit(|registry| registry.put_key(key));
         text
     }
 
-    async fn turn(&self) -> Turn<'_> {
-        Turn {
-            ephemeral: self.inner.turn.lock().await,
-            inner: &self.inner,
-            is_published: false,
-        }
+    /// Publishes a changed copy of the snapshot.
+    fn edit(&self, edit: impl FnOnce(&mut Registry)) {
+        let _turn = locked(&self.inner.edit);
+        let mut registry = Registry::clone(&self.inner.current.load());
+        edit(&mut registry);
+        self.inner.current.store(Arc::new(registry));
     }
 }
 
-impl Turn<'_> {
-    /// A copy to change; its maps are copied when they are written to.
-    fn editable(&self) -> Registry {
-        Registry::clone(&self.inner.current.load())
-    }
-
-    fn publish(mut self, registry: Registry) {
-        let former = self.inner.current.swap(Arc::new(registry));
-        self.is_published = true;
-        if !Arc::ptr_eq(&former.sources, &self.inner.current.load().sources) {
-            self.inner.source_changes.send_modify(|count| *count += 1);
-        }
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        if !self.is_published {
-            self.inner.is_stale.store(true, Ordering::Release);
-        }
-    }
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod publish_tests;
 #[cfg(test)]
 mod source_tests;
 #[cfg(test)]

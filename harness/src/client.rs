@@ -113,6 +113,11 @@ impl Client {
         })
     }
 
+    /// What generated clients are made of: for a service that is not one of Posthorn's.
+    pub fn authorized(&self) -> Authorized {
+        InterceptedService::new(self.channel.clone(), self.bearer.clone())
+    }
+
     /// The same connection under another key.
     #[must_use]
     pub fn with_key(&self, key: &str) -> Self {

@@ -80,7 +80,7 @@ impl Planes {
             ControlPlane::bind(config, scope, |first| keys::write(&data_dir, first)).await?;
         let node = DataPlane::bind(NodeConfig {
             control_plane: format!("http://{}", control.addr()),
-            node_key: Some(control.node_key().await),
+            node_key: Some(control.node_key()),
             allow_target,
             extra_ca: args.extra_ca,
             metrics_listen: args.node_metrics_listen,

@@ -124,10 +124,7 @@ async fn a_revoked_key_ends_its_stream(store: StoreKind) {
     };
     let keys = stage.admin().api_keys().list_api_keys(request).await;
     for key in keys.expect("keys are listed").into_inner().keys {
-        let request = RevokeApiKeyRequest {
-            key_id: key.key_id,
-            ..RevokeApiKeyRequest::default()
-        };
+        let request = RevokeApiKeyRequest { key_id: key.key_id };
         let revoked = stage.admin().api_keys().revoke_api_key(request).await;
         revoked.expect("it is revoked");
     }

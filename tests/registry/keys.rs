@@ -41,7 +41,6 @@ async fn keys_are_listed_and_revoked_ones_stop_at_once(store: StoreKind) {
     look().await.expect("the key works");
     let revoke = posthorn::v1::RevokeApiKeyRequest {
         key_id: key.key_id.clone(),
-        ..posthorn::v1::RevokeApiKeyRequest::default()
     };
     for _ in 0..2 {
         keys.revoke_api_key(revoke.clone())

@@ -60,7 +60,7 @@ use crate::{
         endpoint::{Endpoint, LiveEndpoint, LiveTarget},
         id::{EndpointId, NodeId, TenantId},
     },
-    registry::SharedRegistry,
+    registry::{EndpointChange, SharedRegistry},
     store::{DueDelivery, Store},
 };
 
@@ -149,7 +149,14 @@ impl Dispatch {
             inbounds: inbound_queue,
             keeps: keep_queue,
         };
-        (Self(Arc::new(engine)), loops)
+        let engine = Arc::new(engine);
+        let observer = Arc::downgrade(&engine);
+        engine.registry.observe(move |change| {
+            if let Some(engine) = observer.upgrade() {
+                Self(engine).endpoint_published(change);
+            }
+        });
+        (Self(engine), loops)
     }
 
     /// Learns what was open before this process, and runs until `shutdown`; then commits what is queued.
@@ -205,10 +212,15 @@ impl Dispatch {
         Ok(())
     }
 
-    /// An endpoint was created or changed.
-    pub(crate) fn endpoint_changed(&self, endpoint: &LiveEndpoint) {
-        self.configure(endpoint, clock::now_ms());
-        self.wake();
+    /// The registry shows another endpoint than before.
+    fn endpoint_published(&self, change: EndpointChange<'_>) {
+        match change {
+            EndpointChange::Served(endpoint) => {
+                self.configure(endpoint, clock::now_ms());
+                self.wake();
+            }
+            EndpointChange::Removed(endpoint_id) => self.endpoint_removed(endpoint_id),
+        }
     }
 
     fn configure(&self, endpoint: &LiveEndpoint, now_ms: i64) {
@@ -234,7 +246,7 @@ impl Dispatch {
     }
 
     /// An endpoint is gone.
-    pub(crate) fn endpoint_removed(&self, endpoint_id: EndpointId) {
+    fn endpoint_removed(&self, endpoint_id: EndpointId) {
         let held = {
             let mut scheduler = self.scheduler();
             scheduler.remove(endpoint_id);

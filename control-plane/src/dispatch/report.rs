@@ -31,6 +31,7 @@ use crate::{
         endpoint::EndpointState,
         id::{DeliveryId, EndpointId, NodeId, TenantId},
     },
+    registry::Changed,
     retry::{self, Decision, Fact, RetryPolicy},
     store::{Consequence, DueDelivery, OutcomeRow},
 };
@@ -248,8 +249,8 @@ impl Dispatch {
             let _ = tx
                 .endpoint_disable(endpoint_id, reason, clock::now_ms())
                 .await?;
-            tx.commit().await?;
-            self.0.registry.refresh_endpoint(endpoint_id).await
+            let changed = [Changed::Endpoint(endpoint_id)];
+            self.0.registry.commit(tx, changed, Vec::new()).await
         };
         let registry = self.0.registry.snapshot();
         let state = registry
@@ -264,9 +265,6 @@ impl Dispatch {
             return;
         }
         tracing::warn!(%endpoint_id, "endpoint {endpoint_id} is disabled: {reason}");
-        if let Some(endpoint) = self.0.registry.snapshot().endpoint(endpoint_id) {
-            self.endpoint_changed(endpoint);
-        }
     }
 
     /// Whose delivery it is: as the registry has it, or the table when the endpoint is gone or cannot be signed for,
@@ -291,7 +289,7 @@ impl Dispatch {
         let registry = self.0.registry.snapshot();
         let policy = registry
             .endpoint(granted.endpoint_id)
-            .map(|endpoint| &endpoint.retry_policy);
+            .map(|endpoint| registry.retry_policy(endpoint));
         let attempts = granted.attempt_count + 1 - granted.attempt_base;
         let default = RetryPolicy::default();
         let die = |reason| Consequence::Die { reason, at: now_ms };

@@ -6,11 +6,11 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::Status;
 
 use super::Dispatch;
-use crate::{clock, error::Error, model::id::KeyId};
+use crate::{error::Error, model::id::KeyId};
 
 /// How long the other side may take to say hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
-/// How often it is checked that the key of a stream still works, and the rest that it needs.
+/// How often it is checked that what a stream needs is still there.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The first message of a stream, unless it takes too long. None: the stream ended without one.
@@ -41,16 +41,9 @@ pub(crate) fn shutting_down() -> Status {
 
 /// Waits until the key of a stream stops working, and returns what the stream ends with.
 pub(crate) async fn key_end(dispatch: &Dispatch, key_id: KeyId) -> Status {
-    loop {
-        tokio::time::sleep(CHECK_INTERVAL).await;
-        let registry = dispatch.0.registry.snapshot();
-        let key = registry.key(key_id);
-        let works = key.is_some_and(|key| {
-            let has_tenant = key.tenant_id.is_none_or(|id| registry.tenant(id).is_some());
-            has_tenant && key.is_live(clock::now_ms())
-        });
-        if !works {
-            return Error::Unauthenticated.into();
-        }
+    let key = dispatch.0.registry.snapshot().key(key_id).cloned();
+    if let Some(key) = key {
+        key.ended().await;
     }
+    Error::Unauthenticated.into()
 }

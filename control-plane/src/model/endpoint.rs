@@ -163,8 +163,6 @@ pub(crate) struct Endpoint {
 pub(crate) struct LiveEndpoint {
     /// The endpoint.
     pub endpoint: Endpoint,
-    /// The schedule that applies.
-    pub retry_policy: RetryPolicy,
     /// Who makes its attempts.
     pub target: LiveTarget,
 }

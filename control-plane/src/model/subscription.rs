@@ -1,7 +1,8 @@
 //! Subscriptions: which event types an endpoint wants, and the index that finds the endpoints of a type.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
+use rpds::HashTrieMapSync;
 use serde::{Deserialize, Serialize};
 
 use super::event_type::EventTypeName;
@@ -65,20 +66,24 @@ impl std::fmt::Display for Subscription {
     }
 }
 
-/// Finds what subscribed to a type: one look-up per label of the type, however many subscriptions there are.
+/// Finds what subscribed to a type: one look-up per label of the type, however many subscriptions there are. A clone shares
+/// everything with its original, and a change copies the subscribers of one pattern only.
 #[derive(Debug, Clone)]
 pub(crate) struct SubscriptionIndex<T> {
-    all: Vec<T>,
-    below: HashMap<String, Vec<T>>,
-    exactly: HashMap<String, Vec<T>>,
+    all: Subscribers<T>,
+    below: HashTrieMapSync<String, Subscribers<T>>,
+    exactly: HashTrieMapSync<String, Subscribers<T>>,
 }
+
+/// The subscribers of one pattern, each once, in order.
+type Subscribers<T> = Arc<Vec<T>>;
 
 impl<T> Default for SubscriptionIndex<T> {
     fn default() -> Self {
         Self {
-            all: Vec::new(),
-            below: HashMap::new(),
-            exactly: HashMap::new(),
+            all: Arc::default(),
+            below: HashTrieMapSync::default(),
+            exactly: HashTrieMapSync::default(),
         }
     }
 }
@@ -86,30 +91,49 @@ impl<T> Default for SubscriptionIndex<T> {
 impl<T: Copy + Ord> SubscriptionIndex<T> {
     /// Adds a subscriber.
     pub(crate) fn insert(&mut self, pattern: &Subscription, subscriber: T) {
-        match pattern {
-            Subscription::All => self.all.push(subscriber),
-            Subscription::Below(prefix) => {
-                self.below
-                    .entry(prefix.clone())
-                    .or_default()
-                    .push(subscriber);
+        self.edit(pattern, |subscribers| {
+            if let Err(place) = subscribers.binary_search(&subscriber) {
+                subscribers.insert(place, subscriber);
             }
-            Subscription::Exactly(name) => {
-                self.exactly
-                    .entry(name.clone())
-                    .or_default()
-                    .push(subscriber);
+        });
+    }
+
+    /// Takes a subscriber out again.
+    pub(crate) fn remove(&mut self, pattern: &Subscription, subscriber: T) {
+        self.edit(pattern, |subscribers| {
+            if let Ok(place) = subscribers.binary_search(&subscriber) {
+                subscribers.remove(place);
             }
+        });
+    }
+
+    fn edit(&mut self, pattern: &Subscription, edit: impl FnOnce(&mut Vec<T>)) {
+        let (patterns, text) = match pattern {
+            Subscription::All => return edit(Arc::make_mut(&mut self.all)),
+            Subscription::Below(prefix) => (&mut self.below, prefix),
+            Subscription::Exactly(name) => (&mut self.exactly, name),
+        };
+        if !patterns.contains_key(text.as_str()) {
+            patterns.insert_mut(text.clone(), Arc::default());
+        }
+        let Some(subscribers) = patterns.get_mut(text.as_str()) else {
+            return;
+        };
+        edit(Arc::make_mut(subscribers));
+        if subscribers.is_empty() {
+            patterns.remove_mut(text.as_str());
         }
     }
 
     /// Everything that subscribed to `name`, each once, in order.
     pub(crate) fn matching(&self, name: &EventTypeName) -> Vec<T> {
         let name = name.as_str();
-        let mut found = self.all.clone();
-        found.extend(self.exactly.get(name).into_iter().flatten());
+        let mut found = self.all.to_vec();
+        let exactly = self.exactly.get(name);
+        found.extend(exactly.into_iter().flat_map(|exactly| exactly.iter()));
         for (dot, _) in name.match_indices('.') {
-            found.extend(self.below.get(&name[..dot]).into_iter().flatten());
+            let below = self.below.get(&name[..dot]);
+            found.extend(below.into_iter().flat_map(|below| below.iter()));
         }
         found.sort_unstable();
         found.dedup();
@@ -159,6 +183,22 @@ mod tests {
             index.insert(&Subscription::parse(pattern).unwrap(), 9);
         }
         assert_eq!(index.matching(&EventTypeName::parse("a.b").unwrap()), [9]);
+    }
+
+    #[test]
+    fn who_is_taken_out_is_found_no_more_and_leaves_older_clones_alone() {
+        let before = index(&["order.paid", "order.*", "*"]);
+        let mut after = before.clone();
+        for (subscriber, pattern) in ["order.paid", "order.*", "*", "never.put.in"]
+            .iter()
+            .enumerate()
+        {
+            after.remove(&Subscription::parse(pattern).unwrap(), subscriber);
+        }
+        let name = EventTypeName::parse("order.paid").unwrap();
+        assert_eq!(before.matching(&name), [0, 1, 2]);
+        assert!(after.matching(&name).is_empty());
+        assert!(after.exactly.is_empty() && after.below.is_empty());
     }
 
     #[test]

@@ -6,10 +6,11 @@
 use posthorn_verify::Secret;
 use rand::CryptoRng;
 
-use super::SharedRegistry;
+use super::{Changed, SharedRegistry};
 use crate::{
+    error::Error,
     model::{id::SourceId, secret::Purpose},
-    store::{Change, Error, Result},
+    store::{self, Change},
 };
 
 /// What became of a secret that was handed over.
@@ -33,7 +34,7 @@ impl SharedRegistry {
         secret: &Secret,
         now_ms: i64,
         rng: &mut (impl CryptoRng + Send),
-    ) -> Result<Capture> {
+    ) -> Result<Capture, Error> {
         let (store, vault) = (self.inner.loader.store(), self.inner.loader.vault());
         let mut tx = store.begin().await?;
         // The touch keeps other writers away, so there is never a second.
@@ -53,15 +54,14 @@ impl SharedRegistry {
             }
             // Committed before, and perhaps not published: whoever captured it may have failed at that.
             drop(tx);
-            self.refresh_source(id).await?;
+            self.refresh(Changed::Source(id)).await?;
             return Ok(Capture::Kept);
         }
         let purpose = Purpose::Verification;
         let sealed = vault.seal_for_source(secret.expose(), &source, purpose, now_ms, rng);
-        tx.source_secret_insert(&sealed.map_err(Error::bug)?)
+        tx.source_secret_insert(&sealed.map_err(store::Error::bug)?)
             .await?;
-        tx.commit().await?;
-        self.refresh_source(id).await?;
+        self.commit(tx, [Changed::Source(id)], Vec::new()).await?;
         Ok(Capture::Kept)
     }
 }

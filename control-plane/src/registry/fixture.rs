@@ -1,14 +1,15 @@
 //! Registry content for tests, and a database to keep it in.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use rand::{SeedableRng as _, rngs::StdRng};
 use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{Registry, TenantEntry};
+use super::{Registry, SharedRegistry};
 use crate::{
+    config::TenantLimits,
     model::{
         api_key::ApiKey,
         endpoint::{CONCURRENCY_DEFAULT, Endpoint, EndpointSettings, EndpointState, Target},
@@ -18,6 +19,7 @@ use crate::{
         subscription::Subscription,
         tenant::{Environment, Tenant, TenantSettings},
     },
+    retry::RetryPolicy,
     store::{Change, Store, Tx},
     vault::{Binding, Keyring, Vault},
 };
@@ -101,16 +103,14 @@ pub(crate) fn registry(
     tenants: impl IntoIterator<Item = Tenant>,
     keys: impl IntoIterator<Item = ApiKey>,
 ) -> Registry {
-    let tenants = tenants.into_iter().map(|tenant| {
-        let entry = TenantEntry::new(tenant, std::collections::HashSet::new(), []);
-        (entry.tenant.id, Arc::new(entry))
-    });
-    let keys = keys.into_iter().map(|key| (key.id, Arc::new(key)));
-    Registry {
-        tenants: Arc::new(tenants.collect()),
-        keys: Arc::new(keys.collect()),
-        ..Registry::default()
+    let mut registry = Registry::default();
+    for tenant in tenants {
+        registry.put_tenant(&tenant);
     }
+    for key in keys {
+        registry.put_key(key);
+    }
+    registry
 }
 
 /// A vault with one master key, made from `seed`.
@@ -137,6 +137,24 @@ pub(crate) async fn store() -> (Store, TempDir) {
         .await
         .unwrap();
     (store, directory)
+}
+
+/// The registry that a database holds, with the usual settings.
+pub(crate) async fn shared(store: &Store, vault: Vault) -> SharedRegistry {
+    shared_within(store, vault, TenantLimits::default()).await
+}
+
+/// The same, with other limits.
+pub(crate) async fn shared_within(
+    store: &Store,
+    vault: Vault,
+    limits: TenantLimits,
+) -> SharedRegistry {
+    let public_url = "https://hooks.example.com".parse().unwrap();
+    let policy = RetryPolicy::Long;
+    SharedRegistry::load(store.clone(), vault.into(), policy, public_url, limits)
+        .await
+        .unwrap()
 }
 
 /// Writes a tenant.

@@ -1,4 +1,4 @@
-//! Reading the registry from the database, and opening its secrets.
+//! Reading the registry from the database, and opening its secrets: whole at the start, row by row after that.
 
 mod source;
 
@@ -8,15 +8,16 @@ use std::{
 };
 
 use secrecy::SecretString;
+use uuid::Uuid;
 
-use super::{Registry, TenantEntry};
+use super::{Changed, Registry};
 use crate::{
     config::PublicUrl,
     model::{
         api_key::ApiKey,
         endpoint::{Endpoint, LiveEndpoint, LiveTarget, Posting, Target},
         event_type::EventTypeName,
-        id::{EndpointId, KeyId, TenantId},
+        id::{EndpointId, KeyId, SourceId, TenantId},
         secret::{Purpose, SealedSecret},
         tenant::Tenant,
     },
@@ -25,33 +26,43 @@ use crate::{
     store::{KeyScope, Result, Store},
     vault::{OpenError, Vault},
 };
-use source::LoadedSource;
+pub(super) use source::LoadedSource;
 
 /// How many rows are read at a time.
-const PAGE_ROWS: i64 = 500;
+const PAGE_ROWS: usize = 2_000;
 
 /// Reads registry entries.
 #[derive(Debug)]
 pub(super) struct Loader {
     store: Store,
     vault: Arc<Vault>,
-    default_policy: RetryPolicy,
     public_url: PublicUrl,
+}
+
+/// A row as it was read, if it is there.
+pub(super) enum Row {
+    Tenant(TenantId, Option<Tenant>),
+    EventType(TenantId, EventTypeName, bool),
+    Endpoint(EndpointId, Option<LoadedEndpoint>),
+    Source(SourceId, Option<LoadedSource>),
+    Key(KeyId, Option<ApiKey>),
 }
 
 /// An endpoint as it was read.
 pub(super) struct LoadedEndpoint {
-    endpoint: Endpoint,
+    pub endpoint: Endpoint,
     /// None: its secrets do not open.
-    live: Option<LiveEndpoint>,
+    pub live: Option<Arc<LiveEndpoint>>,
 }
 
-/// A tenant as it was read.
-pub(super) struct LoadedTenant {
-    tenant: Tenant,
-    event_types: HashSet<EventTypeName>,
-    endpoints: Vec<LoadedEndpoint>,
-    sources: Vec<LoadedSource>,
+/// Changed rows by kind.
+#[derive(Default)]
+struct ByKind {
+    tenants: Vec<TenantId>,
+    event_types: Vec<(TenantId, EventTypeName)>,
+    endpoints: Vec<EndpointId>,
+    sources: Vec<SourceId>,
+    keys: Vec<KeyId>,
 }
 
 /// Why an endpoint cannot be signed for.
@@ -69,16 +80,10 @@ enum SealedReason {
 }
 
 impl Loader {
-    pub(super) fn new(
-        store: Store,
-        vault: Arc<Vault>,
-        default_policy: RetryPolicy,
-        public_url: PublicUrl,
-    ) -> Self {
+    pub(super) fn new(store: Store, vault: Arc<Vault>, public_url: PublicUrl) -> Self {
         Self {
             store,
             vault,
-            default_policy,
             public_url,
         }
     }
@@ -91,116 +96,152 @@ impl Loader {
         &self.vault
     }
 
-    pub(super) async fn registry(&self) -> Result<Registry> {
-        let mut registry = Registry::default();
-        let mut after = None;
-        loop {
-            let tenants = self.store.tenant_list(after, PAGE_ROWS).await?;
-            let Some(last) = tenants.last() else { break };
-            after = Some(last.id);
-            for tenant in tenants {
-                registry.add_tenant(self.tenant_content(tenant).await?);
-            }
-        }
-        registry.keys = Arc::new(self.keys().await?);
+    /// Everything, table by table and not tenant by tenant: a start takes as long as there are rows.
+    pub(super) async fn registry(&self, default_policy: RetryPolicy) -> Result<Registry> {
+        let mut registry = Registry {
+            default_policy: Arc::new(default_policy),
+            ..Registry::default()
+        };
+        self.load_tenants(&mut registry).await?;
+        self.load_event_types(&mut registry).await?;
+        self.load_endpoints(&mut registry).await?;
+        self.load_sources(&mut registry).await?;
+        self.load_keys(&mut registry).await?;
         Ok(registry)
     }
 
-    pub(super) async fn tenant(&self, id: TenantId) -> Result<Option<LoadedTenant>> {
-        match self.store.tenant_get(id).await? {
-            Some(tenant) => Ok(Some(self.tenant_content(tenant).await?)),
-            None => Ok(None),
-        }
-    }
-
-    pub(super) async fn event_types(&self, tenant: TenantId) -> Result<HashSet<EventTypeName>> {
-        let mut names = HashSet::new();
-        let mut after = String::new();
-        loop {
-            let page = self
-                .store
-                .event_type_list(tenant, &after, PAGE_ROWS)
-                .await?;
-            let Some(last) = page.last() else { break };
-            last.name.as_str().clone_into(&mut after);
-            names.extend(page.into_iter().map(|event_type| event_type.name));
-        }
-        Ok(names)
-    }
-
-    pub(super) async fn endpoint(
-        &self,
-        id: EndpointId,
-        registry: &Registry,
-    ) -> Result<Option<LoadedEndpoint>> {
-        let Some(endpoint) = self.store.endpoint_get(id).await? else {
-            return Ok(None);
-        };
-        let Some(tenant) = registry.tenant(endpoint.tenant_id) else {
-            return Ok(None);
-        };
-        let secrets = self.store.secret_list(id).await?;
-        Ok(Some(self.open(endpoint, &tenant.tenant, &secrets)))
-    }
-
-    pub(super) async fn key(&self, id: KeyId) -> Result<Option<ApiKey>> {
-        self.store.api_key_get(id).await
-    }
-
-    async fn keys(&self) -> Result<HashMap<KeyId, Arc<ApiKey>>> {
-        let mut keys = HashMap::new();
+    async fn load_tenants(&self, registry: &mut Registry) -> Result<()> {
         let mut after = None;
         loop {
-            let page = self
-                .store
-                .api_key_list(KeyScope::All, after, PAGE_ROWS)
-                .await?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.id);
-            keys.extend(page.into_iter().map(|key| (key.id, Arc::new(key))));
-        }
-        Ok(keys)
-    }
-
-    async fn tenant_content(&self, tenant: Tenant) -> Result<LoadedTenant> {
-        let event_types = self.event_types(tenant.id).await?;
-        let mut endpoints = Vec::new();
-        let mut after = None;
-        loop {
-            let page = self
-                .store
-                .endpoint_list(tenant.id, after, PAGE_ROWS)
-                .await?;
-            let (Some(first), Some(last)) = (page.first(), page.last()) else {
-                break;
+            let page = self.store.tenant_list(after, limit()).await?;
+            let Some(last) = page.last() else {
+                return Ok(());
             };
-            let secrets = self
-                .store
-                .secret_list_range(tenant.id, first.id, last.id)
-                .await?;
-            let secrets = by_endpoint(secrets);
             after = Some(last.id);
-            endpoints.extend(page.into_iter().map(|endpoint| {
-                let secrets = secrets.get(&endpoint.id).map_or(&[][..], Vec::as_slice);
-                self.open(endpoint, &tenant, secrets)
+            for tenant in &page {
+                registry.put_tenant(tenant);
+            }
+        }
+    }
+
+    async fn load_event_types(&self, registry: &mut Registry) -> Result<()> {
+        let mut after = None;
+        loop {
+            let page = self.store.event_type_page(after, limit()).await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.clone());
+            for (tenant, name) in page {
+                registry.edit_tenant(tenant, |entry| entry.put_event_type(name));
+            }
+        }
+    }
+
+    async fn load_endpoints(&self, registry: &mut Registry) -> Result<()> {
+        let mut after = None;
+        loop {
+            let page = self.store.endpoint_page(after, limit()).await?;
+            let (Some(first), Some(last)) = (page.first(), page.last()) else {
+                return Ok(());
+            };
+            after = Some(last.id);
+            let secrets = self.store.secret_page(first.id, last.id).await?;
+            for loaded in self.opened(page, secrets) {
+                registry.put_endpoint(&loaded);
+            }
+        }
+    }
+
+    async fn load_keys(&self, registry: &mut Registry) -> Result<()> {
+        let mut after = None;
+        loop {
+            let page = self.store.api_key_list(KeyScope::All, after, limit());
+            let page = page.await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.id);
+            for key in page {
+                registry.put_key(key);
+            }
+        }
+    }
+
+    /// The rows that were changed, in the order in which they can be put into a snapshot.
+    pub(super) async fn rows(
+        &self,
+        changed: &HashSet<Changed>,
+        current: &Registry,
+    ) -> Result<Vec<Row>> {
+        let changed = ByKind::of(changed);
+        let mut rows = Vec::new();
+        for ids in changed.tenants.chunks(PAGE_ROWS) {
+            let found = self
+                .store
+                .tenant_get_many(&uuids(ids, |id| id.uuid()))
+                .await?;
+            let mut found = by_id(found, |tenant| tenant.id);
+            rows.extend(ids.iter().map(|id| Row::Tenant(*id, found.remove(id))));
+        }
+        for names in changed.event_types.chunks(PAGE_ROWS) {
+            let found = self.store.event_type_find_many(names).await?;
+            rows.extend(names.iter().map(|name| {
+                let is_there = found.contains(name);
+                let (tenant, name) = name.clone();
+                Row::EventType(tenant, name, is_there)
             }));
         }
-        Ok(LoadedTenant {
-            sources: self.sources(tenant.id).await?,
-            tenant,
-            event_types,
-            endpoints,
+        for ids in changed.endpoints.chunks(PAGE_ROWS) {
+            let uuids = uuids(ids, |id| id.uuid());
+            let endpoints = self.store.endpoint_get_many(&uuids).await?;
+            let secrets = self.store.secret_list_many(&uuids).await?;
+            let found = self.opened(endpoints, secrets);
+            let mut found = by_id(found, |loaded| loaded.endpoint.id);
+            rows.extend(ids.iter().map(|id| Row::Endpoint(*id, found.remove(id))));
+        }
+        for ids in changed.sources.chunks(PAGE_ROWS) {
+            let mut found = by_id(self.sources(ids).await?, |loaded| loaded.source.id);
+            rows.extend(ids.iter().map(|id| Row::Source(*id, found.remove(id))));
+        }
+        for ids in changed.keys.chunks(PAGE_ROWS) {
+            self.write_revocations(ids, current).await?;
+            let store = self.store.vital();
+            let found = store.api_key_get_many(&uuids(ids, |id| id.uuid())).await?;
+            let mut found = by_id(found, |key| key.id);
+            rows.extend(ids.iter().map(|id| Row::Key(*id, found.remove(id))));
+        }
+        Ok(rows)
+    }
+
+    /// Writes the revocations that took effect in this process and are not known to be in the database.
+    async fn write_revocations(&self, ids: &[KeyId], current: &Registry) -> Result<()> {
+        for entry in ids.iter().filter_map(|id| current.key(*id)) {
+            let revoked_at = entry.revoked_here_at();
+            if let Some(at) = revoked_at.filter(|_| entry.key.revoked_at.is_none()) {
+                let store = self.store.vital();
+                store.api_key_revoke(entry.key.id, at).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Endpoints with their secrets opened.
+    fn opened(
+        &self,
+        endpoints: Vec<Endpoint>,
+        secrets: Vec<SealedSecret>,
+    ) -> impl Iterator<Item = LoadedEndpoint> {
+        let secrets = by_endpoint(secrets);
+        endpoints.into_iter().map(move |endpoint| {
+            let secrets = secrets.get(&endpoint.id).map_or(&[][..], Vec::as_slice);
+            self.open(endpoint, secrets)
         })
     }
 
-    fn open(
-        &self,
-        endpoint: Endpoint,
-        tenant: &Tenant,
-        secrets: &[SealedSecret],
-    ) -> LoadedEndpoint {
-        let live = match self.live(&endpoint, tenant, secrets) {
-            Ok(live) => Some(live),
+    fn open(&self, endpoint: Endpoint, secrets: &[SealedSecret]) -> LoadedEndpoint {
+        let live = match self.live(&endpoint, secrets) {
+            Ok(live) => Some(Arc::new(live)),
             Err(reason) => {
                 let id = endpoint.id;
                 tracing::error!(endpoint_id = %id, error = %reason, "endpoint {id} cannot be signed for, so its deliveries wait");
@@ -213,18 +254,14 @@ impl Loader {
     fn live(
         &self,
         endpoint: &Endpoint,
-        tenant: &Tenant,
         secrets: &[SealedSecret],
     ) -> std::result::Result<LiveEndpoint, SealedReason> {
         let target = match &endpoint.settings.target {
             Target::Url(url) => LiveTarget::Url(Box::new(self.posting(url, secrets)?)),
             Target::Consumer(handler) => LiveTarget::Consumer(handler.clone()),
         };
-        let own = endpoint.settings.retry_policy.as_ref();
-        let policy = own.or(tenant.settings.retry_policy.as_ref());
         Ok(LiveEndpoint {
             endpoint: endpoint.clone(),
-            retry_policy: policy.unwrap_or(&self.default_policy).clone(),
             target,
         })
     }
@@ -260,76 +297,35 @@ impl Loader {
     }
 }
 
-impl Registry {
-    pub(super) fn add_tenant(&mut self, loaded: LoadedTenant) {
-        let LoadedTenant {
-            tenant,
-            event_types,
-            endpoints,
-            sources,
-        } = loaded;
-        let members = endpoints.iter().map(|loaded| &loaded.endpoint);
-        let entry = TenantEntry::new(tenant, event_types, members);
-        Arc::make_mut(&mut self.tenants).insert(entry.tenant.id, Arc::new(entry));
-        for endpoint in endpoints {
-            self.put_live(endpoint);
+impl ByKind {
+    fn of(changed: &HashSet<Changed>) -> Self {
+        let mut kinds = Self::default();
+        for changed in changed {
+            match changed {
+                Changed::Tenant(id) => kinds.tenants.push(*id),
+                Changed::EventType(tenant, name) => kinds.event_types.push((*tenant, name.clone())),
+                Changed::Endpoint(id) => kinds.endpoints.push(*id),
+                Changed::Source(id) => kinds.sources.push(*id),
+                Changed::Key(id) => kinds.keys.push(*id),
+            }
         }
-        for source in sources {
-            self.put_source(source);
-        }
+        kinds
     }
+}
 
-    pub(super) fn remove_tenant(&mut self, id: TenantId) {
-        let Some(entry) = Arc::make_mut(&mut self.tenants).remove(&id) else {
-            return;
-        };
-        let (endpoints, sealed) = (
-            Arc::make_mut(&mut self.endpoints),
-            Arc::make_mut(&mut self.sealed),
-        );
-        for endpoint in entry.endpoint_ids() {
-            endpoints.remove(&endpoint);
-            sealed.remove(&endpoint);
-        }
-        self.remove_sources_of(id);
-    }
+fn limit() -> i64 {
+    i64::try_from(PAGE_ROWS).unwrap_or(i64::MAX)
+}
 
-    pub(super) fn edit_tenant(&mut self, id: TenantId, edit: impl FnOnce(&mut TenantEntry)) {
-        if let Some(entry) = Arc::make_mut(&mut self.tenants).get_mut(&id) {
-            edit(Arc::make_mut(entry));
-        }
-    }
+fn uuids<T: Copy>(ids: &[T], uuid: impl Fn(T) -> Uuid) -> Vec<Uuid> {
+    ids.iter().map(|id| uuid(*id)).collect()
+}
 
-    pub(super) fn put_endpoint(&mut self, loaded: LoadedEndpoint) {
-        self.edit_tenant(loaded.endpoint.tenant_id, |entry| {
-            entry.put_endpoint(&loaded.endpoint);
-        });
-        self.put_live(loaded);
-    }
-
-    pub(super) fn remove_endpoint(&mut self, id: EndpointId) {
-        let live = Arc::make_mut(&mut self.endpoints).remove(&id);
-        let sealed = Arc::make_mut(&mut self.sealed).remove(&id);
-        let tenant = live.map(|live| live.endpoint.tenant_id).or(sealed);
-        if let Some(tenant) = tenant {
-            self.edit_tenant(tenant, |entry| entry.remove_endpoint(id));
-        }
-    }
-
-    fn put_live(&mut self, loaded: LoadedEndpoint) {
-        let LoadedEndpoint { endpoint, live } = loaded;
-        let (endpoints, sealed) = (
-            Arc::make_mut(&mut self.endpoints),
-            Arc::make_mut(&mut self.sealed),
-        );
-        if let Some(live) = live {
-            sealed.remove(&endpoint.id);
-            endpoints.insert(endpoint.id, Arc::new(live));
-        } else {
-            endpoints.remove(&endpoint.id);
-            sealed.insert(endpoint.id, endpoint.tenant_id);
-        }
-    }
+fn by_id<T, K: std::hash::Hash + Eq>(
+    rows: impl IntoIterator<Item = T>,
+    id: impl Fn(&T) -> K,
+) -> HashMap<K, T> {
+    rows.into_iter().map(|row| (id(&row), row)).collect()
 }
 
 fn key_of(bytes: &[u8]) -> std::result::Result<SigningKey, SealedReason> {

@@ -3,10 +3,9 @@
 use posthorn_verify::Secret;
 use rand::{SeedableRng as _, rngs::StdRng};
 
-use super::{Capture, SharedRegistry, fixture};
+use super::{Capture, Changed, SharedRegistry, fixture};
 use crate::{
     model::{id::SourceId, source::Source, tenant::Tenant},
-    retry::RetryPolicy,
     store::{Change, Store, TenantDeletion},
     vault::Vault,
 };
@@ -15,11 +14,7 @@ const PROVIDER: &str = "standard_webhooks";
 const SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 async fn load(store: &Store, vault: Vault) -> SharedRegistry {
-    let public_url = "https://hooks.example.com".parse().unwrap();
-    let policy = RetryPolicy::Default;
-    SharedRegistry::load(store.clone(), vault.into(), policy, public_url)
-        .await
-        .unwrap()
+    fixture::shared(store, vault).await
 }
 
 /// A database with one tenant.
@@ -107,7 +102,7 @@ async fn changes_of_sources_are_served_and_told() {
     let mut changes = shared.source_changes();
     let mut source = fixture::source(10, &tenant, PROVIDER);
     fixture::insert_source(&store, &fixture::vault(1), &source, &[SECRET]).await;
-    shared.refresh_source(source.id).await.unwrap();
+    shared.refresh(Changed::Source(source.id)).await.unwrap();
     assert!(changes.has_changed().unwrap());
     changes.mark_unchanged();
     let before = shared.snapshot();
@@ -115,7 +110,7 @@ async fn changes_of_sources_are_served_and_told() {
     source.settings.rate_per_second = Some(7);
     source.version = 2;
     write(&store, &source).await;
-    shared.refresh_source(source.id).await.unwrap();
+    shared.refresh(Changed::Source(source.id)).await.unwrap();
     assert!(changes.has_changed().unwrap());
     let rate = |registry: &super::Registry| {
         let live = registry.source(source.id).unwrap();
@@ -124,13 +119,13 @@ async fn changes_of_sources_are_served_and_told() {
     assert_eq!((rate(&before), rate(&shared.snapshot())), (None, Some(7)));
 
     changes.mark_unchanged();
-    shared.refresh_event_types(tenant.id).await.unwrap();
+    shared.refresh(Changed::Tenant(tenant.id)).await.unwrap();
     assert!(!changes.has_changed().unwrap(), "no source is concerned");
 
     let mut tx = store.begin().await.unwrap();
     assert_eq!(tx.source_delete(source.id).await.unwrap(), Change::Done);
     tx.commit().await.unwrap();
-    shared.refresh_source(source.id).await.unwrap();
+    shared.refresh(Changed::Source(source.id)).await.unwrap();
     assert!(shared.snapshot().source(source.id).is_none());
     assert!(
         store

@@ -15,15 +15,7 @@ fn name(text: &str) -> EventTypeName {
 }
 
 async fn load(store: &Store, vault: Vault) -> SharedRegistry {
-    let public_url = PublicUrl::default();
-    SharedRegistry::load(
-        store.clone(),
-        Arc::new(vault),
-        RetryPolicy::Long,
-        public_url,
-    )
-    .await
-    .unwrap()
+    fixture::shared(store, vault).await
 }
 
 #[tokio::test]
@@ -55,7 +47,7 @@ async fn a_load_serves_what_the_database_holds() {
     );
     assert_eq!(registry.endpoint(disabled.id).unwrap().endpoint, disabled);
     assert_eq!(
-        registry.endpoint(paid.id).unwrap().retry_policy,
+        *registry.retry_policy(registry.endpoint(paid.id).unwrap()),
         RetryPolicy::Long
     );
     assert_eq!(registry.endpoints().count(), 3);
@@ -89,9 +81,12 @@ async fn a_refresh_serves_the_change_and_leaves_older_snapshots_alone() {
     let empty = shared.snapshot();
 
     fixture::insert_tenant(&store, &tenant).await;
-    shared.refresh_tenant(tenant.id).await.unwrap();
+    shared.refresh(Changed::Tenant(tenant.id)).await.unwrap();
     fixture::insert_endpoint(&store, &fixture::vault(1), &endpoint).await;
-    shared.refresh_endpoint(endpoint.id).await.unwrap();
+    shared
+        .refresh(Changed::Endpoint(endpoint.id))
+        .await
+        .unwrap();
     let subscribers = |text: &str| {
         let registry = shared.snapshot();
         registry
@@ -108,7 +103,10 @@ async fn a_refresh_serves_the_change_and_leaves_older_snapshots_alone() {
     let mut tx = store.begin().await.unwrap();
     assert_eq!(tx.endpoint_update(&endpoint).await.unwrap(), Change::Done);
     tx.commit().await.unwrap();
-    shared.refresh_endpoint(endpoint.id).await.unwrap();
+    shared
+        .refresh(Changed::Endpoint(endpoint.id))
+        .await
+        .unwrap();
     assert_eq!(
         (subscribers("a"), subscribers("b")),
         (vec![], vec![endpoint.id])
@@ -117,7 +115,10 @@ async fn a_refresh_serves_the_change_and_leaves_older_snapshots_alone() {
     let mut tx = store.begin().await.unwrap();
     assert_eq!(tx.endpoint_delete(endpoint.id).await.unwrap(), Change::Done);
     tx.commit().await.unwrap();
-    shared.refresh_endpoint(endpoint.id).await.unwrap();
+    shared
+        .refresh(Changed::Endpoint(endpoint.id))
+        .await
+        .unwrap();
     assert!(subscribers("b").is_empty());
     assert!(shared.snapshot().endpoint(endpoint.id).is_none());
     assert!(empty.tenant(tenant.id).is_none());
@@ -148,7 +149,8 @@ async fn a_tenant_accepts_any_type_until_it_has_declared_one() {
         Change::Done
     );
     tx.commit().await.unwrap();
-    shared.refresh_event_types(tenant.id).await.unwrap();
+    let changed = Changed::EventType(tenant.id, event_type.name);
+    shared.refresh(changed).await.unwrap();
     assert!(accepts("a") && !accepts("b"));
 }
 
@@ -167,20 +169,21 @@ async fn a_tenant_with_endpoints_is_not_deleted() {
 }
 
 #[tokio::test]
-async fn a_key_in_memory_outlives_a_reload() {
+async fn a_key_in_memory_outlives_changes_and_is_in_no_database() {
     let (store, _directory) = fixture::store().await;
     let shared = load(&store, fixture::vault(1)).await;
     let mut rng = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(1);
-    let text = shared
-        .add_ephemeral_key(Roles::of(&[Role::Node]), 1, &mut rng)
-        .await;
+    let text = shared.add_ephemeral_key(Roles::of(&[Role::Node]), 1, &mut rng);
     let id = api_key::parse(text.expose_secret()).unwrap();
-    shared.reload().await.unwrap();
+    let tenant = fixture::tenant(1);
+    fixture::insert_tenant(&store, &tenant).await;
+    shared.refresh(Changed::Tenant(tenant.id)).await.unwrap();
     assert!(
         shared
             .snapshot()
             .key(id)
             .unwrap()
+            .key
             .hash
             .matches(text.expose_secret())
     );

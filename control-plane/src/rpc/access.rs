@@ -4,6 +4,7 @@
 //! roles only. Which tenant a caller may name is decided by [`Caller::tenant`], in the services.
 
 mod caller;
+mod ending;
 mod table;
 
 use std::{
@@ -19,6 +20,7 @@ use tower::{Layer, Service};
 pub(crate) use caller::Caller;
 pub(crate) use table::is_unary;
 
+use self::ending::Ending;
 use crate::{
     clock,
     error::Error,
@@ -93,11 +95,23 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let (path, headers) = (request.uri().path(), request.headers());
-        match admit(path, headers, &self.registry.snapshot(), clock::now_ms()) {
+        let registry = self.registry.snapshot();
+        match admit(path, headers, &registry, clock::now_ms()) {
             Ok(Admission::Open) => Box::pin(self.inner.call(request)),
             Ok(Admission::Caller(caller)) => {
+                // Our own streams look after their keys themselves.
+                let key = registry.key(caller.key_id()).cloned();
+                let key = key.filter(|_| is_reflection(path));
                 request.extensions_mut().insert(caller);
-                Box::pin(self.inner.call(request))
+                let answer = self.inner.call(request);
+                match key {
+                    Some(key) => {
+                        Box::pin(
+                            async move { Ok(answer.await?.map(|body| Ending::with(body, key))) },
+                        )
+                    }
+                    None => Box::pin(answer),
+                }
             }
             Err(status) => Box::pin(std::future::ready(Ok(status.into_http()))),
         }
@@ -124,8 +138,7 @@ fn admit(
         return Ok(Admission::Open);
     }
     let caller = authenticate(headers, registry, now)?;
-    let is_reflection = REFLECTION.iter().any(|service| path.starts_with(service));
-    let roles = if is_reflection {
+    let roles = if is_reflection(path) {
         Some(REFLECTION_ROLES)
     } else {
         table::roles(path)
@@ -140,14 +153,18 @@ fn admit(
     }
 }
 
+fn is_reflection(path: &str) -> bool {
+    REFLECTION.iter().any(|service| path.starts_with(service))
+}
+
 fn authenticate(headers: &HeaderMap, registry: &Registry, now: i64) -> Result<Caller, Error> {
     let text = bearer(headers).ok_or(Error::Unauthenticated)?;
     let key = api_key::parse(text).and_then(|id| registry.key(id));
-    let hash = key.map_or(&*NO_KEY, |key| &key.hash);
+    let hash = key.map_or(&*NO_KEY, |key| &key.key.hash);
     let is_right = hash.matches(text);
     let key = key.filter(|key| is_right && key.is_live(now));
     let caller = key
-        .map(|key| Caller::from(&**key))
+        .map(|key| Caller::from(&key.key))
         .ok_or(Error::Unauthenticated)?;
     if caller.has_tenant(registry) {
         Ok(caller)

@@ -16,8 +16,8 @@ use crate::{
         api_key::{self, ApiKey, KeyHash, Role, Roles},
         id::{KeyId, TenantId},
     },
-    registry::SharedRegistry,
-    store::{Change, KeyScope, Store},
+    registry::{Capped, Changed, Place, SharedRegistry},
+    store::{self, Change, KeyScope, Store, Tx},
 };
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -69,6 +69,7 @@ impl ApiKeys {
             Begun::Repeat(response) => return Ok(response),
             Begun::Fresh(mutation) => mutation,
         };
+        let room = Room::make(&self.registry, mutation.tx(), tenant_id, now).await?;
         let key_id = KeyId::new(now, &mut clock::rng());
         let text = api_key::generate(key_id, &mut clock::rng());
         let key = ApiKey {
@@ -88,8 +89,11 @@ impl ApiKeys {
             key: Some(proto(&key)),
             api_key: String::new(),
         };
-        mutation.commit(&response, &self.registry).await?;
-        self.registry.refresh_key(key_id).await?;
+        let changed = std::iter::once(key_id).chain(room.given_up());
+        let changed = changed.map(Changed::Key);
+        mutation
+            .publish(&response, &self.registry, changed, room.place())
+            .await?;
         text.expose_secret().clone_into(&mut response.api_key);
         Ok(response)
     }
@@ -116,6 +120,8 @@ impl ApiKeys {
         })
     }
 
+    /// Ends a key. First in memory, where every call and stream sees it at once, then in the database, by a path that
+    /// waits for nothing else: no transaction, no request id, no turn of the registry.
     async fn revoke(
         &self,
         caller: Caller,
@@ -123,34 +129,31 @@ impl ApiKeys {
     ) -> Result<v1::RevokeApiKeyResponse, Error> {
         let now = clock::now_ms();
         let key_id = id("key_id", &request.key_id)?;
-        let begun = Mutation::begin(
-            &self.store,
-            &caller,
-            "RevokeApiKey",
-            &request,
-            &request.request_id,
-            now,
-        )
-        .await?;
-        let mut mutation = match begun {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        let registry = self.registry.snapshot();
+        let known = registry.key(key_id).map(|entry| entry.key.tenant_id);
+        let owner = match known {
+            Some(owner) => Some(owner),
+            None => self.unknown(key_id).await?,
         };
-        if mutation.tx().api_key_revoke(key_id, now).await? != Change::Done {
+        let may_see = |owner: Option<TenantId>| {
+            owner.map_or(caller.tenant_id().is_none(), |id| caller.can_see(id))
+        };
+        if !owner.is_some_and(may_see) {
             return Err(Error::NotFound("API key"));
         }
-        let key = mutation.tx().api_key_get(key_id).await?;
-        let key = key.filter(|key| {
-            key.tenant_id
-                .map_or(caller.tenant_id().is_none(), |id| caller.can_see(id))
-        });
+        let _read_anew = self.registry.end_key(key_id, now);
+        let revoked = self.store.vital().api_key_revoke(key_id, now).await;
+        let key = revoked.map_err(unwritten)?;
         let key = key.ok_or(Error::NotFound("API key"))?;
-        let response = v1::RevokeApiKeyResponse {
+        Ok(v1::RevokeApiKeyResponse {
             key: Some(proto(&key)),
-        };
-        mutation.commit(&response, &self.registry).await?;
-        self.registry.refresh_key(key_id).await?;
-        Ok(response)
+        })
+    }
+
+    /// Whose key it is, if the database has one that the registry has not.
+    async fn unknown(&self, id: KeyId) -> Result<Option<Option<TenantId>>, Error> {
+        let key = self.store.vital().api_key_get(id).await?;
+        Ok(key.map(|key| key.tenant_id))
     }
 
     /// The tenant that a request is about. None: the installation.
@@ -161,6 +164,53 @@ impl ApiKeys {
         Ok(Some(
             caller.tenant(&self.registry.snapshot(), text)?.tenant.id,
         ))
+    }
+}
+
+/// Room for one more key.
+#[derive(Debug)]
+enum Room {
+    /// There was a place.
+    Free(Place),
+    /// The key that ended first made room: its row is deleted.
+    GivenUp(KeyId),
+}
+
+impl Room {
+    async fn make(
+        registry: &SharedRegistry,
+        tx: &mut Tx,
+        scope: Option<TenantId>,
+        now: i64,
+    ) -> Result<Self, Error> {
+        let full = match registry.place(scope, Capped::ApiKeys) {
+            Ok(place) => return Ok(Self::Free(place)),
+            Err(full) => full,
+        };
+        let snapshot = registry.snapshot();
+        let ended = snapshot.keys_of(scope).filter(|entry| !entry.is_live(now));
+        let Some(oldest) = ended.min_by_key(|entry| entry.ends_at()) else {
+            return Err(full);
+        };
+        match tx.api_key_delete(oldest.key.id).await? {
+            Change::Done => Ok(Self::GivenUp(oldest.key.id)),
+            // Another call had the same thought.
+            Change::NameTaken | Change::Missing => Err(full),
+        }
+    }
+
+    fn given_up(&self) -> Option<KeyId> {
+        match self {
+            Self::Free(_) => None,
+            Self::GivenUp(id) => Some(*id),
+        }
+    }
+
+    fn place(self) -> Option<Place> {
+        match self {
+            Self::Free(place) => Some(place),
+            Self::GivenUp(_) => None,
+        }
     }
 }
 
@@ -194,6 +244,16 @@ impl ApiKeyService for ApiKeys {
         Ok(Response::new(
             self.revoke(caller, request.into_inner()).await?,
         ))
+    }
+}
+
+/// What a revocation is answered that the database did not take.
+fn unwritten(error: store::Error) -> Error {
+    match Error::from(error) {
+        Error::Unavailable(cause) => Error::Unavailable(format!(
+            "{cause}: the key is refused from now on, but the revocation is not on record yet; repeat the call"
+        )),
+        error => error,
     }
 }
 
@@ -287,6 +347,7 @@ fn role_proto(role: Role) -> v1::Role {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::fixture;
 
     const NOW: i64 = 1_764_000_000_000;
 
@@ -297,6 +358,63 @@ mod tests {
             expires_at: expires_at.map(timestamp),
             ..v1::CreateApiKeyRequest::default()
         }
+    }
+
+    fn key(n: u128) -> ApiKey {
+        ApiKey {
+            id: KeyId::from_uuid(uuid::Uuid::from_u128(n)),
+            tenant_id: None,
+            name: "a key".to_owned(),
+            roles: Roles::of(&[Role::Admin]),
+            created_at: NOW,
+            expires_at: None,
+            revoked_at: None,
+            hash: KeyHash::of("text"),
+        }
+    }
+
+    /// A service over a database with two keys, and a caller under the first.
+    async fn service() -> (ApiKeys, Caller, tempfile::TempDir) {
+        let (store, directory) = fixture::store().await;
+        let mut tx = store.begin().await.unwrap();
+        for key in [key(1), key(2)] {
+            assert_eq!(tx.api_key_insert(&key).await.unwrap(), Change::Done);
+        }
+        tx.commit().await.unwrap();
+        let registry = fixture::shared(&store, fixture::vault(1)).await;
+        let service = ApiKeys::new(store.for_callers(), registry);
+        (service, Caller::from(&key(1)), directory)
+    }
+
+    fn revoke_second() -> v1::RevokeApiKeyRequest {
+        v1::RevokeApiKeyRequest {
+            key_id: key(2).id.to_string(),
+        }
+    }
+
+    fn is_live(service: &ApiKeys) -> bool {
+        let registry = service.registry.snapshot();
+        registry.key(key(2).id).unwrap().is_live(clock::now_ms())
+    }
+
+    #[tokio::test]
+    async fn a_revocation_waits_for_no_turn_of_the_registry() {
+        let (service, caller, _directory) = service().await;
+        let _held = service.registry.hold_turn().await;
+        let revoked = service.revoke(caller, revoke_second()).await;
+        assert!(revoked.unwrap().key.unwrap().revoked_at.is_some());
+        assert!(!is_live(&service));
+        // Once more says the same.
+        assert!(service.revoke(caller, revoke_second()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_revocation_that_the_database_does_not_take_counts_all_the_same() {
+        let (service, caller, _directory) = service().await;
+        service.store.close().await;
+        let refused = service.revoke(caller, revoke_second()).await.unwrap_err();
+        assert!(matches!(refused, Error::Unavailable(_)), "{refused:?}");
+        assert!(!is_live(&service));
     }
 
     #[test]

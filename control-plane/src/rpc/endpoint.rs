@@ -1,7 +1,7 @@
 //! `EndpointService`.
 //!
-//! A change is committed, then published in the registry, then told to the dispatcher, in that order: whatever acts on
-//! it finds it in the database.
+//! A change is committed, then published in the registry, which tells the dispatcher, in that order: whatever acts on it
+//! finds it in the database.
 
 mod change;
 mod header;
@@ -18,7 +18,7 @@ use posthorn_guard::Resolver;
 use tonic::{Request, Response, Status};
 
 pub(in crate::rpc) use self::{
-    change::{ENDPOINTS_MAX, check_own_sources},
+    change::check_own_sources,
     settings::{sources, subscriptions},
 };
 use super::{Caller, convert::id};
@@ -76,15 +76,6 @@ impl Endpoints {
             tenant,
             id: id("endpoint_id", endpoint)?,
         })
-    }
-
-    /// Lets everything know that an endpoint changed, after the commit.
-    async fn publish(&self, id: EndpointId) -> Result<(), Error> {
-        self.registry.refresh_endpoint(id).await?;
-        if let Some(live) = self.registry.snapshot().endpoint(id) {
-            self.dispatch.endpoint_changed(live);
-        }
-        Ok(())
     }
 }
 

@@ -31,8 +31,6 @@ use crate::{
 const STREAM_EVENTS_MAX: usize = 1_000;
 /// For how long the caller's half of a stream that we ended is held.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// How often it is checked that the key of a stream still works.
-const KEY_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// How many messages of one stream may wait for their commit.
 const STREAM_REQUESTS_MAX: usize = 16;
 
@@ -149,8 +147,9 @@ impl Events {
 
     /// Waits until the caller's key stops working.
     async fn revoked(&self, caller: Caller) {
-        while caller.is_live(&self.registry.snapshot(), clock::now_ms()) {
-            tokio::time::sleep(KEY_CHECK_INTERVAL).await;
+        let key = self.registry.snapshot().key(caller.key_id()).cloned();
+        if let Some(key) = key {
+            key.ended().await;
         }
     }
 
@@ -238,8 +237,8 @@ impl Events {
             below: page.after_uuid()?.map_or(before, |after| before.min(after)),
             limit: page.rows_to_read(),
         };
-        let rows = self.store.event_list(&filter).await?;
-        let (rows, next_page_token) = page.cut(rows, |row| *row.event.id.uuid().as_bytes());
+        let scanned = self.store.event_list(&filter).await?;
+        let (rows, next_page_token) = page.cut_scanned(scanned, |row| row.event.id.uuid());
         Ok(v1::ListEventsResponse {
             events: rows.iter().map(summary_proto).collect(),
             next_page_token,

@@ -14,7 +14,7 @@ use crate::{
         event_type::{EventType, EventTypeName},
         id::TenantId,
     },
-    registry::SharedRegistry,
+    registry::{Capped, Changed, SharedRegistry},
     store::{Change, Store},
 };
 
@@ -64,6 +64,7 @@ impl EventTypes {
             Begun::Repeat(response) => return Ok(response),
             Begun::Fresh(mutation) => mutation,
         };
+        let place = self.registry.place(Some(tenant), Capped::EventTypes)?;
         match mutation.tx().event_type_insert(tenant, &event_type).await? {
             Change::Done => (),
             Change::NameTaken => {
@@ -76,8 +77,10 @@ impl EventTypes {
         let response = v1::CreateEventTypeResponse {
             event_type: Some(proto(tenant, &event_type)),
         };
-        mutation.commit(&response, &self.registry).await?;
-        self.registry.refresh_event_types(tenant).await?;
+        let changed = Changed::EventType(tenant, event_type.name);
+        mutation
+            .publish(&response, &self.registry, [changed], [place])
+            .await?;
         Ok(response)
     }
 
@@ -149,7 +152,7 @@ impl EventTypes {
         let response = v1::UpdateEventTypeResponse {
             event_type: Some(proto(tenant, &event_type)),
         };
-        mutation.commit(&response, &self.registry).await?;
+        mutation.commit(&response).await?;
         Ok(response)
     }
 
@@ -176,8 +179,10 @@ impl EventTypes {
             return Err(Error::NotFound("event type"));
         }
         let response = v1::DeleteEventTypeResponse {};
-        mutation.commit(&response, &self.registry).await?;
-        self.registry.refresh_event_types(tenant).await?;
+        let changed = Changed::EventType(tenant, name);
+        mutation
+            .publish(&response, &self.registry, [changed], [])
+            .await?;
         Ok(response)
     }
 }

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::Caller;
 use crate::{
     error::Error,
-    registry::SharedRegistry,
+    registry::{Changed, Place, SharedRegistry},
     store::{RequestKey, RequestRow, Store, Tx},
 };
 
@@ -151,18 +151,32 @@ impl<R: Message + Default> Mutation<R> {
         &mut self.tx
     }
 
-    /// Makes the change durable, and the answer to repeats with it: `response` without secrets. A commit that fails may
-    /// have taken place all the same: then nobody publishes the change, so the registry is told to look.
-    pub(crate) async fn commit(
-        mut self,
+    /// Makes the change durable, and the answer to repeats with it: `response` without secrets.
+    pub(crate) async fn commit(self, response: &R) -> Result<(), Error> {
+        Ok(self.finished(response).await?.commit().await?)
+    }
+
+    /// The same for a change of the registry, which is published when it returns. Whatever becomes of the commit and of
+    /// the caller, the rows are read anew.
+    pub(crate) async fn publish(
+        self,
         response: &R,
         registry: &SharedRegistry,
+        changed: impl IntoIterator<Item = Changed>,
+        places: impl IntoIterator<Item = Place>,
     ) -> Result<(), Error> {
+        let tx = self.finished(response).await?;
+        registry
+            .commit(tx, changed, places.into_iter().collect())
+            .await
+    }
+
+    async fn finished(mut self, response: &R) -> Result<Tx, Error> {
         if !self.call.request_id.is_empty() {
             let response = response.encode_to_vec();
             self.tx.request_finish(self.call.key(), &response).await?;
         }
-        Ok(registry.published_later(self.tx.commit().await)?)
+        Ok(self.tx)
     }
 }
 

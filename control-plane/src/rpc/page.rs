@@ -7,7 +7,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::error::Error;
+use crate::{error::Error, store::Scanned};
 
 /// How many rows a page has when the caller does not say.
 const PAGE_ROWS_DEFAULT: i32 = 50;
@@ -114,6 +114,20 @@ impl Page {
         (rows, token)
     }
 
+    /// The same for a list that looks at so many rows only: where that was not enough for a page, the next one goes on from
+    /// there, and this one may be short or empty.
+    pub(crate) fn cut_scanned<T>(
+        &self,
+        scanned: Scanned<T>,
+        id: impl Fn(&T) -> Uuid,
+    ) -> (Vec<T>, String) {
+        let (rows, token) = self.cut(scanned.rows, |row| id(row).into_bytes());
+        match scanned.stopped_at {
+            Some(stopped_at) if token.is_empty() => (rows, self.token(stopped_at.as_bytes())),
+            _ => (rows, token),
+        }
+    }
+
     /// The token of the page that begins after the row of that key.
     pub(crate) fn token(&self, key: &[u8]) -> String {
         let mut bytes = self.query.tag(key).to_vec();
@@ -177,6 +191,25 @@ mod tests {
             token = next;
         }
         assert_eq!(seen, [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn a_page_that_stops_early_is_followed_by_one_that_goes_on_there() {
+        let page = page(2, "").unwrap();
+        let ids = [9, 8, 7].map(Uuid::from_u128);
+        let cut = |rows: &[Uuid], stopped_at: Option<Uuid>| {
+            let rows = rows.to_vec();
+            page.cut_scanned(Scanned { rows, stopped_at }, |id| *id)
+        };
+        let token_at = |id: Uuid| page.token(id.as_bytes());
+        let stop = Some(Uuid::from_u128(3));
+        assert_eq!(cut(&[], stop), (vec![], token_at(Uuid::from_u128(3))));
+        assert_eq!(
+            cut(&ids[..2], stop),
+            (ids[..2].to_vec(), token_at(Uuid::from_u128(3)))
+        );
+        assert_eq!(cut(&ids, stop), (ids[..2].to_vec(), token_at(ids[1])));
+        assert_eq!(cut(&ids[..1], None), (ids[..1].to_vec(), String::new()));
     }
 
     #[test]

@@ -81,11 +81,6 @@ impl Sources {
             id: id("source_id", source)?,
         })
     }
-
-    /// Lets everything know that a source changed, after the commit.
-    async fn publish(&self, id: SourceId) -> Result<(), Error> {
-        Ok(self.registry.refresh_source(id).await?)
-    }
 }
 
 impl Named {

@@ -13,7 +13,7 @@ use crate::{
     clock,
     error::Error,
     model::{id::TenantId, tenant::Tenant},
-    registry::SharedRegistry,
+    registry::{Changed, SharedRegistry},
     store::{Change, Store, TenantDeletion},
 };
 
@@ -62,8 +62,9 @@ impl Tenants {
         let response = v1::CreateTenantResponse {
             tenant: Some(proto(&tenant)),
         };
-        mutation.commit(&response, &self.registry).await?;
-        self.registry.refresh_tenant(tenant.id).await?;
+        mutation
+            .publish(&response, &self.registry, [Changed::Tenant(tenant.id)], [])
+            .await?;
         Ok(response)
     }
 
@@ -139,8 +140,9 @@ impl Tenants {
         let response = v1::UpdateTenantResponse {
             tenant: Some(proto(&tenant)),
         };
-        mutation.commit(&response, &self.registry).await?;
-        self.registry.refresh_tenant(tenant_id).await?;
+        mutation
+            .publish(&response, &self.registry, [Changed::Tenant(tenant_id)], [])
+            .await?;
         Ok(response)
     }
 
@@ -172,8 +174,11 @@ impl Tenants {
             }
         }
         let response = v1::DeleteTenantResponse {};
-        mutation.commit(&response, &self.registry).await?;
-        self.registry.refresh_tenant(tenant_id).await?;
+        let promise = self.registry.promise([Changed::Tenant(tenant_id)]);
+        mutation.commit(&response).await?;
+        // Its keys do not wait for their turn.
+        self.registry.end_keys_of(tenant_id);
+        promise.kept().await?;
         Ok(response)
     }
 }

@@ -156,18 +156,11 @@ fn parse_timeout(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use http::HeaderValue;
     use posthorn::v1::tenant_service_server::TenantServiceServer;
 
     use super::*;
-    use crate::{
-        config::PublicUrl,
-        registry::{SharedRegistry, fixture},
-        retry::RetryPolicy,
-        rpc::Tenants,
-    };
+    use crate::{registry::fixture, rpc::Tenants};
 
     fn timeout_of(text: &'static str) -> Duration {
         timeout(&HeaderMap::from_iter([(
@@ -214,11 +207,7 @@ mod tests {
     /// The status of `GetTenant` with this request body.
     async fn code_of(body: &str) -> Code {
         let (store, _directory) = fixture::store().await;
-        let vault = Arc::new(fixture::vault(1));
-        let public_url = PublicUrl::default();
-        let registry = SharedRegistry::load(store.clone(), vault, RetryPolicy::Default, public_url)
-            .await
-            .unwrap();
+        let registry = fixture::shared(&store, fixture::vault(1)).await;
         let service = TenantServiceServer::new(Tenants::new(store, registry));
         let request = Request::post("/posthorn.v1.TenantService/GetTenant")
             .header("content-type", "application/grpc")

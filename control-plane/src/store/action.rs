@@ -21,21 +21,24 @@ struct ActionRow {
     acted_at: i64,
 }
 
+/// The last actions on one of them.
+pub(super) const LIST: &str = "select kind, reason, key_id, acted_at
+     from delivery_action
+     where shard = $1 and delivery_id = $2
+     order by acted_at desc, kind desc
+     limit $3";
+
 impl Store {
     /// The last actions on a delivery, oldest first.
     pub(crate) async fn action_list(&self, id: DeliveryId) -> Result<Vec<Action>> {
-        let rows = on!(self.reader(), pool => {
+        let rows = read!(self, conn => {
             sqlx::query_as::<_, ActionRow>(
-                "select kind, reason, key_id, acted_at
-                 from delivery_action
-                 where shard = $1 and delivery_id = $2
-                 order by acted_at desc, kind desc
-                 limit $3",
+                LIST,
             )
             .bind(id.shard().column())
             .bind(id.uuid())
             .bind(ACTIONS_SHOWN_MAX)
-            .fetch_all(pool)
+            .fetch_all(conn)
             .await
         })?;
         rows.into_iter().rev().map(ActionRow::into_action).collect()

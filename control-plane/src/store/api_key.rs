@@ -48,16 +48,50 @@ impl TryFrom<Row> for ApiKey {
     }
 }
 
-const GET: &str = "
-    select key_id, tenant_id, name, roles, hash, created_at, expires_at, revoked_at
-    from api_key
-    where key_id = $1";
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "select key_id, tenant_id, name, roles, hash, created_at, expires_at, revoked_at \
+             from api_key ",
+            $rest
+        )
+    };
+}
+
+const GET: &str = select!("where key_id = $1");
+
+/// A page of all keys.
+pub(super) const LIST: &str = select!("where key_id > $1 order by key_id limit $2");
+/// A page of a tenant's keys.
+pub(super) const LIST_OF_TENANT: &str =
+    select!("where key_id > $1 and tenant_id = $3 order by key_id limit $2");
 
 impl Store {
     /// One key.
     pub(crate) async fn api_key_get(&self, id: KeyId) -> Result<Option<ApiKey>> {
-        let row: Option<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(pool).await
+        let row: Option<Row> = read!(self, conn => {
+            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(conn).await
+        })?;
+        row.map(ApiKey::try_from).transpose()
+    }
+
+    /// The keys of these ids, as far as they exist, in any order.
+    pub(crate) async fn api_key_get_many(&self, ids: &[Uuid]) -> Result<Vec<ApiKey>> {
+        const MANY: &str = select!("where key_id = any($1)");
+        let rows: Vec<Row> = read_many!(self, ids, MANY, GET)?;
+        rows.into_iter().map(ApiKey::try_from).collect()
+    }
+
+    /// Revokes a key, by a statement of its own that waits for no transaction of ours. One that is revoked keeps the time of the first revocation. None: there is no such key.
+    pub(crate) async fn api_key_revoke(&self, id: KeyId, now: i64) -> Result<Option<ApiKey>> {
+        const SQL: &str = "
+            update api_key
+            set revoked_at = coalesce(revoked_at, $2)
+            where key_id = $1
+            returning key_id, tenant_id, name, roles, hash, created_at, expires_at, revoked_at";
+        let mut conn = self.acquire().await?;
+        let row: Option<Row> = on!(&mut conn, conn => {
+            sqlx::query_as(SQL).bind(id.uuid()).bind(now).fetch_optional(&mut **conn).await
         })?;
         row.map(ApiKey::try_from).transpose()
     }
@@ -69,26 +103,14 @@ impl Store {
         after: Option<KeyId>,
         limit: i64,
     ) -> Result<Vec<ApiKey>> {
-        const ALL: &str = "
-            select key_id, tenant_id, name, roles, hash, created_at, expires_at, revoked_at
-            from api_key
-            where key_id > $1
-            order by key_id
-            limit $2";
-        const OF_TENANT: &str = "
-            select key_id, tenant_id, name, roles, hash, created_at, expires_at, revoked_at
-            from api_key
-            where key_id > $1 and tenant_id = $3
-            order by key_id
-            limit $2";
         let after = after.map_or(Uuid::nil(), KeyId::uuid);
         let rows: Vec<Row> = match scope {
-            KeyScope::All => on!(&self.reader, pool => {
-                sqlx::query_as(ALL).bind(after).bind(limit).fetch_all(pool).await
+            KeyScope::All => read!(self, conn => {
+                sqlx::query_as(LIST).bind(after).bind(limit).fetch_all(conn).await
             }),
-            KeyScope::Tenant(tenant) => on!(&self.reader, pool => {
-                let query = sqlx::query_as(OF_TENANT).bind(after).bind(limit);
-                query.bind(tenant.uuid()).fetch_all(pool).await
+            KeyScope::Tenant(tenant) => read!(self, conn => {
+                let query = sqlx::query_as(LIST_OF_TENANT).bind(after).bind(limit);
+                query.bind(tenant.uuid()).fetch_all(conn).await
             }),
         }?;
         rows.into_iter().map(ApiKey::try_from).collect()
@@ -101,14 +123,6 @@ impl Tx {
         const SQL: &str = "select count(*) from (select 1 from api_key limit 1) as one";
         let count: i64 = on!(self, tx => sqlx::query_scalar(SQL).fetch_one(&mut **tx).await)?;
         Ok(count > 0)
-    }
-
-    /// One key.
-    pub(crate) async fn api_key_get(&mut self, id: KeyId) -> Result<Option<ApiKey>> {
-        let row: Option<Row> = on!(self, tx => {
-            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(&mut **tx).await
-        })?;
-        row.map(ApiKey::try_from).transpose()
     }
 
     /// Adds a key. `Missing` means that its tenant is.
@@ -133,16 +147,12 @@ impl Tx {
         Change::from_rows(rows)
     }
 
-    /// Revokes a key. One that is revoked keeps the time of the first revocation.
-    pub(crate) async fn api_key_revoke(&mut self, id: KeyId, now: i64) -> Result<Change> {
-        const SQL: &str = "
-            update api_key
-            set revoked_at = coalesce(revoked_at, $2)
-            where key_id = $1";
+    /// Deletes a key that has ended.
+    pub(crate) async fn api_key_delete(&mut self, id: KeyId) -> Result<Change> {
+        const SQL: &str = "delete from api_key where key_id = $1";
         let rows = on!(self, tx => {
             sqlx::query(SQL)
                 .bind(id.uuid())
-                .bind(now)
                 .execute(&mut **tx)
                 .await
                 .map(|done| done.rows_affected())

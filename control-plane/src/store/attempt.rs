@@ -27,16 +27,32 @@ struct AttemptRow {
     late: bool,
 }
 
+/// A page of a delivery's attempts.
+pub(super) const LIST: &str = "select delivery_id, number, lease_id, endpoint_id, tenant_id, status_code, error_kind, started_at,
+            duration_ms, node_id, excerpt, late
+     from attempt
+     where shard = $1 and delivery_id = $2 and (number, lease_id) > ($3, $4)
+     order by number, lease_id
+     limit $5";
+/// A page of the attempts of an event's deliveries.
+pub(super) const LIST_OF_EVENT: &str = "select delivery_id, number, lease_id, endpoint_id, tenant_id, status_code, error_kind, started_at,
+            duration_ms, node_id, excerpt, late
+     from attempt
+     where shard = $1 and delivery_id >= $2 and delivery_id <= $3
+       and (delivery_id, number, lease_id) > ($2, $4, $5)
+     order by delivery_id, number, lease_id
+     limit $6";
+
 impl Store {
     /// The numbers and leases of a delivery's attempts.
     pub(crate) async fn attempt_numbers(&self, id: DeliveryId) -> Result<Vec<(u32, u64)>> {
-        let rows = on!(self.reader(), pool => {
+        let rows = read!(self, conn => {
             sqlx::query_as::<_, (i32, i64)>(
                 "select number, lease_id from attempt where shard = $1 and delivery_id = $2",
             )
             .bind(id.shard().column())
             .bind(id.uuid())
-            .fetch_all(pool)
+            .fetch_all(conn)
             .await
         })?;
         let typed = |(number, lease_id): (i32, i64)| {
@@ -53,21 +69,16 @@ impl Store {
         after: (i32, i64),
         limit: i64,
     ) -> Result<Vec<Attempt>> {
-        let rows = on!(self.reader(), pool => {
+        let rows = read!(self, conn => {
             sqlx::query_as::<_, AttemptRow>(
-                "select delivery_id, number, lease_id, endpoint_id, tenant_id, status_code, error_kind, started_at,
-                        duration_ms, node_id, excerpt, late
-                 from attempt
-                 where shard = $1 and delivery_id = $2 and (number, lease_id) > ($3, $4)
-                 order by number, lease_id
-                 limit $5",
+                LIST,
             )
             .bind(id.shard().column())
             .bind(id.uuid())
             .bind(after.0)
             .bind(after.1)
             .bind(limit)
-            .fetch_all(pool)
+            .fetch_all(conn)
             .await
         })?;
         rows.into_iter().map(AttemptRow::into_attempt).collect()
@@ -80,15 +91,9 @@ impl Store {
         after: (DeliveryId, i32, i64),
         limit: i64,
     ) -> Result<Vec<Attempt>> {
-        let rows = on!(self.reader(), pool => {
+        let rows = read!(self, conn => {
             sqlx::query_as::<_, AttemptRow>(
-                "select delivery_id, number, lease_id, endpoint_id, tenant_id, status_code, error_kind, started_at,
-                        duration_ms, node_id, excerpt, late
-                 from attempt
-                 where shard = $1 and delivery_id >= $2 and delivery_id <= $3
-                   and (delivery_id, number, lease_id) > ($2, $4, $5)
-                 order by delivery_id, number, lease_id
-                 limit $6",
+                LIST_OF_EVENT,
             )
             .bind(id.shard().column())
             .bind(after.0.uuid())
@@ -96,7 +101,7 @@ impl Store {
             .bind(after.1)
             .bind(after.2)
             .bind(limit)
-            .fetch_all(pool)
+            .fetch_all(conn)
             .await
         })?;
         rows.into_iter().map(AttemptRow::into_attempt).collect()

@@ -4,7 +4,7 @@
 //! exactly what was recorded. So the log and the deliveries cannot disagree.
 
 use posthorn::v1::DeliveryActionKind;
-use sqlx::Row as _;
+use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
 use super::{OneOf, Result, Tx, delivery::DEAD};
@@ -28,23 +28,28 @@ pub(crate) struct OpenFilter {
     pub limit: i64,
 }
 
-/// The statement that records what matches, with what locks the rows.
-macro_rules! record_sql {
-    ($lock:literal) => {
-        concat!(
-            "insert into delivery_action
-                     (shard, delivery_id, acted_at, kind, endpoint_id, tenant_id, reason, key_id, attempt_count)
-                 select shard, delivery_id, $1, $2, endpoint_id, tenant_id, $3, $4, attempt_count
-                 from delivery
-                 where shard = $5 and ($6 is null or state = $6) and ($7 is null or tenant_id = $7)
-                   and ($8 is null or endpoint_id = $8) and ($9 is null or dead_at >= $9) and ($10 is null or dead_at < $10)
-                 order by dead_at, delivery_id
-                 limit $11
-             ",
-            $lock,
-            " on conflict do nothing"
-        )
+/// The statement that records what matches, with what locks the rows. What is dead is found by an index in its own order.
+pub(super) fn record_sql(filter: &OpenFilter, lock: &str) -> String {
+    let died = "state = $6 and state = 2 and dead_at >= $9 and dead_at < $10";
+    let tenant = "($7 is null or tenant_id = $7)";
+    let condition = match (filter.died, filter.endpoint_id, filter.tenant_id) {
+        (Some(_), Some(_), _) => format!("{died} and endpoint_id = $8 and {tenant}"),
+        (Some(_), None, Some(_)) => format!("{died} and tenant_id = $7 and $8 is null"),
+        (Some(_), None, None) => format!("{died} and $7 is null and $8 is null"),
+        (None, ..) => format!(
+            "$6 is null and $9 is null and $10 is null and {tenant} and ($8 is null or endpoint_id = $8)"
+        ),
     };
+    format!(
+        "insert into delivery_action
+             (shard, delivery_id, acted_at, kind, endpoint_id, tenant_id, reason, key_id, attempt_count)
+         select shard, delivery_id, $1, $2, endpoint_id, tenant_id, $3, $4, attempt_count
+         from delivery
+         where shard = $5 and {condition}
+         order by dead_at, delivery_id
+         limit $11
+         {lock} on conflict do nothing"
+    )
 }
 
 /// Binds the parameters of that statement.
@@ -163,13 +168,13 @@ impl Tx {
         // Locked, so that nothing moves between the two statements. SQLite's transaction holds the only write lock.
         match self {
             OneOf::Postgres(tx) => {
-                let query = sqlx::query(record_sql!("for update"));
+                let query = sqlx::query(AssertSqlSafe(record_sql(filter, "for update")));
                 bind_record!(query, filter, action)
                     .execute(&mut **tx)
                     .await?;
             }
             OneOf::Sqlite(tx) => {
-                let query = sqlx::query(record_sql!(""));
+                let query = sqlx::query(AssertSqlSafe(record_sql(filter, "")));
                 bind_record!(query, filter, action)
                     .execute(&mut **tx)
                     .await?;

@@ -57,12 +57,12 @@ pub(super) struct DeliveryRow {
 impl Store {
     /// The endpoints that have something waiting which is due at or before an instant.
     pub(crate) async fn delivery_lanes(&self, due_by: i64) -> Result<Vec<(Shard, EndpointId)>> {
-        let rows = on!(self.reader(), pool => {
+        let rows = read!(self, conn => {
             sqlx::query_as::<_, (i16, Uuid)>(
                 "select distinct shard, endpoint_id from delivery where state = 1 and next_attempt_at <= $1",
             )
             .bind(due_by)
-            .fetch_all(pool)
+            .fetch_all(conn)
             .await
         })?;
         rows.into_iter()
@@ -81,7 +81,7 @@ impl Store {
         from: (i64, DeliveryId),
         limit: usize,
     ) -> Result<Vec<DueDelivery>> {
-        let rows = on!(self.reader(), pool => {
+        let rows = read!(self, conn => {
             sqlx::query_as::<_, (Uuid, i64, i32, i32)>(
                 "select delivery_id, next_attempt_at, attempt_count, attempt_base
                  from delivery
@@ -94,7 +94,7 @@ impl Store {
             .bind(from.0)
             .bind(from.1.uuid())
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(pool)
+            .fetch_all(conn)
             .await
         })?;
         rows.into_iter()
@@ -144,14 +144,14 @@ impl Store {
 
     /// Counts what is open. Reads an index from end to end: for a gauge every few seconds, not for a hot path.
     pub(crate) async fn delivery_counts(&self) -> Result<OpenCounts> {
-        let (pending, dead, oldest_due_at, oldest_dead_at) = on!(self.reader(), pool => {
+        let (pending, dead, oldest_due_at, oldest_dead_at) = read!(self, conn => {
             sqlx::query_as::<_, (i64, i64, Option<i64>, Option<i64>)>(
                 "select (select count(*) from delivery where state = 1),
                         (select count(*) from delivery where state = 2),
                         (select min(next_attempt_at) from delivery where state = 1),
                         (select min(dead_at) from delivery where state = 2)",
             )
-            .fetch_one(pool)
+            .fetch_one(conn)
             .await
         })?;
         Ok(OpenCounts {

@@ -3,7 +3,10 @@
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Error, Result, Store};
+use super::{
+    Error, Result, Store,
+    scan::{SCAN_ROWS_MAX, Scanned, floor},
+};
 use crate::model::{
     delivery::{DeadReason, DeliveryView, ViewState},
     id::{DeliveryId, EndpointId, Shard, TenantId},
@@ -38,6 +41,53 @@ struct ViewRow {
     dead_reason: Option<i16>,
 }
 
+/// A page of a tenant's deliveries.
+pub(super) const LIST: &str = "select delivery_id, endpoint_id, state, attempt_count, at, dead_reason
+     from (
+         select * from (
+             select delivery_id, endpoint_id, state, attempt_count,
+                    case when state = 1 then next_attempt_at else dead_at end as at, dead_reason
+             from delivery
+             where $3 in (0, 1, 2) and shard = $1 and tenant_id = $2 and ($3 = 0 or state = $3)
+               and ($4 is null or endpoint_id = $4) and delivery_id between $5 and $6
+             order by delivery_id desc
+             limit $7
+         ) as opened
+         union all
+         select * from (
+             select delivery_id, endpoint_id, 3, max(number), min(started_at + duration_ms),
+                    cast(null as smallint)
+             from attempt a
+             where $3 in (0, 3) and shard = $1 and tenant_id = $2 and succeeded
+               and ($4 is null or endpoint_id = $4) and delivery_id between $5 and $6
+               and not exists (
+                   select 1 from delivery_action x
+                   where x.shard = a.shard and x.delivery_id = a.delivery_id and x.kind in (3, 4, 5)
+               )
+             group by delivery_id, endpoint_id
+             order by delivery_id desc
+             limit $7
+         ) as delivered
+         union all
+         select * from (
+             select delivery_id, endpoint_id, 4, max(attempt_count), max(acted_at), cast(null as smallint)
+             from delivery_action
+             where $3 in (0, 4) and shard = $1 and tenant_id = $2 and kind in (3, 4, 5)
+               and ($4 is null or endpoint_id = $4) and delivery_id between $5 and $6
+             group by delivery_id, endpoint_id
+             order by delivery_id desc
+             limit $7
+         ) as cancelled
+     ) as viewed
+     order by delivery_id desc
+     limit $7";
+/// Where it stops among the open ones.
+pub(super) const OPEN_FLOOR: &str = floor!("delivery", "delivery_id");
+/// Where it stops among the delivered.
+pub(super) const DELIVERED_FLOOR: &str = floor!("attempt", "delivery_id");
+/// Where it stops among the cancelled.
+pub(super) const CANCELLED_FLOOR: &str = floor!("delivery_action", "delivery_id");
+
 impl Store {
     /// One delivery of a tenant, open or ended.
     pub(crate) async fn delivery_get(
@@ -54,52 +104,41 @@ impl Store {
             through: id.uuid(),
             limit: 1,
         };
-        Ok(self.delivery_list(&filter).await?.pop())
+        Ok(self.delivery_views(&filter).await?.pop())
     }
 
-    /// A tenant's deliveries. A cancelled one stays cancelled though an attempt under way may have succeeded.
-    pub(crate) async fn delivery_list(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryView>> {
-        let rows = on!(self.reader(), pool => {
+    /// A tenant's deliveries.
+    pub(crate) async fn delivery_list(
+        &self,
+        filter: &DeliveryFilter,
+    ) -> Result<Scanned<DeliveryView>> {
+        let mut stopped_at = None;
+        let ids = (filter.from, filter.through);
+        for (floor, states) in [
+            (OPEN_FLOOR, &[0, 1, 2][..]),
+            (DELIVERED_FLOOR, &[0, 3]),
+            (CANCELLED_FLOOR, &[0, 4]),
+        ] {
+            if states.contains(&filter.state) {
+                let floor = self.scan_floor(floor, filter.shard, ids, SCAN_ROWS_MAX);
+                stopped_at = stopped_at.max(floor.await?);
+            }
+        }
+        let looked_at = DeliveryFilter {
+            from: stopped_at.unwrap_or(filter.from),
+            ..*filter
+        };
+        Ok(Scanned {
+            rows: self.delivery_views(&looked_at).await?,
+            stopped_at,
+        })
+    }
+
+    /// Those in a range of ids. A cancelled one stays cancelled though an attempt under way may have succeeded.
+    async fn delivery_views(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryView>> {
+        let rows = read!(self, conn => {
             sqlx::query_as::<_, ViewRow>(
-                "select delivery_id, endpoint_id, state, attempt_count, at, dead_reason
-                 from (
-                     select * from (
-                         select delivery_id, endpoint_id, state, attempt_count,
-                                case when state = 1 then next_attempt_at else dead_at end as at, dead_reason
-                         from delivery
-                         where $3 in (0, 1, 2) and shard = $1 and tenant_id = $2 and ($3 = 0 or state = $3)
-                           and ($4 is null or endpoint_id = $4) and delivery_id between $5 and $6
-                         order by delivery_id desc
-                         limit $7
-                     ) as opened
-                     union all
-                     select * from (
-                         select delivery_id, endpoint_id, 3, max(number), min(started_at + duration_ms),
-                                cast(null as smallint)
-                         from attempt a
-                         where $3 in (0, 3) and shard = $1 and tenant_id = $2 and succeeded
-                           and ($4 is null or endpoint_id = $4) and delivery_id between $5 and $6
-                           and not exists (
-                               select 1 from delivery_action x
-                               where x.shard = a.shard and x.delivery_id = a.delivery_id and x.kind in (3, 4, 5)
-                           )
-                         group by delivery_id, endpoint_id
-                         order by delivery_id desc
-                         limit $7
-                     ) as delivered
-                     union all
-                     select * from (
-                         select delivery_id, endpoint_id, 4, max(attempt_count), max(acted_at), cast(null as smallint)
-                         from delivery_action
-                         where $3 in (0, 4) and shard = $1 and tenant_id = $2 and kind in (3, 4, 5)
-                           and ($4 is null or endpoint_id = $4) and delivery_id between $5 and $6
-                         group by delivery_id, endpoint_id
-                         order by delivery_id desc
-                         limit $7
-                     ) as cancelled
-                 ) as viewed
-                 order by delivery_id desc
-                 limit $7",
+                LIST,
             )
             .bind(filter.shard.column())
             .bind(filter.tenant_id.uuid())
@@ -108,7 +147,7 @@ impl Store {
             .bind(filter.from)
             .bind(filter.through)
             .bind(filter.limit)
-            .fetch_all(pool)
+            .fetch_all(conn)
             .await
         })?;
         rows.into_iter().map(ViewRow::into_view).collect()

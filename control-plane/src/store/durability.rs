@@ -9,7 +9,7 @@ impl Store {
     pub(crate) async fn unsafe_settings(&self) -> Result<Vec<String>> {
         match self.writer() {
             OneOf::Postgres(pool) => postgres(pool).await,
-            OneOf::Sqlite(pool) => sqlite(pool).await,
+            OneOf::Sqlite(writer) => sqlite(writer.pool()).await,
         }
     }
 }

@@ -8,10 +8,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use sqlx::{PgExecutor, PgPool, QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{PgExecutor, PgPool, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use super::{OneOf, Result, Store, Tx, event::headers_column, within};
+use super::{OneOf, Result, Store, Tx, event::headers_column, pools::SqliteWriter, within};
 use crate::model::{
     event::Event,
     id::{DeliveryId, EndpointId, EventId, SourceId},
@@ -76,7 +76,7 @@ impl Store {
         match (self.ledger(), has_keys) {
             (OneOf::Postgres(pool), false) => postgres_unkeyed(pool, rows).await?,
             (OneOf::Postgres(pool), true) => postgres_keyed(pool, rows).await?,
-            (OneOf::Sqlite(pool), _) => return sqlite(pool, rows).await,
+            (OneOf::Sqlite(writer), _) => return sqlite(writer, rows).await,
         }
         if has_keys {
             self.emitted(rows).await
@@ -329,8 +329,8 @@ fn created_ats(rows: &[EmitRow]) -> Vec<i64> {
     rows.iter().map(|row| row.event.id.created_at()).collect()
 }
 
-async fn sqlite(pool: &SqlitePool, rows: &[EmitRow]) -> Result<Vec<Emitted>> {
-    let mut tx = pool.begin_with("begin immediate").await?;
+async fn sqlite(writer: SqliteWriter<'_>, rows: &[EmitRow]) -> Result<Vec<Emitted>> {
+    let mut tx = writer.begin().await?;
     let mut emitted = Vec::with_capacity(rows.len());
     for row in rows {
         emitted.push(match &row.key {

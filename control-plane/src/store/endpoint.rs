@@ -38,15 +38,23 @@ impl TryFrom<Row> for Endpoint {
     }
 }
 
-const GET: &str = "
-    select endpoint_id, tenant_id, settings, state, state_reason, version, created_at, updated_at
-    from endpoint
-    where endpoint_id = $1";
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "select endpoint_id, tenant_id, settings, state, state_reason, version, created_at, \
+             updated_at from endpoint ",
+            $rest
+        )
+    };
+}
 
-const NAMED: &str = "
-    select endpoint_id, tenant_id, settings, state, state_reason, version, created_at, updated_at
-    from endpoint
-    where tenant_id = $1 and name = $2";
+const GET: &str = select!("where endpoint_id = $1");
+
+const NAMED: &str = select!("where tenant_id = $1 and name = $2");
+
+/// A page of a tenant's endpoints.
+pub(super) const LIST: &str =
+    select!("where tenant_id = $1 and endpoint_id > $2 order by endpoint_id limit $3");
 
 impl Store {
     /// The endpoint of a tenant that has this name.
@@ -55,18 +63,39 @@ impl Store {
         tenant: TenantId,
         name: &str,
     ) -> Result<Option<Endpoint>> {
-        let row: Option<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(NAMED).bind(tenant.uuid()).bind(name).fetch_optional(pool).await
+        let row: Option<Row> = read!(self, conn => {
+            sqlx::query_as(NAMED).bind(tenant.uuid()).bind(name).fetch_optional(conn).await
         })?;
         row.map(Endpoint::try_from).transpose()
     }
 
     /// One endpoint.
     pub(crate) async fn endpoint_get(&self, id: EndpointId) -> Result<Option<Endpoint>> {
-        let row: Option<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(pool).await
+        let row: Option<Row> = read!(self, conn => {
+            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(conn).await
         })?;
         row.map(Endpoint::try_from).transpose()
+    }
+
+    /// The endpoints of these ids, as far as they exist, in any order.
+    pub(crate) async fn endpoint_get_many(&self, ids: &[Uuid]) -> Result<Vec<Endpoint>> {
+        const MANY: &str = select!("where endpoint_id = any($1)");
+        let rows: Vec<Row> = read_many!(self, ids, MANY, GET)?;
+        rows.into_iter().map(Endpoint::try_from).collect()
+    }
+
+    /// Up to `limit` endpoints of all tenants by id, those after `after`.
+    pub(crate) async fn endpoint_page(
+        &self,
+        after: Option<EndpointId>,
+        limit: i64,
+    ) -> Result<Vec<Endpoint>> {
+        const SQL: &str = select!("where endpoint_id > $1 order by endpoint_id limit $2");
+        let after = after.map_or(Uuid::nil(), EndpointId::uuid);
+        let rows: Vec<Row> = read!(self, conn => {
+            sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(conn).await
+        })?;
+        rows.into_iter().map(Endpoint::try_from).collect()
     }
 
     /// Up to `limit` endpoints of a tenant by id, those after `after`.
@@ -76,15 +105,9 @@ impl Store {
         after: Option<EndpointId>,
         limit: i64,
     ) -> Result<Vec<Endpoint>> {
-        const SQL: &str = "
-            select endpoint_id, tenant_id, settings, state, state_reason, version, created_at, updated_at
-            from endpoint
-            where tenant_id = $1 and endpoint_id > $2
-            order by endpoint_id
-            limit $3";
         let after = after.map_or(Uuid::nil(), EndpointId::uuid);
-        let rows: Vec<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(SQL).bind(tenant.uuid()).bind(after).bind(limit).fetch_all(pool).await
+        let rows: Vec<Row> = read!(self, conn => {
+            sqlx::query_as(LIST).bind(tenant.uuid()).bind(after).bind(limit).fetch_all(conn).await
         })?;
         rows.into_iter().map(Endpoint::try_from).collect()
     }
@@ -109,14 +132,6 @@ impl Tx {
             sqlx::query_as(GET).bind(id.uuid()).fetch_optional(&mut **tx).await
         })?;
         row.map(Endpoint::try_from).transpose()
-    }
-
-    /// How many endpoints a tenant has.
-    pub(crate) async fn endpoint_count(&mut self, tenant: TenantId) -> Result<i64> {
-        const SQL: &str = "select count(*) from endpoint where tenant_id = $1";
-        Ok(on!(self, tx => {
-            sqlx::query_scalar(SQL).bind(tenant.uuid()).fetch_one(&mut **tx).await
-        })?)
     }
 
     /// Adds an endpoint. Names are unique in a tenant; `Missing` means that the tenant is.

@@ -11,6 +11,9 @@ pub enum Error {
     /// The database is away, full or overloaded. Whether the statement took effect is unknown.
     #[error("the database is unavailable")]
     Unavailable(#[source] sqlx::Error),
+    /// A caller's read took too long.
+    #[error("a read took longer than 5 s")]
+    Slow,
     /// A statement that should have worked did not.
     #[error("a statement failed")]
     Bug(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -24,6 +27,16 @@ impl Error {
 }
 
 impl Error {
+    /// Whether a statement was ended before it was through: SQLSTATE 57014; SQLite's INTERRUPT 9.
+    pub(super) fn is_interruption(&self) -> bool {
+        let Self::Unavailable(sqlx::Error::Database(error)) = self else {
+            return false;
+        };
+        error
+            .code()
+            .is_some_and(|code| code == "57014" || code == "9")
+    }
+
     /// Whether a row's own values are at fault, so that the same statement may work without it: SQLSTATE classes 22 (data)
     /// and 23 (constraint); SQLite's TOOBIG 18, CONSTRAINT 19, MISMATCH 20.
     pub(crate) fn is_fault_of_a_row(&self) -> bool {
@@ -77,17 +90,21 @@ pub(crate) fn has_no_partition(cause: &(dyn std::error::Error + 'static)) -> boo
 fn is_passing(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() != io::ErrorKind::InvalidInput,
+        // The last two: the database has ended a transaction by itself.
         sqlx::Error::Tls(_)
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => true,
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed
+        | sqlx::Error::InvalidSavePointStatement => true,
         sqlx::Error::Database(error) => error.code().is_some_and(|code| is_passing_code(&code)),
         _ => false,
     }
 }
 
 /// SQLSTATE classes 08 (connection), 40 (rollback), 53 (resources, disk full), 57 (intervention), 58 (system), 55P03
-/// (lock timeout), 25006 (read only); SQLite BUSY 5, LOCKED 6, IOERR 10, FULL 13, CANTOPEN 14 in their low byte.
+/// (lock timeout), 25006 (read only); SQLite BUSY 5, LOCKED 6, NOMEM 7, READONLY 8, INTERRUPT 9, IOERR 10, FULL 13,
+/// CANTOPEN 14, PROTOCOL 15 in their low byte.
 fn is_passing_code(code: &str) -> bool {
     if code.len() == 5 {
         let class = &code[..2];
@@ -95,5 +112,5 @@ fn is_passing_code(code: &str) -> bool {
             || matches!(code, "55P03" | "25006");
     }
     code.parse::<u32>()
-        .is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14))
+        .is_ok_and(|code| matches!(code & 0xff, 5..=10 | 13..=15))
 }

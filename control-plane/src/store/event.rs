@@ -6,7 +6,10 @@ use bytes::Bytes;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{OneOf, Result, Store};
+use super::{
+    OneOf, Result, Store,
+    scan::{SCAN_ROWS_MAX, Scanned, floor, last_below},
+};
 use crate::model::{
     event::Event,
     event_type::EventTypeName,
@@ -60,6 +63,17 @@ struct SummaryRow {
     payload_bytes: i32,
 }
 
+/// A page of a tenant's events.
+pub(super) const LIST: &str = "select event_id, tenant_id, event_type, substr(payload, 1, 0) as payload, content_type, occurred_at,
+            delivery_count, traceparent, source_id, headers, length(payload) as payload_bytes
+     from event
+     where shard = $1 and tenant_id = $2 and event_id >= $3 and event_id < $4
+       and ($5 is null or event_type = $5)
+     order by event_id desc
+     limit $6";
+/// Where it stops.
+pub(super) const FLOOR: &str = floor!("event", "event_id");
+
 impl Store {
     /// One event of a tenant.
     pub(crate) async fn event_get(
@@ -67,7 +81,7 @@ impl Store {
         tenant_id: TenantId,
         id: EventId,
     ) -> Result<Option<Event>> {
-        let row = on!(self.reader(), pool => {
+        let row = read!(self, conn => {
             sqlx::query_as::<_, EventRow>(
                 "select event_id, tenant_id, event_type, payload, content_type, occurred_at, delivery_count, traceparent,
                         source_id, headers
@@ -77,34 +91,37 @@ impl Store {
             .bind(id.shard().column())
             .bind(id.uuid())
             .bind(tenant_id.uuid())
-            .fetch_optional(pool)
+            .fetch_optional(conn)
             .await
         })?;
         row.map(EventRow::into_event).transpose()
     }
 
     /// A tenant's events, newest first, without payloads.
-    pub(crate) async fn event_list(&self, filter: &EventFilter<'_>) -> Result<Vec<EventSummary>> {
-        let rows = on!(self.reader(), pool => {
-            sqlx::query_as::<_, SummaryRow>(
-                "select event_id, tenant_id, event_type, substr(payload, 1, 0) as payload, content_type, occurred_at,
-                        delivery_count, traceparent, source_id, headers, length(payload) as payload_bytes
-                 from event
-                 where shard = $1 and tenant_id = $2 and event_id >= $3 and event_id < $4
-                   and ($5 is null or event_type = $5)
-                 order by event_id desc
-                 limit $6",
-            )
-            .bind(filter.shard.column())
-            .bind(filter.tenant_id.uuid())
-            .bind(filter.from)
-            .bind(filter.below)
-            .bind(filter.event_type)
-            .bind(filter.limit)
-            .fetch_all(pool)
-            .await
+    pub(crate) async fn event_list(
+        &self,
+        filter: &EventFilter<'_>,
+    ) -> Result<Scanned<EventSummary>> {
+        let ids = (filter.from, last_below(filter.below));
+        let stopped_at = self
+            .scan_floor(FLOOR, filter.shard, ids, SCAN_ROWS_MAX)
+            .await?;
+        let rows = read!(self, conn => {
+            sqlx::query_as::<_, SummaryRow>(LIST)
+                .bind(filter.shard.column())
+                .bind(filter.tenant_id.uuid())
+                .bind(stopped_at.unwrap_or(filter.from))
+                .bind(filter.below)
+                .bind(filter.event_type)
+                .bind(filter.limit)
+                .fetch_all(conn)
+                .await
         })?;
-        rows.into_iter().map(SummaryRow::into_summary).collect()
+        let rows = rows.into_iter().map(SummaryRow::into_summary);
+        Ok(Scanned {
+            rows: rows.collect::<Result<_>>()?,
+            stopped_at,
+        })
     }
 
     /// The events of these ids, as far as they exist, in any order: what leases need and memory does not hold.

@@ -1,6 +1,10 @@
 //! Declared event types in the database.
 
-use super::{Change, Error, Result, Store, Tx};
+use std::collections::HashSet;
+
+use uuid::Uuid;
+
+use super::{Change, Error, OneOf, Result, Store, Tx, reading::Reading};
 use crate::model::{
     event_type::{EventType, EventTypeName},
     id::TenantId,
@@ -34,6 +38,14 @@ const GET: &str = "
     from event_type
     where tenant_id = $1 and name = $2";
 
+/// A page of a tenant's event types, in the order of their bytes: PostgreSQL's column has the collation "C".
+pub(super) const LIST: &str = "
+    select name, description, version, created_at, updated_at
+    from event_type
+    where tenant_id = $1 and name > $2
+    order by name
+    limit $3";
+
 impl Store {
     /// One event type.
     pub(crate) async fn event_type_get(
@@ -41,11 +53,11 @@ impl Store {
         tenant: TenantId,
         name: &EventTypeName,
     ) -> Result<Option<EventType>> {
-        let row: Option<Row> = on!(&self.reader, pool => {
+        let row: Option<Row> = read!(self, conn => {
             sqlx::query_as(GET)
                 .bind(tenant.uuid())
                 .bind(name.as_str())
-                .fetch_optional(pool)
+                .fetch_optional(conn)
                 .await
         })?;
         row.map(EventType::try_from).transpose()
@@ -58,31 +70,72 @@ impl Store {
         after: &str,
         limit: i64,
     ) -> Result<Vec<EventType>> {
-        // Names are ASCII; the order is that of their bytes, whatever collation a database has.
-        const POSTGRES: &str = r#"
-            select name, description, version, created_at, updated_at
-            from event_type
-            where tenant_id = $1 and name collate "C" > $2
-            order by name collate "C"
-            limit $3"#;
-        const SQLITE: &str = "
-            select name, description, version, created_at, updated_at
-            from event_type
-            where tenant_id = $1 and name > $2
-            order by name
-            limit $3";
-        let rows: Vec<Row> = match &self.reader {
-            super::OneOf::Postgres(pool) => {
-                let query = sqlx::query_as(POSTGRES).bind(tenant.uuid()).bind(after);
-                query.bind(limit).fetch_all(pool).await?
-            }
-            super::OneOf::Sqlite(pool) => {
-                let query = sqlx::query_as(SQLITE).bind(tenant.uuid()).bind(after);
-                query.bind(limit).fetch_all(pool).await?
-            }
-        };
+        let rows: Vec<Row> = read!(self, conn => {
+            sqlx::query_as(LIST).bind(tenant.uuid()).bind(after).bind(limit).fetch_all(conn).await
+        })?;
         rows.into_iter().map(EventType::try_from).collect()
     }
+
+    /// Up to `limit` names of event types of all tenants, by tenant and name, those after `after`.
+    pub(crate) async fn event_type_page(
+        &self,
+        after: Option<(TenantId, EventTypeName)>,
+        limit: i64,
+    ) -> Result<Vec<(TenantId, EventTypeName)>> {
+        const SQL: &str = "
+            select tenant_id, name
+            from event_type
+            where (tenant_id, name) > ($1, $2)
+            order by tenant_id, name
+            limit $3";
+        let (tenant, name) = after.map_or((Uuid::nil(), String::new()), |(tenant, name)| {
+            (tenant.uuid(), name.as_str().to_owned())
+        });
+        let rows: Vec<(Uuid, String)> = read!(self, conn => {
+            sqlx::query_as(SQL).bind(tenant).bind(name).bind(limit).fetch_all(conn).await
+        })?;
+        rows.into_iter().map(key_of).collect()
+    }
+
+    /// Those of these event types that are declared.
+    pub(crate) async fn event_type_find_many(
+        &self,
+        names: &[(TenantId, EventTypeName)],
+    ) -> Result<HashSet<(TenantId, EventTypeName)>> {
+        const MANY: &str = "
+            select tenant_id, name
+            from event_type
+            where (tenant_id, name) in (select * from unnest($1::uuid[], $2::text[]))";
+        const ONE: &str =
+            "select tenant_id, name from event_type where tenant_id = $1 and name = $2";
+        let mut reading = Reading::begin(self).await?;
+        let answer = match reading.conn() {
+            OneOf::Postgres(conn) => {
+                let tenants = names.iter().map(|(tenant, _)| tenant.uuid());
+                let texts = names.iter().map(|(_, name)| name.as_str());
+                let query = sqlx::query_as(MANY).bind(tenants.collect::<Vec<_>>());
+                query.bind(texts.collect::<Vec<_>>()).fetch_all(conn).await
+            }
+            OneOf::Sqlite(conn) => {
+                let one_by_one = async {
+                    let mut rows = Vec::new();
+                    for (tenant, name) in names {
+                        let query = sqlx::query_as(ONE).bind(tenant.uuid()).bind(name.as_str());
+                        rows.extend(query.fetch_optional(&mut *conn).await?);
+                    }
+                    Ok(rows)
+                };
+                one_by_one.await
+            }
+        };
+        let rows: Vec<(Uuid, String)> = reading.end(answer)?;
+        rows.into_iter().map(key_of).collect()
+    }
+}
+
+fn key_of((tenant, name): (Uuid, String)) -> Result<(TenantId, EventTypeName)> {
+    let name = EventTypeName::parse(&name).map_err(Error::bug)?;
+    Ok((TenantId::from_uuid(tenant), name))
 }
 
 impl Tx {

@@ -83,7 +83,7 @@ impl Store {
         within(async {
             match self.ledger() {
                 OneOf::Postgres(pool) => postgres::receive(pool, rows).await,
-                OneOf::Sqlite(pool) => sqlite::receive(pool, rows).await,
+                OneOf::Sqlite(writer) => sqlite::receive(writer, rows).await,
             }
         })
         .await
@@ -95,8 +95,8 @@ impl Store {
         within(async {
             match self.ledger() {
                 OneOf::Postgres(pool) => postgres::keep(pool, &rows).await,
-                OneOf::Sqlite(pool) => {
-                    let mut tx = pool.begin_with("begin immediate").await?;
+                OneOf::Sqlite(writer) => {
+                    let mut tx = writer.begin().await?;
                     sqlite::keep(&mut tx, &rows).await?;
                     Ok(tx.commit().await?)
                 }
@@ -109,7 +109,8 @@ impl Store {
     pub(crate) async fn inbound_answer(&self, id: InboundId, answer: &Answer) -> Result<bool> {
         let text = serde_json::to_string(answer).map_err(super::Error::bug)?;
         within(async {
-            let written = on!(self.ledger(), pool => {
+            let mut conn = self.ledger_acquire().await?;
+            let written = on!(&mut conn, conn => {
                 sqlx::query(
                     "update inbound_request set answer = $3, answer_status = $4
                      where shard = $1 and request_id = $2 and verdict = 1 and answer is null",
@@ -118,7 +119,7 @@ impl Store {
                 .bind(id.uuid())
                 .bind(text)
                 .bind(status_column(answer.status))
-                .execute(pool)
+                .execute(&mut **conn)
                 .await?
                 .rows_affected()
             });
@@ -129,13 +130,13 @@ impl Store {
 
     /// The answer that a consumer computed for an accepted request.
     pub(crate) async fn inbound_answered(&self, id: InboundId) -> Result<Option<Answer>> {
-        let text = on!(self.reader(), pool => {
+        let text = read!(self, conn => {
             sqlx::query_scalar::<_, Option<String>>(
                 "select answer from inbound_request where shard = $1 and request_id = $2 and verdict = 1",
             )
             .bind(id.shard().column())
             .bind(id.uuid())
-            .fetch_optional(pool)
+            .fetch_optional(conn)
             .await
         })?;
         text.flatten().as_deref().map(read_answer).transpose()
@@ -143,14 +144,14 @@ impl Store {
 
     /// How much of each source's rejected and quarantined requests is kept, those under a legal hold aside.
     pub(crate) async fn inbound_kept(&self) -> Result<Vec<KeptCount>> {
-        Ok(on!(self.reader(), pool => {
+        Ok(read!(self, conn => {
             sqlx::query_as::<_, KeptCount>(
                 "select source_id, count(*) as records, cast(coalesce(sum(body_bytes), 0) as bigint) as bytes
                  from inbound_request
                  where verdict in (4, 5) and not held
                  group by source_id",
             )
-            .fetch_all(pool)
+            .fetch_all(conn)
             .await
         })?)
     }

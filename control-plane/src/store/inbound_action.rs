@@ -45,21 +45,25 @@ struct ActionRow {
     event_id: Option<Uuid>,
 }
 
+/// The last actions on one of them.
+pub(super) const LIST: &str =
+    "select action_id, request_id, tenant_id, kind, reason, key_id, acted_at, event_id
+     from inbound_action
+     where shard = $1 and request_id = $2
+     order by acted_at desc, action_id desc
+     limit $3";
+
 impl Store {
     /// The last actions on an inbound request, oldest first.
     pub(crate) async fn inbound_action_list(&self, id: InboundId) -> Result<Vec<InboundAction>> {
-        let rows = on!(self.reader(), pool => {
+        let rows = read!(self, conn => {
             sqlx::query_as::<_, ActionRow>(
-                "select action_id, request_id, tenant_id, kind, reason, key_id, acted_at, event_id
-                 from inbound_action
-                 where shard = $1 and request_id = $2
-                 order by acted_at desc, action_id desc
-                 limit $3",
+                LIST,
             )
             .bind(id.shard().column())
             .bind(id.uuid())
             .bind(ACTIONS_SHOWN_MAX)
-            .fetch_all(pool)
+            .fetch_all(conn)
             .await
         })?;
         rows.into_iter().rev().map(ActionRow::into_action).collect()

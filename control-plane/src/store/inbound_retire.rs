@@ -183,7 +183,7 @@ mod tests {
             below: Uuid::max(),
             limit: 100,
         };
-        store.inbound_list(&filter).await.unwrap()
+        store.inbound_list(&filter).await.unwrap().rows
     }
 
     #[tokio::test]

@@ -7,7 +7,10 @@ use bytes::Bytes;
 use sqlx::{AssertSqlSafe, FromRow};
 use uuid::Uuid;
 
-use super::{Error, OneOf, Result, Store, Tx};
+use super::{
+    Error, OneOf, Result, Store, Tx,
+    scan::{SCAN_ROWS_MAX, Scanned, floor, last_below},
+};
 use crate::model::{
     event_type::EventTypeName,
     id::{InboundId, Shard, SourceId, TenantId},
@@ -70,6 +73,23 @@ const QUARANTINE: Kind = Kind {
     index: Some("inbound_request_quarantine"),
 };
 
+/// Where a page stops among all requests.
+pub(super) const FLOOR: &str = floor!("inbound_request", "request_id");
+/// Where it stops among those that go by age.
+pub(super) const QUARANTINE_FLOOR: &str =
+    floor!("inbound_request", "request_id", "and verdict in (4, 5)");
+
+impl Kind {
+    /// The statement that says where a page stops among requests of this kind. None: they are few.
+    fn floor(&self) -> Option<&'static str> {
+        match self.index {
+            None => Some(FLOOR),
+            Some("inbound_request_quarantine") => Some(QUARANTINE_FLOOR),
+            Some(_) => None,
+        }
+    }
+}
+
 const BODY: &str = "
     select body from inbound_body where shard = $1 and request_id = $2
     union all
@@ -108,12 +128,12 @@ impl Store {
         id: InboundId,
     ) -> Result<Option<InboundRequest>> {
         let sql = get_sql("");
-        let row = on!(self.reader(), pool => {
+        let row = read!(self, conn => {
             sqlx::query_as::<_, RecordRow>(AssertSqlSafe(sql))
                 .bind(id.shard().column())
                 .bind(id.uuid())
                 .bind(tenant_id.uuid())
-                .fetch_optional(pool)
+                .fetch_optional(conn)
                 .await
         })?;
         row.map(RecordRow::into_request).transpose()
@@ -123,36 +143,46 @@ impl Store {
     pub(crate) async fn inbound_list(
         &self,
         filter: &InboundFilter<'_>,
-    ) -> Result<Vec<InboundRequest>> {
+    ) -> Result<Scanned<InboundRequest>> {
+        let mut stopped_at = None;
+        let ids = (filter.from, last_below(filter.below));
+        for floor in kinds(filter).iter().filter_map(Kind::floor) {
+            let floor = self.scan_floor(floor, filter.shard, ids, SCAN_ROWS_MAX);
+            stopped_at = stopped_at.max(floor.await?);
+        }
         // SQLite has no statistics and prefers the primary key; PostgreSQL knows better.
-        let sql = list_sql(filter, matches!(self.reader(), OneOf::Sqlite(_)));
+        let sql = list_sql(filter, self.is_sqlite());
         let claim = filter.provider_event.map(|(_, claim)| claim.to_vec());
-        let rows = on!(self.reader(), pool => {
+        let rows = read!(self, conn => {
             sqlx::query_as::<_, RecordRow>(AssertSqlSafe(sql))
                 .bind(filter.shard.column())
                 .bind(filter.tenant_id.uuid())
                 .bind(filter.source_id.map(SourceId::uuid))
                 .bind(filter.verdict.map(Verdict::column))
                 .bind(filter.event_type)
-                .bind(filter.from)
+                .bind(stopped_at.unwrap_or(filter.from))
                 .bind(filter.below)
                 .bind(claim)
                 .bind(filter.provider_event.map(|(id, _)| id))
                 .bind(filter.limit)
-                .fetch_all(pool)
+                .fetch_all(conn)
                 .await
         })?;
-        rows.into_iter().map(RecordRow::into_request).collect()
+        let rows = rows.into_iter().map(RecordRow::into_request);
+        Ok(Scanned {
+            rows: rows.collect::<Result<_>>()?,
+            stopped_at,
+        })
     }
 
     /// The body of a request, wherever it is kept. None: it is gone.
     pub(crate) async fn inbound_body(&self, request: &InboundRequest) -> Result<Option<Bytes>> {
-        let row: Option<(Vec<u8>,)> = on!(self.reader(), pool => {
+        let row: Option<(Vec<u8>,)> = read!(self, conn => {
             sqlx::query_as(BODY)
                 .bind(request.id.shard().column())
                 .bind(request.id.uuid())
                 .bind(elsewhere(request).map(InboundId::uuid))
-                .fetch_optional(pool)
+                .fetch_optional(conn)
                 .await
         })?;
         Ok(row.map(|(body,)| body.into()))
@@ -214,7 +244,7 @@ fn get_sql(lock: &str) -> String {
 }
 
 /// One select for each kind of request that may match, so that each can use its index.
-fn list_sql(filter: &InboundFilter<'_>, names_indexes: bool) -> String {
+pub(super) fn list_sql(filter: &InboundFilter<'_>, names_indexes: bool) -> String {
     let select = |kind: &Kind| {
         let condition = kind.condition;
         let index = kind.index.filter(|_| names_indexes);

@@ -4,18 +4,11 @@
 //! statement to whichever it is. Placeholders are `$1` on both, instants are milliseconds, ids are UUIDs. Only the two
 //! hot statements (`emit`, `outcome`) are written per database. There is no storage trait and no mock.
 
-use std::{
-    fs::OpenOptions, io::ErrorKind, os::unix::fs::OpenOptionsExt as _, path::Path,
-    str::FromStr as _, time::Duration,
-};
+use std::{io::ErrorKind, path::Path, sync::Arc, time::Duration};
 
-use sqlx::{
-    PgPool, Postgres, Sqlite, SqlitePool, Transaction,
-    postgres::{PgConnectOptions, PgPoolOptions},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-};
+use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
-/// Runs one expression on whichever database a [`Pool`] or a [`Tx`] is.
+/// Runs one expression on whichever database a connection or a [`Tx`] is of.
 macro_rules! on {
     ($db:expr, $conn:ident => $body:expr) => {
         match $db {
@@ -23,6 +16,44 @@ macro_rules! on {
             $crate::store::OneOf::Sqlite($conn) => $body,
         }
     };
+}
+
+/// Runs one expression that reads, on a connection of the store's rank, and ends the [`reading::Reading`] with its result.
+macro_rules! read {
+    ($store:expr, $conn:ident => $body:expr) => {{
+        let mut reading = $crate::store::reading::Reading::begin($store).await?;
+        let answer = on!(reading.conn(), $conn => $body);
+        reading.end(answer)
+    }};
+}
+
+/// Reads the rows of several ids: by one statement on `PostgreSQL`, which is a network away, and one after the other on
+/// SQLite, which is in this process.
+macro_rules! read_many {
+    ($store:expr, $ids:expr, $postgres:expr, $sqlite:expr) => {{
+        let mut reading = $crate::store::reading::Reading::begin($store).await?;
+        let answer = match reading.conn() {
+            $crate::store::OneOf::Postgres(conn) => {
+                sqlx::query_as($postgres).bind($ids).fetch_all(conn).await
+            }
+            $crate::store::OneOf::Sqlite(conn) => {
+                let one_by_one = async {
+                    let mut rows = Vec::new();
+                    for id in $ids {
+                        rows.extend(
+                            sqlx::query_as($sqlite)
+                                .bind(id)
+                                .fetch_all(&mut *conn)
+                                .await?,
+                        );
+                    }
+                    Ok(rows)
+                };
+                one_by_one.await
+            }
+        };
+        reading.end(answer)
+    }};
 }
 
 mod action;
@@ -46,7 +77,10 @@ mod outcome;
 mod owner;
 mod partition;
 mod poll;
+mod pools;
+mod reading;
 mod request;
+mod scan;
 mod secret;
 mod source;
 mod source_secret;
@@ -67,37 +101,13 @@ pub(crate) use outcome::{Consequence, OutcomeRow};
 pub(crate) use owner::Ownership;
 pub(crate) use poll::{DriftRow, PollState};
 pub(crate) use request::{RequestKey, RequestRow};
+pub(crate) use scan::{Scanned, last_below};
 pub(crate) use tenant::TenantDeletion;
 
-/// How many connections one control plane keeps to PostgreSQL.
-const POSTGRES_CONNECTIONS_MAX: u32 = 12;
-/// How many of them carry the hot statements.
-const LEDGER_CONNECTIONS_MAX: u32 = 4;
-/// The hot statements look every row up by its primary key. Told so, the planner neither plans them anew for each batch
-/// nor falls for a sequential scan while the tables are small.
-const LEDGER_PLANNER: [(&str, &str); 4] = [
-    ("plan_cache_mode", "force_generic_plan"),
-    ("enable_seqscan", "off"),
-    ("enable_hashjoin", "off"),
-    ("enable_mergejoin", "off"),
-];
-/// How much SQLite's writer keeps of the database in memory, in KiB (negative, as the pragma wants it): the upper part of
-/// the index of claims, whose keys come in no order.
-const SQLITE_WRITER_CACHE_KIB: &str = "-32768";
-/// After how many pages a commit copies SQLite's log into the database, what [`Store::checkpoint`] has left of it: then
-/// the log begins anew.
-const SQLITE_WAL_PAGES: &str = "8000";
-/// How many readers SQLite has beside its one writer.
-const SQLITE_READERS_MAX: u32 = 4;
+use pools::{Conn, PgPools, Pools, Rank, SqlitePools, SqliteWriter};
+
 /// How long a statement of the hot path may take.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How the server notices that a client's host is gone: it then gives back what the client's connections hold.
-const KEEPALIVES: [(&str, &str); 4] = [
-    ("tcp_keepalives_idle", "5"),
-    ("tcp_keepalives_interval", "2"),
-    ("tcp_keepalives_count", "3"),
-    ("tcp_user_timeout", "10000"),
-];
 /// How long a statement waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -110,130 +120,122 @@ pub(crate) enum OneOf<P, S> {
     Sqlite(S),
 }
 
-/// A pool of connections.
-pub(crate) type Pool = OneOf<PgPool, SqlitePool>;
 /// A transaction. Dropped without [`Tx::commit`], it is rolled back.
 pub(crate) type Tx = OneOf<Transaction<'static, Postgres>, Transaction<'static, Sqlite>>;
 
-/// The database.
+/// The database, as one rank uses it: the engine's, unless it was asked for another one.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
-    writer: Pool,
-    reader: Pool,
-    ledger: Pool,
+    pools: Arc<Pools>,
+    rank: Rank,
 }
 
 impl Store {
     /// Opens the database that `url` names, `sqlite:PATH` or `postgres://...`, and brings its schema up to date.
     pub(crate) async fn open(url: &str) -> Result<Self> {
-        let store = if let Some(path) = url.strip_prefix("sqlite:") {
-            Self::open_sqlite(Path::new(path.trim_start_matches("//"))).await?
+        let pools = if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = Path::new(path.trim_start_matches("//"));
+            OneOf::Sqlite(SqlitePools::open(path).await?)
         } else {
-            Self::open_postgres(url).await?
+            OneOf::Postgres(PgPools::open(url).await?)
+        };
+        let store = Self {
+            pools: Arc::new(pools),
+            rank: Rank::Engine,
         };
         store.migrate().await?;
         Ok(store)
     }
 
-    async fn open_sqlite(path: &Path) -> Result<Self> {
-        // Made here, so that only its owner can read it; the files that SQLite puts beside it follow suit.
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(sqlx::Error::Io)?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(ACQUIRE_TIMEOUT);
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(
-                options
-                    .clone()
-                    .pragma("cache_size", SQLITE_WRITER_CACHE_KIB)
-                    .pragma("wal_autocheckpoint", SQLITE_WAL_PAGES),
-            )
-            .await?;
-        let reader = SqlitePoolOptions::new()
-            .max_connections(SQLITE_READERS_MAX)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_lazy_with(options);
-        Ok(Self {
-            ledger: OneOf::Sqlite(writer.clone()),
-            writer: OneOf::Sqlite(writer),
-            reader: OneOf::Sqlite(reader),
-        })
+    /// The same database for what has to work when nothing else does: readiness, keys and their revocation.
+    pub(crate) fn vital(&self) -> Self {
+        self.of_rank(Rank::Vital)
     }
 
-    async fn open_postgres(url: &str) -> Result<Self> {
-        // Set per connection, because a role's or a database's default may say otherwise.
-        let options = PgConnectOptions::from_str(url)?
-            .application_name("posthorn-control-plane")
-            .options([
-                ("synchronous_commit", "on"),
-                ("client_min_messages", "warning"),
-            ])
-            .options(KEEPALIVES);
-        let pool = PgPoolOptions::new()
-            .max_connections(POSTGRES_CONNECTIONS_MAX)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(options.clone())
-            .await?;
-        let ledger = PgPoolOptions::new()
-            .max_connections(LEDGER_CONNECTIONS_MAX)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_lazy_with(options.options(LEDGER_PLANNER));
-        Ok(Self {
-            writer: OneOf::Postgres(pool.clone()),
-            reader: OneOf::Postgres(pool),
-            ledger: OneOf::Postgres(ledger),
-        })
+    /// The same database for calls: their reads end with their caller and have a limit in time.
+    pub(crate) fn for_callers(&self) -> Self {
+        self.of_rank(Rank::Caller)
+    }
+
+    fn of_rank(&self, rank: Rank) -> Self {
+        Self {
+            pools: Arc::clone(&self.pools),
+            rank,
+        }
     }
 
     async fn migrate(&self) -> Result<()> {
-        match &self.writer {
+        match self.writer() {
             OneOf::Postgres(pool) => sqlx::migrate!("../migrations/postgres").run(pool).await?,
-            OneOf::Sqlite(pool) => sqlx::migrate!("../migrations/sqlite").run(pool).await?,
+            OneOf::Sqlite(writer) => {
+                let mut conn = writer.acquire().await?;
+                sqlx::migrate!("../migrations/sqlite")
+                    .run(&mut *conn)
+                    .await?;
+            }
         }
         Ok(())
     }
 
     /// Begins a transaction that may write. On SQLite it holds the write lock from the start.
     pub(crate) async fn begin(&self) -> Result<Tx> {
-        Ok(match &self.writer {
+        Ok(match self.writer() {
             OneOf::Postgres(pool) => OneOf::Postgres(pool.begin().await?),
-            OneOf::Sqlite(pool) => OneOf::Sqlite(pool.begin_with("begin immediate").await?),
+            OneOf::Sqlite(writer) => OneOf::Sqlite(writer.begin().await?),
         })
     }
 
-    fn writer(&self) -> &Pool {
-        &self.writer
+    /// A connection that may write, for a single statement.
+    async fn acquire(&self) -> Result<Conn> {
+        Ok(match self.writer() {
+            OneOf::Postgres(pool) => OneOf::Postgres(pool.acquire().await?),
+            OneOf::Sqlite(writer) => OneOf::Sqlite(writer.acquire().await?),
+        })
     }
 
-    fn reader(&self) -> &Pool {
-        &self.reader
+    fn writer(&self) -> OneOf<&PgPool, SqliteWriter<'_>> {
+        match &*self.pools {
+            OneOf::Postgres(pools) => OneOf::Postgres(pools.writer(self.rank)),
+            OneOf::Sqlite(pools) => OneOf::Sqlite(pools.writer(self.rank)),
+        }
     }
 
-    /// The connections of the two hot statements.
-    fn ledger(&self) -> &Pool {
-        &self.ledger
+    fn reader(&self) -> OneOf<&PgPool, &SqlitePool> {
+        match &*self.pools {
+            OneOf::Postgres(pools) => OneOf::Postgres(pools.reader(self.rank)),
+            OneOf::Sqlite(pools) => OneOf::Sqlite(pools.reader(self.rank)),
+        }
+    }
+
+    /// The connections of the hot statements.
+    fn ledger(&self) -> OneOf<&PgPool, SqliteWriter<'_>> {
+        match &*self.pools {
+            OneOf::Postgres(pools) => OneOf::Postgres(&pools.ledger),
+            OneOf::Sqlite(pools) => OneOf::Sqlite(pools.writer(Rank::Engine)),
+        }
+    }
+
+    /// One of them, for a single statement.
+    async fn ledger_acquire(&self) -> Result<Conn> {
+        Ok(match self.ledger() {
+            OneOf::Postgres(pool) => OneOf::Postgres(pool.acquire().await?),
+            OneOf::Sqlite(writer) => OneOf::Sqlite(writer.acquire().await?),
+        })
+    }
+
+    /// Whether it is an embedded one.
+    fn is_sqlite(&self) -> bool {
+        matches!(&*self.pools, OneOf::Sqlite(_))
     }
 
     /// Whether the database answers.
     pub(crate) async fn ping(&self) -> Result<()> {
-        on!(&self.reader, pool => sqlx::query("select 1").execute(pool).await.map(drop))?;
-        Ok(())
+        read!(self, conn => sqlx::query("select 1").execute(conn).await.map(drop))
     }
 
     /// Copies SQLite's log into its database as far as that holds up nobody. Nothing on PostgreSQL.
     pub(crate) async fn checkpoint(&self) -> Result<()> {
-        if let OneOf::Sqlite(pool) = &self.reader {
+        if let OneOf::Sqlite(pool) = self.reader() {
             sqlx::query("pragma wal_checkpoint(passive)")
                 .fetch_optional(pool)
                 .await?;
@@ -243,9 +245,7 @@ impl Store {
 
     /// Closes every connection, waiting for those in use.
     pub(crate) async fn close(&self) {
-        on!(&self.reader, pool => pool.close().await);
-        on!(&self.ledger, pool => pool.close().await);
-        on!(&self.writer, pool => pool.close().await);
+        on!(&*self.pools, pools => pools.close().await);
     }
 }
 
@@ -260,5 +260,17 @@ impl Tx {
     /// Makes everything that was done durable.
     pub(crate) async fn commit(self) -> Result<()> {
         Ok(on!(self, tx => tx.commit().await)?)
+    }
+}
+
+#[cfg(test)]
+mod plan_tests;
+
+#[cfg(test)]
+impl Store {
+    /// Runs a statement that no code of ours has.
+    pub(crate) async fn execute(&self, sql: &'static str) {
+        let mut conn = self.acquire().await.unwrap();
+        on!(&mut conn, conn => sqlx::raw_sql(sql).execute(&mut **conn).await.map(drop)).unwrap();
     }
 }

@@ -8,10 +8,10 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use sqlx::{PgPool, QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{PgPool, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use super::{OneOf, Result, Store, within};
+use super::{OneOf, Result, Store, pools::SqliteWriter, within};
 use crate::model::{
     delivery::{Attempt, DeadReason},
     id::DeliveryId,
@@ -82,7 +82,7 @@ impl Store {
     pub(crate) async fn outcome_batch(&self, rows: &[OutcomeRow]) -> Result<HashSet<DeliveryId>> {
         match self.ledger() {
             OneOf::Postgres(pool) => within(postgres(pool, rows)).await,
-            OneOf::Sqlite(pool) => within(sqlite(pool, rows)).await,
+            OneOf::Sqlite(writer) => within(sqlite(writer, rows)).await,
         }
     }
 }
@@ -152,8 +152,8 @@ async fn postgres(pool: &PgPool, rows: &[OutcomeRow]) -> Result<HashSet<Delivery
         .collect()
 }
 
-async fn sqlite(pool: &SqlitePool, rows: &[OutcomeRow]) -> Result<HashSet<DeliveryId>> {
-    let mut tx = pool.begin_with("begin immediate").await?;
+async fn sqlite(writer: SqliteWriter<'_>, rows: &[OutcomeRow]) -> Result<HashSet<DeliveryId>> {
+    let mut tx = writer.begin().await?;
     for chunk in rows.chunks(SQLITE_CHUNK) {
         sqlite_log(&mut tx, chunk).await?;
     }

@@ -29,8 +29,12 @@ impl Store {
             OneOf::Postgres(pool) => Ok(lock_postgres(pool)
                 .await?
                 .map(|conn| Ownership(OneOf::Postgres(conn)))),
-            OneOf::Sqlite(pool) => {
-                let path = pool.connect_options().get_filename().with_extension("lock");
+            OneOf::Sqlite(writer) => {
+                let path = writer
+                    .pool()
+                    .connect_options()
+                    .get_filename()
+                    .with_extension("lock");
                 Ok(lock_file(&path)?.map(|file| Ownership(OneOf::Sqlite(file))))
             }
         }

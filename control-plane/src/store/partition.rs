@@ -3,7 +3,7 @@
 //! A day is kept as long as any delivery of it is open, whatever its age: nothing that was acknowledged loses its payload
 //! before it is delivered or ended.
 
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, SqlitePool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{OneOf, Result, Store};
@@ -41,7 +41,7 @@ impl Store {
     pub(crate) async fn partition_retire(&self, emitted_before: i64) -> Result<u64> {
         match self.writer() {
             OneOf::Postgres(pool) => postgres_retire(pool, emitted_before).await,
-            OneOf::Sqlite(pool) => sqlite_retire(pool, emitted_before).await,
+            OneOf::Sqlite(_) => sqlite_retire(self, emitted_before).await,
         }
     }
 
@@ -53,11 +53,12 @@ impl Store {
                 "delete from event_key where shard = $1 and event_id < $2",
                 "delete from delivery_action where shard = $1 and delivery_id < $2",
             ] {
-                retired += on!(self.writer(), pool => {
+                let mut conn = self.acquire().await?;
+                retired += on!(&mut conn, conn => {
                     sqlx::query(statement)
                         .bind(shard)
                         .bind(uuid_floor(emitted_before))
-                        .execute(pool)
+                        .execute(&mut **conn)
                         .await
                         .map(|done| done.rows_affected())
                 })?;
@@ -167,17 +168,17 @@ async fn postgres_has_open(pool: &PgPool, from: Uuid, below: Uuid) -> Result<boo
     Ok(is_open)
 }
 
-async fn sqlite_retire(pool: &SqlitePool, emitted_before: i64) -> Result<u64> {
+async fn sqlite_retire(store: &Store, emitted_before: i64) -> Result<u64> {
     let mut deleted = 0;
     for shard in 0..=i16::from(u8::MAX) {
         let mut from_ms = 0;
         // From each day with something open to the next such day.
         while from_ms < emitted_before {
-            let open_day = sqlite_open_day(pool, shard, uuid_floor(from_ms)).await?;
+            let open_day = sqlite_open_day(store, shard, uuid_floor(from_ms)).await?;
             let below_ms = open_day.map_or(emitted_before, |day| emitted_before.min(day * DAY_MS));
             let range = (uuid_floor(from_ms), uuid_floor(below_ms));
             for (table, id) in PARTITIONED {
-                deleted += sqlite_delete_between(pool, table, id, shard, range).await?;
+                deleted += sqlite_delete_between(store, table, id, shard, range).await?;
             }
             from_ms = open_day.map_or(emitted_before, |day| (day + 1) * DAY_MS);
         }
@@ -186,19 +187,21 @@ async fn sqlite_retire(pool: &SqlitePool, emitted_before: i64) -> Result<u64> {
 }
 
 /// The first day since 1970 that has an open delivery whose id is not below `from`.
-async fn sqlite_open_day(pool: &SqlitePool, shard: i16, from: Uuid) -> Result<Option<i64>> {
-    let first = sqlx::query_as::<_, (Uuid,)>(
-        "select delivery_id from delivery where shard = $1 and delivery_id >= $2 order by delivery_id limit 1",
-    )
-    .bind(shard)
-    .bind(from)
-    .fetch_optional(pool)
-    .await?;
+async fn sqlite_open_day(store: &Store, shard: i16, from: Uuid) -> Result<Option<i64>> {
+    let first = read!(store, conn => {
+        sqlx::query_as::<_, (Uuid,)>(
+            "select delivery_id from delivery where shard = $1 and delivery_id >= $2 order by delivery_id limit 1",
+        )
+        .bind(shard)
+        .bind(from)
+        .fetch_optional(conn)
+        .await
+    })?;
     Ok(first.map(|(id,)| DeliveryId::from_uuid(id).created_at().div_euclid(DAY_MS)))
 }
 
 async fn sqlite_delete_between(
-    pool: &SqlitePool,
+    store: &Store,
     table: &str,
     id: &str,
     shard: i16,
@@ -211,14 +214,17 @@ async fn sqlite_delete_between(
                  select {id} from {table} where shard = $1 and {id} >= $2 and {id} < $3 order by {id} limit $4
              )"
         );
-        let done = sqlx::query(AssertSqlSafe(statement))
-            .bind(shard)
-            .bind(from)
-            .bind(below)
-            .bind(SQLITE_DELETE_MAX)
-            .execute(pool)
-            .await?
-            .rows_affected();
+        let mut conn = store.acquire().await?;
+        let done = on!(&mut conn, conn => {
+            sqlx::query(AssertSqlSafe(statement))
+                .bind(shard)
+                .bind(from)
+                .bind(below)
+                .bind(SQLITE_DELETE_MAX)
+                .execute(&mut **conn)
+                .await?
+                .rows_affected()
+        });
         if done == 0 {
             return Ok(deleted);
         }

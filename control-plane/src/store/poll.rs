@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Error, Result, Store, Tx};
+use super::{Error, Result, Store, Tx, inbound_view};
 use crate::model::{
     event_type::EventTypeName,
     id::{InboundId, Shard, SourceId, uuid_floor},
@@ -57,6 +57,33 @@ impl TryFrom<Row> for DriftRow {
     }
 }
 
+/// How many requests a report of drift looks at.
+const DRIFT_ROWS_MAX: i64 = 100_000;
+
+/// The sources to be polled.
+pub(super) const DUE: &str =
+    "select source_id from poll where next_poll_at <= $1 order by next_poll_at limit $2";
+/// How many came which way.
+pub(super) const DRIFT_COUNTS: &str = "
+    select
+        coalesce(sum(case when channel = 1 then 1 else 0 end), 0),
+        coalesce(sum(case when channel = 2 then 1 else 0 end), 0)
+    from (
+        select source_id, channel, verdict
+        from inbound_request
+        where shard = $1 and request_id >= $3
+        order by request_id desc
+        limit $4
+    ) as looked_at
+    where source_id = $2 and verdict = 1";
+/// The newest that came by polling first.
+pub(super) const DRIFT_LIST: &str = "
+    select request_id, provider_event_id, event_type, received_at
+    from inbound_request
+    where shard = $1 and source_id = $2 and request_id >= $3 and channel = 2 and verdict = 1
+    order by request_id desc
+    limit $4";
+
 impl Store {
     /// Where polling of a source stands. None: it is not polled.
     pub(crate) async fn poll_get(&self, source: SourceId) -> Result<Option<PollState>> {
@@ -64,17 +91,15 @@ impl Store {
             select cursor, polled_at, next_poll_at, failures, last_error
             from poll
             where source_id = $1";
-        Ok(on!(&self.reader, pool => {
-            sqlx::query_as(SQL).bind(source.uuid()).fetch_optional(pool).await
+        Ok(read!(self, conn => {
+            sqlx::query_as(SQL).bind(source.uuid()).fetch_optional(conn).await
         })?)
     }
 
     /// Up to `limit` sources whose time to be polled has come, the one that waits longest first.
     pub(crate) async fn poll_due(&self, now: i64, limit: i64) -> Result<Vec<SourceId>> {
-        const SQL: &str = "
-            select source_id from poll where next_poll_at <= $1 order by next_poll_at limit $2";
-        let ids: Vec<Uuid> = on!(&self.reader, pool => {
-            sqlx::query_scalar(SQL).bind(now).bind(limit).fetch_all(pool).await
+        let ids: Vec<Uuid> = read!(self, conn => {
+            sqlx::query_scalar(DUE).bind(now).bind(limit).fetch_all(conn).await
         })?;
         Ok(ids.into_iter().map(SourceId::from_uuid).collect())
     }
@@ -89,9 +114,10 @@ impl Store {
     ) -> Result<bool> {
         const SQL: &str = "
             update poll set cursor = $3 where source_id = $1 and next_poll_at = $2";
-        Ok(on!(&self.writer, pool => {
+        let mut conn = self.acquire().await?;
+        Ok(on!(&mut conn, conn => {
             let query = sqlx::query(SQL).bind(source.uuid()).bind(due_at).bind(cursor);
-            query.execute(pool).await?.rows_affected()
+            query.execute(&mut **conn).await?.rows_affected()
         }) == 1)
     }
 
@@ -111,11 +137,21 @@ impl Store {
                 failures = case when $2 = '' then 0 else failures + 1 end,
                 last_error = $2, next_poll_at = $4
             where source_id = $1 and next_poll_at = $5";
-        on!(&self.writer, pool => {
+        let mut conn = self.acquire().await?;
+        on!(&mut conn, conn => {
             let query = sqlx::query(SQL).bind(source.uuid()).bind(error.unwrap_or_default());
-            query.bind(now).bind(next_poll_at).bind(due_at).execute(pool).await.map(drop)
+            query.bind(now).bind(next_poll_at).bind(due_at).execute(&mut **conn).await.map(drop)
         })?;
         Ok(())
+    }
+
+    /// Since when drift is counted that shall be counted since `from`: later, when there are more requests since then than a
+    /// report looks at.
+    pub(crate) async fn poll_drift_from(&self, shard: Shard, from: i64) -> Result<i64> {
+        let ids = (uuid_floor(from), Uuid::max());
+        let floor = self.scan_floor(inbound_view::FLOOR, shard, ids, DRIFT_ROWS_MAX);
+        let floor = floor.await?.map(InboundId::from_uuid);
+        Ok(floor.map_or(from, |id| id.event().created_at()))
     }
 
     /// How many events of a source came by webhook first, and how many by polling, since `from`.
@@ -125,15 +161,9 @@ impl Store {
         source: SourceId,
         from: i64,
     ) -> Result<(i64, i64)> {
-        const SQL: &str = "
-            select
-                coalesce(sum(case when channel = 1 then 1 else 0 end), 0),
-                coalesce(sum(case when channel = 2 then 1 else 0 end), 0)
-            from inbound_request
-            where shard = $1 and request_id >= $3 and source_id = $2 and verdict = 1";
-        Ok(on!(&self.reader, pool => {
-            let query = sqlx::query_as(SQL).bind(shard.column()).bind(source.uuid());
-            query.bind(uuid_floor(from)).fetch_one(pool).await
+        Ok(read!(self, conn => {
+            let query = sqlx::query_as(DRIFT_COUNTS).bind(shard.column()).bind(source.uuid());
+            query.bind(uuid_floor(from)).bind(DRIFT_ROWS_MAX).fetch_one(conn).await
         })?)
     }
 
@@ -145,15 +175,9 @@ impl Store {
         from: i64,
         limit: i64,
     ) -> Result<Vec<DriftRow>> {
-        const SQL: &str = "
-            select request_id, provider_event_id, event_type, received_at
-            from inbound_request
-            where shard = $1 and source_id = $2 and request_id >= $3 and channel = 2 and verdict = 1
-            order by request_id desc
-            limit $4";
-        let rows: Vec<Row> = on!(&self.reader, pool => {
-            let query = sqlx::query_as(SQL).bind(shard.column()).bind(source.uuid());
-            query.bind(uuid_floor(from)).bind(limit).fetch_all(pool).await
+        let rows: Vec<Row> = read!(self, conn => {
+            let query = sqlx::query_as(DRIFT_LIST).bind(shard.column()).bind(source.uuid());
+            query.bind(uuid_floor(from)).bind(limit).fetch_all(conn).await
         })?;
         rows.into_iter().map(DriftRow::try_from).collect()
     }

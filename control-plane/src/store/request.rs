@@ -35,9 +35,9 @@ impl Store {
         key: RequestKey<'_>,
         since: i64,
     ) -> Result<Option<RequestRow>> {
-        Ok(on!(&self.reader, pool => {
+        Ok(read!(self, conn => {
             let query = sqlx::query_as(GET).bind(key.key_id.uuid()).bind(key.rpc);
-            query.bind(key.request_id).bind(since).fetch_optional(pool).await
+            query.bind(key.request_id).bind(since).fetch_optional(conn).await
         })?)
     }
 
@@ -52,8 +52,9 @@ impl Store {
                 order by created_at
                 limit 5000
             )";
-        let done = on!(&self.writer, pool => {
-            sqlx::query(SQL).bind(before).execute(pool).await.map(|done| done.rows_affected())
+        let mut conn = self.acquire().await?;
+        let done = on!(&mut conn, conn => {
+            sqlx::query(SQL).bind(before).execute(&mut **conn).await.map(|done| done.rows_affected())
         })?;
         Ok(done)
     }

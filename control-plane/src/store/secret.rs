@@ -59,11 +59,40 @@ macro_rules! select {
 
 const OF_ENDPOINT: &str = select!("where endpoint_id = $1 order by secret_id, version");
 
+/// What a page of a tenant's endpoints has.
+pub(super) const RANGE: &str = select!(
+    "where endpoint_id >= $2 and endpoint_id <= $3 and tenant_id = $1 \
+     order by endpoint_id, secret_id, version"
+);
+
 impl Store {
     /// The secrets of one endpoint.
     pub(crate) async fn secret_list(&self, endpoint: EndpointId) -> Result<Vec<SealedSecret>> {
-        let rows: Vec<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(OF_ENDPOINT).bind(endpoint.uuid()).fetch_all(pool).await
+        let rows: Vec<Row> = read!(self, conn => {
+            sqlx::query_as(OF_ENDPOINT).bind(endpoint.uuid()).fetch_all(conn).await
+        })?;
+        rows.into_iter().map(SealedSecret::try_from).collect()
+    }
+
+    /// The secrets of these endpoints, of each in the order of [`Store::secret_list`].
+    pub(crate) async fn secret_list_many(&self, endpoints: &[Uuid]) -> Result<Vec<SealedSecret>> {
+        const MANY: &str =
+            select!("where endpoint_id = any($1) order by endpoint_id, secret_id, version");
+        let rows: Vec<Row> = read_many!(self, endpoints, MANY, OF_ENDPOINT)?;
+        rows.into_iter().map(SealedSecret::try_from).collect()
+    }
+
+    /// The secrets of all endpoints with ids from `first` to `last`, whatever their tenant, by endpoint.
+    pub(crate) async fn secret_page(
+        &self,
+        first: EndpointId,
+        last: EndpointId,
+    ) -> Result<Vec<SealedSecret>> {
+        const SQL: &str = select!(
+            "where endpoint_id >= $1 and endpoint_id <= $2 order by endpoint_id, secret_id, version"
+        );
+        let rows: Vec<Row> = read!(self, conn => {
+            sqlx::query_as(SQL).bind(first.uuid()).bind(last.uuid()).fetch_all(conn).await
         })?;
         rows.into_iter().map(SealedSecret::try_from).collect()
     }
@@ -75,13 +104,9 @@ impl Store {
         first: EndpointId,
         last: EndpointId,
     ) -> Result<Vec<SealedSecret>> {
-        const SQL: &str = select!(
-            "where endpoint_id >= $2 and endpoint_id <= $3 and tenant_id = $1 \
-             order by endpoint_id, secret_id, version"
-        );
-        let rows: Vec<Row> = on!(&self.reader, pool => {
-            let query = sqlx::query_as(SQL).bind(tenant.uuid());
-            query.bind(first.uuid()).bind(last.uuid()).fetch_all(pool).await
+        let rows: Vec<Row> = read!(self, conn => {
+            let query = sqlx::query_as(RANGE).bind(tenant.uuid());
+            query.bind(first.uuid()).bind(last.uuid()).fetch_all(conn).await
         })?;
         rows.into_iter().map(SealedSecret::try_from).collect()
     }
@@ -97,9 +122,9 @@ impl Store {
             "where kek_id <> $1 and (secret_id, version) > ($2, $3) \
              order by secret_id, version limit $4"
         );
-        let rows: Vec<Row> = on!(&self.reader, pool => {
+        let rows: Vec<Row> = read!(self, conn => {
             let query = sqlx::query_as(SQL).bind(kek_id).bind(after.0.uuid()).bind(after.1);
-            query.bind(limit).fetch_all(pool).await
+            query.bind(limit).fetch_all(conn).await
         })?;
         rows.into_iter().map(SealedSecret::try_from).collect()
     }
@@ -107,8 +132,8 @@ impl Store {
     /// The endpoints that have a former signing key whose time is over at `now`, up to 500.
     pub(crate) async fn secret_retired(&self, now: i64) -> Result<Vec<EndpointId>> {
         const SQL: &str = "select distinct endpoint_id from secret where retires_at <= $1 limit $2";
-        let ids: Vec<Uuid> = on!(&self.reader, pool => {
-            sqlx::query_scalar(SQL).bind(now).bind(RETIRED_MAX).fetch_all(pool).await
+        let ids: Vec<Uuid> = read!(self, conn => {
+            sqlx::query_scalar(SQL).bind(now).bind(RETIRED_MAX).fetch_all(conn).await
         })?;
         Ok(ids.into_iter().map(EndpointId::from_uuid).collect())
     }

@@ -38,18 +38,50 @@ impl TryFrom<Row> for Source {
     }
 }
 
-const GET: &str = "
-    select source_id, tenant_id, settings, state, state_reason, version, created_at, updated_at
-    from source
-    where source_id = $1";
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "select source_id, tenant_id, settings, state, state_reason, version, created_at, \
+             updated_at from source ",
+            $rest
+        )
+    };
+}
+
+const GET: &str = select!("where source_id = $1");
+
+/// A page of a tenant's sources.
+pub(super) const LIST: &str =
+    select!("where tenant_id = $1 and source_id > $2 order by source_id limit $3");
 
 impl Store {
     /// One source.
     pub(crate) async fn source_get(&self, id: SourceId) -> Result<Option<Source>> {
-        let row: Option<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(pool).await
+        let row: Option<Row> = read!(self, conn => {
+            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(conn).await
         })?;
         row.map(Source::try_from).transpose()
+    }
+
+    /// The sources of these ids, as far as they exist, in any order.
+    pub(crate) async fn source_get_many(&self, ids: &[Uuid]) -> Result<Vec<Source>> {
+        const MANY: &str = select!("where source_id = any($1)");
+        let rows: Vec<Row> = read_many!(self, ids, MANY, GET)?;
+        rows.into_iter().map(Source::try_from).collect()
+    }
+
+    /// Up to `limit` sources of all tenants by id, those after `after`.
+    pub(crate) async fn source_page(
+        &self,
+        after: Option<SourceId>,
+        limit: i64,
+    ) -> Result<Vec<Source>> {
+        const SQL: &str = select!("where source_id > $1 order by source_id limit $2");
+        let after = after.map_or(Uuid::nil(), SourceId::uuid);
+        let rows: Vec<Row> = read!(self, conn => {
+            sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(conn).await
+        })?;
+        rows.into_iter().map(Source::try_from).collect()
     }
 
     /// Up to `limit` sources of a tenant by id, those after `after`.
@@ -59,15 +91,9 @@ impl Store {
         after: Option<SourceId>,
         limit: i64,
     ) -> Result<Vec<Source>> {
-        const SQL: &str = "
-            select source_id, tenant_id, settings, state, state_reason, version, created_at, updated_at
-            from source
-            where tenant_id = $1 and source_id > $2
-            order by source_id
-            limit $3";
         let after = after.map_or(Uuid::nil(), SourceId::uuid);
-        let rows: Vec<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(SQL).bind(tenant.uuid()).bind(after).bind(limit).fetch_all(pool).await
+        let rows: Vec<Row> = read!(self, conn => {
+            sqlx::query_as(LIST).bind(tenant.uuid()).bind(after).bind(limit).fetch_all(conn).await
         })?;
         rows.into_iter().map(Source::try_from).collect()
     }
@@ -80,14 +106,6 @@ impl Tx {
             sqlx::query_as(GET).bind(id.uuid()).fetch_optional(&mut **tx).await
         })?;
         row.map(Source::try_from).transpose()
-    }
-
-    /// How many sources a tenant has.
-    pub(crate) async fn source_count(&mut self, tenant: TenantId) -> Result<i64> {
-        const SQL: &str = "select count(*) from source where tenant_id = $1";
-        Ok(on!(self, tx => {
-            sqlx::query_scalar(SQL).bind(tenant.uuid()).fetch_one(&mut **tx).await
-        })?)
     }
 
     /// Adds a source. Names are unique in a tenant; `Missing` means that the tenant is.

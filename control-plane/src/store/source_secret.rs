@@ -57,14 +57,48 @@ macro_rules! select {
 const OF_SOURCE: &str =
     select!("where source_id = $1 order by retires_at is not null, secret_id desc");
 
+/// What a page of a tenant's sources has.
+pub(super) const RANGE: &str = select!(
+    "where source_id >= $2 and source_id <= $3 and tenant_id = $1 \
+     order by source_id, retires_at is not null, secret_id desc"
+);
+
 impl Store {
     /// The secrets of one source: the current ones, then the former ones, of each the newest first.
     pub(crate) async fn source_secret_list(
         &self,
         source: SourceId,
     ) -> Result<Vec<SealedSourceSecret>> {
-        let rows: Vec<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(OF_SOURCE).bind(source.uuid()).fetch_all(pool).await
+        let rows: Vec<Row> = read!(self, conn => {
+            sqlx::query_as(OF_SOURCE).bind(source.uuid()).fetch_all(conn).await
+        })?;
+        rows.into_iter().map(SealedSourceSecret::try_from).collect()
+    }
+
+    /// The secrets of these sources, of each in the order of [`Store::source_secret_list`].
+    pub(crate) async fn source_secret_list_many(
+        &self,
+        sources: &[Uuid],
+    ) -> Result<Vec<SealedSourceSecret>> {
+        const MANY: &str = select!(
+            "where source_id = any($1) order by source_id, retires_at is not null, secret_id desc"
+        );
+        let rows: Vec<Row> = read_many!(self, sources, MANY, OF_SOURCE)?;
+        rows.into_iter().map(SealedSourceSecret::try_from).collect()
+    }
+
+    /// The secrets of all sources with ids from `first` to `last`, whatever their tenant, by source.
+    pub(crate) async fn source_secret_page(
+        &self,
+        first: SourceId,
+        last: SourceId,
+    ) -> Result<Vec<SealedSourceSecret>> {
+        const SQL: &str = select!(
+            "where source_id >= $1 and source_id <= $2 \
+             order by source_id, retires_at is not null, secret_id desc"
+        );
+        let rows: Vec<Row> = read!(self, conn => {
+            sqlx::query_as(SQL).bind(first.uuid()).bind(last.uuid()).fetch_all(conn).await
         })?;
         rows.into_iter().map(SealedSourceSecret::try_from).collect()
     }
@@ -77,13 +111,9 @@ impl Store {
         first: SourceId,
         last: SourceId,
     ) -> Result<Vec<SealedSourceSecret>> {
-        const SQL: &str = select!(
-            "where source_id >= $2 and source_id <= $3 and tenant_id = $1 \
-             order by source_id, retires_at is not null, secret_id desc"
-        );
-        let rows: Vec<Row> = on!(&self.reader, pool => {
-            let query = sqlx::query_as(SQL).bind(tenant.uuid());
-            query.bind(first.uuid()).bind(last.uuid()).fetch_all(pool).await
+        let rows: Vec<Row> = read!(self, conn => {
+            let query = sqlx::query_as(RANGE).bind(tenant.uuid());
+            query.bind(first.uuid()).bind(last.uuid()).fetch_all(conn).await
         })?;
         rows.into_iter().map(SealedSourceSecret::try_from).collect()
     }
@@ -97,9 +127,9 @@ impl Store {
     ) -> Result<Vec<SealedSourceSecret>> {
         const SQL: &str =
             select!("where kek_id <> $1 and secret_id > $2 order by secret_id limit $3");
-        let rows: Vec<Row> = on!(&self.reader, pool => {
+        let rows: Vec<Row> = read!(self, conn => {
             let query = sqlx::query_as(SQL).bind(kek_id).bind(after.uuid());
-            query.bind(limit).fetch_all(pool).await
+            query.bind(limit).fetch_all(conn).await
         })?;
         rows.into_iter().map(SealedSourceSecret::try_from).collect()
     }
@@ -108,8 +138,8 @@ impl Store {
     pub(crate) async fn source_secret_retired(&self, now: i64) -> Result<Vec<SourceId>> {
         const SQL: &str =
             "select distinct source_id from source_secret where retires_at <= $1 limit $2";
-        let ids: Vec<Uuid> = on!(&self.reader, pool => {
-            sqlx::query_scalar(SQL).bind(now).bind(RETIRED_MAX).fetch_all(pool).await
+        let ids: Vec<Uuid> = read!(self, conn => {
+            sqlx::query_scalar(SQL).bind(now).bind(RETIRED_MAX).fetch_all(conn).await
         })?;
         Ok(ids.into_iter().map(SourceId::from_uuid).collect())
     }

@@ -40,18 +40,34 @@ impl TryFrom<Row> for Tenant {
     }
 }
 
-const GET: &str = "
-    select tenant_id, settings, version, created_at, updated_at
-    from tenant
-    where tenant_id = $1";
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "select tenant_id, settings, version, created_at, updated_at from tenant ",
+            $rest
+        )
+    };
+}
+
+const GET: &str = select!("where tenant_id = $1");
+
+/// A page of all tenants.
+pub(super) const LIST: &str = select!("where tenant_id > $1 order by tenant_id limit $2");
 
 impl Store {
     /// One tenant.
     pub(crate) async fn tenant_get(&self, id: TenantId) -> Result<Option<Tenant>> {
-        let row: Option<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(pool).await
+        let row: Option<Row> = read!(self, conn => {
+            sqlx::query_as(GET).bind(id.uuid()).fetch_optional(conn).await
         })?;
         row.map(Tenant::try_from).transpose()
+    }
+
+    /// The tenants of these ids, as far as they exist, in any order.
+    pub(crate) async fn tenant_get_many(&self, ids: &[Uuid]) -> Result<Vec<Tenant>> {
+        const MANY: &str = select!("where tenant_id = any($1)");
+        let rows: Vec<Row> = read_many!(self, ids, MANY, GET)?;
+        rows.into_iter().map(Tenant::try_from).collect()
     }
 
     /// Up to `limit` tenants by id, those after `after`.
@@ -60,15 +76,9 @@ impl Store {
         after: Option<TenantId>,
         limit: i64,
     ) -> Result<Vec<Tenant>> {
-        const SQL: &str = "
-            select tenant_id, settings, version, created_at, updated_at
-            from tenant
-            where tenant_id > $1
-            order by tenant_id
-            limit $2";
         let after = after.map_or(Uuid::nil(), TenantId::uuid);
-        let rows: Vec<Row> = on!(&self.reader, pool => {
-            sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(pool).await
+        let rows: Vec<Row> = read!(self, conn => {
+            sqlx::query_as(LIST).bind(after).bind(limit).fetch_all(conn).await
         })?;
         rows.into_iter().map(Tenant::try_from).collect()
     }

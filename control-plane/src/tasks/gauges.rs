@@ -29,8 +29,9 @@ pub(crate) async fn keep_gauges(
     metrics: Metrics,
     readiness: Readiness,
 ) {
+    let vital = store.vital();
     for tick in 0_u32.. {
-        let answers = tokio::time::timeout(PING_WITHIN, store.ping()).await;
+        let answers = tokio::time::timeout(PING_WITHIN, vital.ping()).await;
         readiness.set(DATABASE, matches!(answers, Ok(Ok(()))));
         show_memory(&dispatch, &metrics);
         if tick % COUNT_EVERY == 0 {

@@ -10,13 +10,10 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock,
-    dispatch::Dispatch,
-    model::{
-        id::{EndpointId, SecretId},
-        secret::SealedSecret,
-    },
-    registry::SharedRegistry,
-    store::{Result, Store},
+    error::Error,
+    model::{id::SecretId, secret::SealedSecret},
+    registry::{Changed, SharedRegistry},
+    store::{self, Store},
     vault::{KeySource, Rewrap, Vault},
 };
 
@@ -36,8 +33,6 @@ pub(crate) struct Rewrapping {
     pub keys: KeySource,
     /// Who needs the secrets opened.
     pub registry: SharedRegistry,
-    /// Who hears of endpoints that can be signed for again.
-    pub dispatch: Dispatch,
 }
 
 /// What became of the secrets under other master keys.
@@ -57,7 +52,7 @@ pub(crate) async fn keep_rewrapped(work: Rewrapping) {
     }
 }
 
-async fn round(work: &Rewrapping) -> Result<()> {
+async fn round(work: &Rewrapping) -> Result<(), Error> {
     if reread(work).await {
         serve_unsealed(work).await?;
         source::serve_unsealed(work).await?;
@@ -102,24 +97,16 @@ async fn reread(work: &Rewrapping) -> bool {
 }
 
 /// Serves the endpoints whose secrets the new master keys open.
-async fn serve_unsealed(work: &Rewrapping) -> Result<()> {
+async fn serve_unsealed(work: &Rewrapping) -> Result<(), Error> {
     let sealed = work.registry.snapshot().sealed().collect::<Vec<_>>();
     for id in sealed {
-        refresh(work, id).await?;
-    }
-    Ok(())
-}
-
-async fn refresh(work: &Rewrapping, id: EndpointId) -> Result<()> {
-    work.registry.refresh_endpoint(id).await?;
-    if let Some(endpoint) = work.registry.snapshot().endpoint(id) {
-        work.dispatch.endpoint_changed(endpoint);
+        work.registry.refresh(Changed::Endpoint(id)).await?;
     }
     Ok(())
 }
 
 /// Re-wraps every secret that is under another master key than the current one.
-async fn rewrap(store: &Store, vault: &Vault) -> Result<Round> {
+async fn rewrap(store: &Store, vault: &Vault) -> store::Result<Round> {
     let kek_id = vault.current_id().to_string();
     let mut round = Round::default();
     let mut after = (SecretId::from_uuid(uuid::Uuid::nil()), 0);
@@ -165,12 +152,12 @@ fn rewrapped(vault: &Vault, secret: &SealedSecret) -> Option<SealedSecret> {
 }
 
 /// Deletes former signing keys whose time is over.
-async fn retire(work: &Rewrapping, now: i64) -> Result<()> {
+async fn retire(work: &Rewrapping, now: i64) -> Result<(), Error> {
     for id in work.store.secret_retired(now).await? {
         let mut tx = work.store.begin().await?;
         tx.secret_prune(id, now).await?;
-        tx.commit().await?;
-        refresh(work, id).await?;
+        let changed = [Changed::Endpoint(id)];
+        work.registry.commit(tx, changed, Vec::new()).await?;
     }
     Ok(())
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use posthorn_verify::{SchemeError, Secret, SecretError};
 use secrecy::SecretString;
 
-use super::{Loader, PAGE_ROWS};
+use super::{Loader, limit, uuids};
 use crate::{
     model::{
-        id::{SourceId, TenantId},
+        id::SourceId,
         secret::{Purpose, SealedSourceSecret},
         source::{LiveSource, Source},
     },
@@ -20,9 +20,9 @@ use crate::{
 
 /// A source as it was read.
 pub(in crate::registry) struct LoadedSource {
-    source: Source,
+    pub(in crate::registry) source: Source,
     /// None: requests to it cannot be judged.
-    live: Option<LiveSource>,
+    pub(in crate::registry) live: Option<Arc<LiveSource>>,
 }
 
 /// Why requests to a source cannot be judged.
@@ -46,37 +46,44 @@ impl From<SecretError> for SealedReason {
 }
 
 impl Loader {
-    pub(in crate::registry) async fn source(&self, id: SourceId) -> Result<Option<LoadedSource>> {
-        let Some(source) = self.store.source_get(id).await? else {
-            return Ok(None);
-        };
-        let secrets = self.store.source_secret_list(id).await?;
-        Ok(Some(self.open_source(source, &secrets)))
-    }
-
-    pub(super) async fn sources(&self, tenant: TenantId) -> Result<Vec<LoadedSource>> {
-        let mut sources = Vec::new();
+    pub(super) async fn load_sources(&self, registry: &mut Registry) -> Result<()> {
         let mut after = None;
         loop {
-            let page = self.store.source_list(tenant, after, PAGE_ROWS).await?;
+            let page = self.store.source_page(after, limit()).await?;
             let (Some(first), Some(last)) = (page.first(), page.last()) else {
-                return Ok(sources);
+                return Ok(());
             };
-            let secrets = self
-                .store
-                .source_secret_list_range(tenant, first.id, last.id);
-            let secrets = by_source(secrets.await?);
             after = Some(last.id);
-            sources.extend(page.into_iter().map(|source| {
-                let secrets = secrets.get(&source.id).map_or(&[][..], Vec::as_slice);
-                self.open_source(source, secrets)
-            }));
+            let secrets = self.store.source_secret_page(first.id, last.id).await?;
+            for loaded in self.opened_sources(page, secrets) {
+                registry.put_source(&loaded);
+            }
         }
+    }
+
+    pub(super) async fn sources(&self, ids: &[SourceId]) -> Result<Vec<LoadedSource>> {
+        let uuids = uuids(ids, |id| id.uuid());
+        let sources = self.store.source_get_many(&uuids).await?;
+        let secrets = self.store.source_secret_list_many(&uuids).await?;
+        Ok(self.opened_sources(sources, secrets).collect())
+    }
+
+    /// Sources with their schemes compiled and their secrets opened.
+    fn opened_sources(
+        &self,
+        sources: Vec<Source>,
+        secrets: Vec<SealedSourceSecret>,
+    ) -> impl Iterator<Item = LoadedSource> {
+        let secrets = by_source(secrets);
+        sources.into_iter().map(move |source| {
+            let secrets = secrets.get(&source.id).map_or(&[][..], Vec::as_slice);
+            self.open_source(source, secrets)
+        })
     }
 
     fn open_source(&self, source: Source, secrets: &[SealedSourceSecret]) -> LoadedSource {
         let live = match self.live_source(&source, secrets) {
-            Ok(live) => Some(live),
+            Ok(live) => Some(Arc::new(live)),
             Err(reason) => {
                 let id = source.id;
                 tracing::error!(source_id = %id, error = %reason, "requests to source {id} cannot be verified, so providers are asked to try later");
@@ -117,33 +124,6 @@ impl Loader {
             secrets,
             poll_secret,
         })
-    }
-}
-
-impl Registry {
-    pub(in crate::registry) fn put_source(&mut self, loaded: LoadedSource) {
-        let LoadedSource { source, live } = loaded;
-        let (sources, sealed) = (
-            Arc::make_mut(&mut self.sources),
-            Arc::make_mut(&mut self.sealed_sources),
-        );
-        if let Some(live) = live {
-            sealed.remove(&source.id);
-            sources.insert(source.id, Arc::new(live));
-        } else {
-            sources.remove(&source.id);
-            sealed.insert(source.id, source.tenant_id);
-        }
-    }
-
-    pub(in crate::registry) fn remove_source(&mut self, id: SourceId) {
-        Arc::make_mut(&mut self.sources).remove(&id);
-        Arc::make_mut(&mut self.sealed_sources).remove(&id);
-    }
-
-    pub(super) fn remove_sources_of(&mut self, tenant: TenantId) {
-        Arc::make_mut(&mut self.sources).retain(|_, live| live.source.tenant_id != tenant);
-        Arc::make_mut(&mut self.sealed_sources).retain(|_, of| *of != tenant);
     }
 }
 

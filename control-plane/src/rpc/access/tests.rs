@@ -191,7 +191,7 @@ fn tenant_of(own: Option<TenantId>, text: &str) -> Result<TenantId, Code> {
         .registry
         .key(api_key::parse(&fixture.text).unwrap())
         .unwrap();
-    let entry = Caller::from(&**key).tenant(&fixture.registry, text);
+    let entry = Caller::from(&key.key).tenant(&fixture.registry, text);
     entry
         .map(|entry: Arc<_>| entry.tenant.id)
         .map_err(|error| error.code())

@@ -10,8 +10,7 @@ use crate::{
         endpoint::{Endpoint, EndpointSettings, EndpointState},
         id::{EndpointId, TenantId},
     },
-    registry::TenantEntry,
-    rpc::endpoint::ENDPOINTS_MAX,
+    registry::{Capped, Changed, Place, TenantEntry},
     store::{Change, Tx},
 };
 
@@ -73,49 +72,57 @@ impl Consumers {
         let now = clock::now_ms();
         let mut tx = self.store.begin().await?;
         let mut endpoints = Vec::with_capacity(hello.handlers.len());
+        let mut places = Vec::new();
         for (_, settings) in &hello.handlers {
-            let Some(written) = write(&mut tx, tenant, settings, now).await? else {
-                return Ok(Round::Overtaken);
-            };
-            endpoints.push(written);
+            let place = || self.registry.place(Some(tenant), Capped::Endpoints);
+            match write(&mut tx, tenant, settings, place, now).await? {
+                Written::Was(id) => endpoints.push(id),
+                Written::New(id, place) => {
+                    endpoints.push(id);
+                    places.push(place);
+                }
+                Written::Overtaken => return Ok(Round::Overtaken),
+            }
         }
-        self.registry.published_later(tx.commit().await)?;
+        let changed = endpoints.iter().copied().map(Changed::Endpoint);
+        self.registry.commit(tx, changed, places).await?;
         Ok(Round::Done(endpoints))
     }
 
-    /// Publishes the endpoints that the registry has otherwise than the hello says: those that were just written, and
-    /// those of an earlier hello whose commit was never answered.
+    /// Publishes the endpoints that the registry has otherwise than the hello says: those that others write.
     async fn publish_missing(&self, ids: &[EndpointId], hello: &Hello) -> Result<(), Error> {
         for (id, (_, settings)) in ids.iter().zip(&hello.handlers) {
             let snapshot = self.registry.snapshot();
             let live = snapshot.endpoint(*id);
             if live.is_none_or(|live| live.endpoint.settings != *settings) {
-                self.publish(*id).await?;
+                self.registry.refresh(Changed::Endpoint(*id)).await?;
             }
-        }
-        Ok(())
-    }
-
-    /// Lets everything know that an endpoint changed, after the commit.
-    async fn publish(&self, id: EndpointId) -> Result<(), Error> {
-        self.registry.refresh_endpoint(id).await?;
-        if let Some(live) = self.registry.snapshot().endpoint(id) {
-            self.dispatch.endpoint_changed(live);
         }
         Ok(())
     }
 }
 
-/// Makes or changes one handler's endpoint, unless it is as it shall be. None: somebody else was faster.
+/// What became of one handler's endpoint.
+enum Written {
+    /// It was there; now it is as it shall be.
+    Was(EndpointId),
+    /// It is new, and takes a place.
+    New(EndpointId, Place),
+    /// Somebody else was faster.
+    Overtaken,
+}
+
+/// Makes or changes one handler's endpoint, unless it is as it shall be.
 async fn write(
     tx: &mut Tx,
     tenant: TenantId,
     settings: &EndpointSettings,
+    place: impl FnOnce() -> Result<Place, Error>,
     now: i64,
-) -> Result<Option<EndpointId>, Error> {
+) -> Result<Written, Error> {
     let name = settings.name.as_deref().unwrap_or_default();
-    let (endpoint, change) = match tx.endpoint_named(tenant, name).await? {
-        Some(found) if found.settings == *settings => return Ok(Some(found.id)),
+    let (change, written) = match tx.endpoint_named(tenant, name).await? {
+        Some(found) if found.settings == *settings => return Ok(Written::Was(found.id)),
         Some(found) if found.handler().is_none() => {
             return Err(Error::AlreadyExists(format!(
                 "an endpoint of the tenant has the name `{name}` of a handler"
@@ -128,32 +135,28 @@ async fn write(
                 updated_at: now,
                 ..found
             };
-            let change = tx.endpoint_update(&changed).await?;
-            (changed, change)
+            (
+                tx.endpoint_update(&changed).await?,
+                Written::Was(changed.id),
+            )
         }
         None => {
-            let endpoint = new(tx, tenant, settings, now).await?;
+            let (endpoint, place) = (new(tenant, settings, now), place()?);
             let change = tx.endpoint_insert(&endpoint).await?;
             if change == Change::Missing {
                 return Err(Error::NotFound("tenant"));
             }
-            (endpoint, change)
+            (change, Written::New(endpoint.id, place))
         }
     };
-    Ok((change == Change::Done).then_some(endpoint.id))
+    Ok(match change {
+        Change::Done => written,
+        Change::NameTaken | Change::Missing => Written::Overtaken,
+    })
 }
 
-async fn new(
-    tx: &mut Tx,
-    tenant: TenantId,
-    settings: &EndpointSettings,
-    now: i64,
-) -> Result<Endpoint, Error> {
-    if tx.endpoint_count(tenant).await? >= ENDPOINTS_MAX {
-        let text = format!("a tenant can have {ENDPOINTS_MAX} endpoints");
-        return Err(Error::Exhausted(text));
-    }
-    Ok(Endpoint {
+fn new(tenant: TenantId, settings: &EndpointSettings, now: i64) -> Endpoint {
+    Endpoint {
         id: EndpointId::new(now, &mut clock::rng()),
         tenant_id: tenant,
         settings: settings.clone(),
@@ -162,5 +165,5 @@ async fn new(
         version: 1,
         created_at: now,
         updated_at: now,
-    })
+    }
 }

@@ -52,7 +52,7 @@ impl Deliveries {
             redriven: u32::try_from(redriven).unwrap_or(u32::MAX),
             more: i64::try_from(redriven).is_ok_and(|redriven| redriven == filter.limit),
         };
-        mutation.commit(&response, &self.registry).await?;
+        mutation.commit(&response).await?;
         moved.committed();
         Ok(response)
     }
@@ -91,7 +91,7 @@ impl Deliveries {
             discarded: u32::try_from(discarded).unwrap_or(u32::MAX),
             more: i64::try_from(discarded).is_ok_and(|discarded| discarded == filter.limit),
         };
-        mutation.commit(&response, &self.registry).await?;
+        mutation.commit(&response).await?;
         Ok(response)
     }
 }

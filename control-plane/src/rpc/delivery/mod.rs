@@ -6,7 +6,6 @@ mod view;
 use posthorn::v1::{self, DeliveryActionKind, delivery_service_server::DeliveryService};
 use prost::Message;
 use tonic::{Request, Response, Status};
-use uuid::Uuid;
 
 use self::view::{action_proto, attempt_key, attempt_key_bytes, attempt_proto, delivery_proto};
 use super::{
@@ -21,7 +20,7 @@ use crate::{
         id::{DeliveryId, EventId, uuid_floor},
     },
     registry::{SharedRegistry, TenantEntry},
-    store::{DeliveryFilter, Store},
+    store::{DeliveryFilter, Store, last_below},
 };
 
 /// How many characters a reason may have.
@@ -111,8 +110,8 @@ impl Deliveries {
             through,
             limit: page.rows_to_read(),
         };
-        let rows = self.store.delivery_list(&filter).await?;
-        let (rows, next_page_token) = page.cut(rows, |row| *row.id.uuid().as_bytes());
+        let scanned = self.store.delivery_list(&filter).await?;
+        let (rows, next_page_token) = page.cut_scanned(scanned, |row| row.id.uuid());
         Ok(v1::ListDeliveriesResponse {
             deliveries: rows
                 .iter()
@@ -179,7 +178,7 @@ impl Deliveries {
         let response = v1::RetryDeliveryResponse {
             delivery: Some(delivery_proto(tenant, &view)),
         };
-        mutation.commit(&response, &self.registry).await?;
+        mutation.commit(&response).await?;
         moved.committed();
         Ok(response)
     }
@@ -207,7 +206,7 @@ impl Deliveries {
         let response = v1::CancelDeliveryResponse {
             delivery: Some(delivery_proto(tenant, &view)),
         };
-        mutation.commit(&response, &self.registry).await?;
+        mutation.commit(&response).await?;
         moved.committed();
         Ok(response)
     }
@@ -253,11 +252,6 @@ fn action(
         key_id: Some(caller.key_id()),
         acted_at: now,
     })
-}
-
-/// The id right before another.
-fn last_below(id: Uuid) -> Uuid {
-    Uuid::from_u128(id.as_u128().saturating_sub(1))
 }
 
 #[tonic::async_trait]

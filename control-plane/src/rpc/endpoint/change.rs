@@ -17,7 +17,7 @@ use crate::{
         id::{EndpointId, SecretId, SourceId, TenantId},
         secret::Purpose,
     },
-    registry::Registry,
+    registry::{Capped, Changed, Registry},
     rpc::{
         Begun, Call, Caller, Mutation, blind,
         convert::{Violations, check_etag, check_mask},
@@ -25,8 +25,6 @@ use crate::{
     store::{Change, Tx},
 };
 
-/// How many endpoints a tenant can have.
-pub(in crate::rpc) const ENDPOINTS_MAX: i64 = 10_000;
 /// Why deliveries end whose endpoint is deleted.
 const DELETED: &str = "the endpoint was deleted";
 
@@ -65,6 +63,7 @@ impl Endpoints {
             Begun::Repeat(response) => return Ok(response),
             Begun::Fresh(mutation) => mutation,
         };
+        let place = self.registry.place(Some(tenant), Capped::Endpoints)?;
         let endpoint = self
             .insert(mutation.tx(), tenant, &draft, &key, now)
             .await?;
@@ -72,8 +71,10 @@ impl Endpoints {
             endpoint: Some(described(mutation.tx(), &endpoint, now).await?),
             secret: String::new(),
         };
-        mutation.commit(&response, &self.registry).await?;
-        self.publish(endpoint.id).await?;
+        let changed = Changed::Endpoint(endpoint.id);
+        mutation
+            .publish(&response, &self.registry, [changed], [place])
+            .await?;
         response.secret = key.expose_shown();
         Ok(response)
     }
@@ -131,8 +132,14 @@ impl Endpoints {
         let response = v1::UpdateEndpointResponse {
             endpoint: Some(described(mutation.tx(), &endpoint, now).await?),
         };
-        mutation.commit(&response, &self.registry).await?;
-        self.publish(endpoint.id).await?;
+        mutation
+            .publish(
+                &response,
+                &self.registry,
+                [Changed::Endpoint(endpoint.id)],
+                [],
+            )
+            .await?;
         Ok(response)
     }
 
@@ -172,9 +179,9 @@ impl Endpoints {
         }
         check(tx.endpoint_delete(named.id).await?)?;
         let response = v1::DeleteEndpointResponse { cancelled };
-        mutation.commit(&response, &self.registry).await?;
-        self.registry.refresh_endpoint(named.id).await?;
-        self.dispatch.endpoint_removed(named.id);
+        mutation
+            .publish(&response, &self.registry, [Changed::Endpoint(named.id)], [])
+            .await?;
         Ok(response)
     }
 
@@ -187,11 +194,6 @@ impl Endpoints {
         key: &ChosenKey,
         now: i64,
     ) -> Result<Endpoint, Error> {
-        if tx.endpoint_count(tenant).await? >= ENDPOINTS_MAX {
-            return Err(Error::Exhausted(format!(
-                "a tenant can have {ENDPOINTS_MAX} endpoints"
-            )));
-        }
         let endpoint = Endpoint {
             id: EndpointId::new(now, &mut clock::rng()),
             tenant_id: tenant,

@@ -15,6 +15,7 @@ use crate::{
         id::SecretId,
         secret::{Purpose, SealedSecret},
     },
+    registry::Changed,
     rpc::{Begun, Call, Caller, blind, convert::overlap_ms},
     store::Tx,
 };
@@ -46,8 +47,9 @@ impl Endpoints {
             endpoint: Some(described(tx, &endpoint, now).await?),
             secret: String::new(),
         };
-        mutation.commit(&response, &self.registry).await?;
-        self.publish(named.id).await?;
+        mutation
+            .publish(&response, &self.registry, [Changed::Endpoint(named.id)], [])
+            .await?;
         response.secret = key.expose_shown();
         Ok(response)
     }

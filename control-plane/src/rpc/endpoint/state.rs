@@ -10,6 +10,7 @@ use crate::{
     clock,
     error::Error,
     model::endpoint::EndpointState,
+    registry::Changed,
     rpc::{Begun, Caller, Mutation, convert::printable},
     store::Tx,
 };
@@ -42,8 +43,9 @@ impl Endpoints {
         let response = v1::PauseEndpointResponse {
             endpoint: Some(endpoint),
         };
-        mutation.commit(&response, &self.registry).await?;
-        self.publish(named.id).await?;
+        mutation
+            .publish(&response, &self.registry, [Changed::Endpoint(named.id)], [])
+            .await?;
         Ok(response)
     }
 
@@ -70,8 +72,9 @@ impl Endpoints {
         let response = v1::ResumeEndpointResponse {
             endpoint: Some(endpoint),
         };
-        mutation.commit(&response, &self.registry).await?;
-        self.publish(named.id).await?;
+        mutation
+            .publish(&response, &self.registry, [Changed::Endpoint(named.id)], [])
+            .await?;
         Ok(response)
     }
 

@@ -53,7 +53,7 @@ impl Inbounds {
         let response = v1::HoldInboundRequestResponse {
             request: Some(request_proto(&found)),
         };
-        mutation.commit(&response, &self.registry).await?;
+        mutation.commit(&response).await?;
         Ok(response)
     }
 }

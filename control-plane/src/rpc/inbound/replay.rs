@@ -53,7 +53,7 @@ impl Inbounds {
             event_id: event_id.to_string(),
             delivery_count: written.delivery_count().into(),
         };
-        mutation.commit(&response, &self.registry).await?;
+        mutation.commit(&response).await?;
         written.committed();
         Ok(response)
     }

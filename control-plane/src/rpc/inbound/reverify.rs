@@ -62,7 +62,7 @@ impl Inbounds {
         let response = v1::ReverifyInboundRequestResponse {
             request: Some(request_proto(&record)),
         };
-        mutation.commit(&response, &self.registry).await?;
+        mutation.commit(&response).await?;
         if let Some(written) = written {
             written.committed();
         }

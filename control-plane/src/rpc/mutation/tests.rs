@@ -10,8 +10,6 @@ use crate::{
         id::KeyId,
     },
     registry::fixture,
-    retry::RetryPolicy,
-    store,
 };
 
 const NOW: i64 = 1_764_000_000_000;
@@ -57,18 +55,6 @@ fn call(caller: &Caller, request_id: &str, now: i64) -> Call {
     .unwrap()
 }
 
-async fn registry(store: &Store) -> SharedRegistry {
-    let (vault, url) = (fixture::vault(1).into(), "https://hooks.example.com");
-    SharedRegistry::load(
-        store.clone(),
-        vault,
-        RetryPolicy::Default,
-        url.parse().unwrap(),
-    )
-    .await
-    .unwrap()
-}
-
 /// Makes a call; whether it was new.
 async fn is_fresh(store: &Store, call: Call) -> Result<bool, Error> {
     match call.begin(store).await? {
@@ -77,7 +63,7 @@ async fn is_fresh(store: &Store, call: Call) -> Result<bool, Error> {
             Ok(false)
         }
         Begun::Fresh(mutation) => {
-            mutation.commit(&response(), &registry(store).await).await?;
+            mutation.commit(&response()).await?;
             Ok(true)
         }
     }
@@ -196,21 +182,4 @@ fn a_request_id_is_printable_and_short() {
     for text in ["", "a b", &long[1..]] {
         assert!(Call::new(&caller(1), "CreateTenant", &request(""), text, NOW).is_ok());
     }
-}
-
-#[tokio::test]
-async fn a_commit_that_is_not_answered_has_the_registry_read_anew() {
-    let (store, _directory) = fixture::store().await;
-    let registry = registry(&store).await;
-    let tenant = fixture::tenant(1);
-    fixture::insert_tenant(&store, &tenant).await;
-    assert!(registry.published_later(Ok(())).is_ok());
-    assert!(!registry.mend().await.unwrap());
-    // The commit took place, and its answer was lost on the way.
-    let lost = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-    let lost = Err::<(), _>(store::Error::from(sqlx::Error::Io(lost)));
-    assert!(registry.published_later(lost).is_err());
-    assert!(registry.snapshot().tenant(tenant.id).is_none());
-    assert!(registry.mend().await.unwrap());
-    assert!(registry.snapshot().tenant(tenant.id).is_some());
 }

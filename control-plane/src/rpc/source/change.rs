@@ -17,15 +17,13 @@ use crate::{
         id::{SourceId, TenantId},
         source::{Source, SourceState},
     },
+    registry::{Capped, Changed},
     rpc::{
         Begun, Call, Caller, Mutation, blind,
         convert::{check_etag, check_mask},
     },
     store::{Change, Tx},
 };
-
-/// How many sources a tenant can have.
-const SOURCES_MAX: i64 = 1_000;
 
 impl Sources {
     pub(super) async fn create(
@@ -50,6 +48,7 @@ impl Sources {
             Begun::Repeat(response) => return Ok(response),
             Begun::Fresh(mutation) => mutation,
         };
+        let place = self.registry.place(Some(tenant), Capped::Sources)?;
         let source = insert(mutation.tx(), tenant, draft, now).await?;
         self.write_secrets(mutation.tx(), &source, &chosen, now)
             .await?;
@@ -58,8 +57,14 @@ impl Sources {
             source: Some(self.described(mutation.tx(), &source, now).await?),
             secret: String::new(),
         };
-        mutation.commit(&response, &self.registry).await?;
-        self.publish(source.id).await?;
+        mutation
+            .publish(
+                &response,
+                &self.registry,
+                [Changed::Source(source.id)],
+                [place],
+            )
+            .await?;
         response.secret = chosen.expose_shown();
         Ok(response)
     }
@@ -92,8 +97,9 @@ impl Sources {
         let response = v1::UpdateSourceResponse {
             source: Some(self.described(mutation.tx(), &source, now).await?),
         };
-        mutation.commit(&response, &self.registry).await?;
-        self.publish(source.id).await?;
+        mutation
+            .publish(&response, &self.registry, [Changed::Source(source.id)], [])
+            .await?;
         Ok(response)
     }
 
@@ -120,8 +126,9 @@ impl Sources {
         named.own(tx.source_get(named.id).await?)?;
         check(tx.source_delete(named.id).await?)?;
         let response = v1::DeleteSourceResponse {};
-        mutation.commit(&response, &self.registry).await?;
-        self.publish(named.id).await?;
+        mutation
+            .publish(&response, &self.registry, [Changed::Source(named.id)], [])
+            .await?;
         Ok(response)
     }
 
@@ -201,11 +208,6 @@ impl Sources {
 
 /// Writes a new source without its secrets.
 async fn insert(tx: &mut Tx, tenant: TenantId, draft: Draft, now: i64) -> Result<Source, Error> {
-    if tx.source_count(tenant).await? >= SOURCES_MAX {
-        return Err(Error::Exhausted(format!(
-            "a tenant can have {SOURCES_MAX} sources"
-        )));
-    }
     let source = Source {
         id: SourceId::new(now, &mut clock::rng()),
         tenant_id: tenant,

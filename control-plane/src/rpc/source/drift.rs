@@ -34,6 +34,7 @@ impl Sources {
             return Err(Error::FailedPrecondition(text.to_owned()));
         };
         let shard = named.tenant.shard;
+        let from = self.store.poll_drift_from(shard, from).await?;
         let counts = self.store.poll_drift_counts(shard, named.id, from);
         let (by_webhook, by_poll) = counts.await?;
         let items = self.store.poll_drift_list(shard, named.id, from, ITEMS_MAX);
@@ -45,6 +46,7 @@ impl Sources {
             next_poll_at: Some(timestamp(poll.next_poll_at)),
             failures: u32::try_from(poll.failures).unwrap_or_default(),
             last_error: poll.last_error,
+            counted_from: Some(timestamp(from)),
         })
     }
 }

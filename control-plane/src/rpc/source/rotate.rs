@@ -12,6 +12,7 @@ use crate::{
     clock,
     error::Error,
     model::{secret::Purpose, source::Source},
+    registry::Changed,
     rpc::{Begun, Call, Caller, blind, convert::overlap_ms},
     store::Tx,
 };
@@ -45,8 +46,9 @@ impl Sources {
             source: Some(self.described(tx, &source, now).await?),
             secret: String::new(),
         };
-        mutation.commit(&response, &self.registry).await?;
-        self.publish(named.id).await?;
+        mutation
+            .publish(&response, &self.registry, [Changed::Source(named.id)], [])
+            .await?;
         response.secret = chosen.expose_shown();
         Ok(response)
     }

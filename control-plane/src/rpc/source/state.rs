@@ -7,6 +7,7 @@ use crate::{
     clock,
     error::Error,
     model::source::SourceState,
+    registry::Changed,
     rpc::{Begun, Caller, Mutation, convert::printable},
 };
 
@@ -45,8 +46,9 @@ impl Sources {
         let response = v1::SetSourceStateResponse {
             source: Some(self.described(tx, &source, now).await?),
         };
-        mutation.commit(&response, &self.registry).await?;
-        self.publish(named.id).await?;
+        mutation
+            .publish(&response, &self.registry, [Changed::Source(named.id)], [])
+            .await?;
         Ok(response)
     }
 }

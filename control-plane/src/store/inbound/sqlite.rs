@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::{
@@ -11,12 +11,15 @@ use super::{
 };
 use crate::{
     model::{id::InboundId, inbound::InboundRequest},
-    store::emit::{SQLITE_CHUNK, sqlite_insert_deliveries, sqlite_insert_events},
+    store::{
+        emit::{SQLITE_CHUNK, sqlite_insert_deliveries, sqlite_insert_events},
+        pools::SqliteWriter,
+    },
 };
 
 /// Writes a batch of rows that want to be accepted.
-pub(super) async fn receive(pool: &SqlitePool, rows: &[InboundRow]) -> Result<Vec<Receipt>> {
-    let mut tx = pool.begin_with("begin immediate").await?;
+pub(super) async fn receive(writer: SqliteWriter<'_>, rows: &[InboundRow]) -> Result<Vec<Receipt>> {
+    let mut tx = writer.begin().await?;
     let mut claimed = HashSet::with_capacity(rows.len());
     for chunk in rows.chunks(SQLITE_CHUNK) {
         claimed.extend(claim(&mut tx, chunk).await?);

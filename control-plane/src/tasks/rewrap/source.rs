@@ -3,22 +3,24 @@
 use super::{BATCH, Rewrapping, Round};
 use crate::{
     clock,
+    error::Error,
     model::{id::SecretId, secret::SealedSourceSecret},
-    store::{Result, Store},
+    registry::Changed,
+    store::{self, Store},
     vault::{Rewrap, Vault},
 };
 
 /// Judges requests by the secrets that the new master keys open.
-pub(super) async fn serve_unsealed(work: &Rewrapping) -> Result<()> {
+pub(super) async fn serve_unsealed(work: &Rewrapping) -> Result<(), Error> {
     let sealed = work.registry.snapshot();
     for id in sealed.sealed_sources() {
-        work.registry.refresh_source(id).await?;
+        work.registry.refresh(Changed::Source(id)).await?;
     }
     Ok(())
 }
 
 /// Re-wraps every secret that is under another master key than the current one.
-pub(super) async fn rewrap(store: &Store, vault: &Vault) -> Result<Round> {
+pub(super) async fn rewrap(store: &Store, vault: &Vault) -> store::Result<Round> {
     let kek_id = vault.current_id().to_string();
     let mut round = Round::default();
     let mut after = SecretId::from_uuid(uuid::Uuid::nil());
@@ -45,12 +47,12 @@ pub(super) async fn rewrap(store: &Store, vault: &Vault) -> Result<Round> {
 }
 
 /// Deletes former secrets whose time is over.
-pub(super) async fn retire(work: &Rewrapping, now: i64) -> Result<()> {
+pub(super) async fn retire(work: &Rewrapping, now: i64) -> Result<(), Error> {
     for id in work.store.source_secret_retired(now).await? {
         let mut tx = work.store.begin().await?;
         tx.source_secret_prune(id, now).await?;
-        tx.commit().await?;
-        work.registry.refresh_source(id).await?;
+        let changed = [Changed::Source(id)];
+        work.registry.commit(tx, changed, Vec::new()).await?;
     }
     Ok(())
 }

@@ -1,0 +1,100 @@
+//! Tests of the pools on SQLite, where all share one writer.
+
+use std::sync::{Arc, Mutex};
+
+use tempfile::TempDir;
+use tokio::{task::JoinSet, time::timeout};
+
+use super::*;
+use crate::{
+    clock,
+    store::{
+        Error, Store,
+        reading::{READ_WITHIN, Reading},
+    },
+};
+
+/// A statement that never ends by itself.
+const ENDLESS: &str = "
+    with recursive number (n) as (select 1 union all select n + 1 from number)
+    select count(*) from number";
+
+async fn store() -> (TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("test.db").display());
+    let store = Store::open(&url).await.unwrap();
+    (folder, store)
+}
+
+#[tokio::test]
+async fn a_vital_change_goes_before_all_but_one_of_the_changes_that_queue() {
+    let (_folder, store) = store().await;
+    let begun = Arc::new(Mutex::new(Vec::new()));
+    let holder = store.begin().await.unwrap();
+    let mut tasks = JoinSet::new();
+    let begin = |store: Store, name: &'static str| {
+        let begun = Arc::clone(&begun);
+        async move {
+            let tx = store.begin().await.unwrap();
+            begun.lock().unwrap().push(name);
+            tx.commit().await.unwrap();
+        }
+    };
+    for _ in 0..50 {
+        tasks.spawn(begin(store.for_callers(), "change"));
+    }
+    // One runtime thread: each of those has come as far as it could once we run again.
+    tokio::task::yield_now().await;
+    tasks.spawn(begin(store.vital(), "vital"));
+    tokio::task::yield_now().await;
+    holder.commit().await.unwrap();
+    tasks.join_all().await;
+    let begun = begun.lock().unwrap();
+    let place = begun.iter().position(|name| *name == "vital").unwrap();
+    assert!(place <= 1, "{place}");
+}
+
+#[tokio::test]
+async fn case_1_a_connection_whose_transaction_the_database_has_ended_is_not_used_again() {
+    let (_folder, store) = store().await;
+    let writer = store.writer();
+    let OneOf::Sqlite(writer) = writer else {
+        panic!("it is SQLite");
+    };
+    let mut conn = writer.acquire().await.unwrap();
+    for statement in [
+        "create table filler (bytes blob)",
+        "pragma max_page_count = 1",
+    ] {
+        sqlx::query(statement).execute(&mut *conn).await.unwrap();
+    }
+    drop(conn);
+    let fill = async || {
+        let mut tx = writer.begin().await?;
+        sqlx::query("insert into filler values (zeroblob(1000000))")
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await
+    };
+    let full = Error::from(fill().await.unwrap_err());
+    assert!(matches!(full, Error::Unavailable(_)), "{full:?}");
+    // The limit went with its connection.
+    fill().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_read_ends_when_nobody_waits_for_it_any_more() {
+    let (_folder, store) = store().await;
+    let began = clock::monotonic();
+    let mut reading = Reading::begin(&store.for_callers()).await.unwrap();
+    let OneOf::Sqlite(conn) = reading.conn() else {
+        panic!("it is SQLite");
+    };
+    let endless = sqlx::query(ENDLESS).execute(conn);
+    let waited = timeout(std::time::Duration::from_millis(20), endless).await;
+    assert!(waited.is_err());
+    drop(reading);
+    // Waits for the connections of all reads.
+    store.close().await;
+    assert!(began.elapsed() < READ_WITHIN, "it ran to its limit");
+}
