@@ -5,9 +5,11 @@ mod gauges;
 mod mend;
 mod retention;
 mod rewrap;
+mod watch;
 
 pub(crate) use checkpoint::keep_checkpointed;
 pub(crate) use gauges::keep_gauges;
 pub(crate) use mend::keep_mended;
 pub(crate) use retention::{Retention, keep_retention};
 pub(crate) use rewrap::{Rewrapping, keep_rewrapped};
+pub(crate) use watch::keep_watched;
