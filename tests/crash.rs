@@ -1,10 +1,12 @@
-//! Processes and databases killed under load. In the end every acknowledged event has arrived, nothing has arrived that
+//! Processes and databases killed under load, disks that are full, networks that are cut. In the end every acknowledged event has arrived, nothing has arrived that
 //! was not emitted, and whatever arrived twice did so across a kill.
 //!
 //! The kills are random; the seed is printed, and `POSTHORN_TEST_SEED` repeats a run.
 
+mod disk;
 mod ledger;
 mod load;
+mod network;
 mod provider;
 mod world;
 

@@ -21,7 +21,7 @@ mod backlog;
 mod boundaries;
 /// Services that take events over a stream of their own.
 mod consume;
-/// Processes and databases killed under load: nothing acknowledged is lost.
+/// Processes and databases killed under load, full disks, cut networks: nothing acknowledged is lost.
 mod crash;
 /// What operators do to deliveries, and how they find them.
 mod deliveries;

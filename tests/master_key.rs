@@ -1,11 +1,15 @@
 //! Master keys that change, and that are missing.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use posthorn::v1::{DeliveryState, SourceSettings};
 use posthorn_harness::{
-    ControlPlaneOptions, Deployment, Provider, STANDARD_WEBHOOKS, Sql, StoreKind,
+    ControlPlaneOptions, Deployment, Provider, STANDARD_WEBHOOKS, Sql, Starting, StoreKind,
 };
 use standardwebhooks::Webhook;
 use tempfile::TempDir;
@@ -14,13 +18,14 @@ use super::support::{
     DEADLINE,
     follow::{await_state, deliveries_of},
     hand_edge::{HandEdge, provider_of},
-    restart::restart,
+    restart::{restart, start, stop},
 };
 
 on_both! {
     a_new_master_key_takes_over_and_the_old_one_can_go,
     without_its_master_key_an_endpoint_waits_until_the_key_is_back,
     without_its_master_key_a_source_asks_its_provider_to_try_later,
+    case_20_a_start_without_the_key_of_sealed_secrets_is_refused_and_says_which_and_where,
 }
 
 const OLD: u8 = 1;
@@ -34,16 +39,20 @@ struct Keyed {
 
 impl Keyed {
     async fn start(store: StoreKind) -> Self {
+        Self::start_with(store, &[]).await
+    }
+
+    /// The same for starts without a key that secrets need.
+    async fn start_lenient(store: StoreKind) -> Self {
+        Self::start_with(store, &["--allow-missing-master-key"]).await
+    }
+
+    async fn start_with(store: StoreKind, args: &[&str]) -> Self {
         let folder = TempDir::with_prefix("posthorn-keys-");
         let folder = Arc::new(folder.expect("a temporary folder can be made"));
         let file = folder.path().join("master.keys");
-        let options = ControlPlaneOptions {
-            folder: Some(folder),
-            args: vec!["--master-key-file".to_owned(), file.display().to_string()],
-            // Goes before the file, unless it is empty.
-            env: vec![("POSTHORN_MASTER_KEY".to_owned(), String::new())],
-            ..ControlPlaneOptions::default()
-        };
+        let mut options = options(folder, &file);
+        options.args.extend(args.iter().map(|&arg| arg.to_owned()));
         write(&file, &[OLD]);
         let deployment = Deployment::start_with(store, options, &[]).await;
         Self { deployment, file }
@@ -103,6 +112,16 @@ impl Keyed {
     }
 }
 
+fn options(folder: Arc<TempDir>, file: &Path) -> ControlPlaneOptions {
+    ControlPlaneOptions {
+        folder: Some(folder),
+        args: vec!["--master-key-file".to_owned(), file.display().to_string()],
+        // Goes before the file, unless it is empty.
+        env: vec![("POSTHORN_MASTER_KEY".to_owned(), String::new())],
+        ..ControlPlaneOptions::default()
+    }
+}
+
 /// Writes master keys, each of one repeated byte.
 fn write(file: &PathBuf, keys: &[u8]) {
     let lines = keys.iter().map(|key| BASE64.encode([*key; 32]) + "\n");
@@ -136,7 +155,7 @@ async fn a_new_master_key_takes_over_and_the_old_one_can_go(store: StoreKind) {
 }
 
 async fn without_its_master_key_a_source_asks_its_provider_to_try_later(store: StoreKind) {
-    let mut keyed = Keyed::start(store).await;
+    let mut keyed = Keyed::start_lenient(store).await;
     let provider = keyed.provider().await;
     assert_eq!(keyed.post(&provider, "1").await, 200);
 
@@ -160,7 +179,7 @@ async fn without_its_master_key_a_source_asks_its_provider_to_try_later(store: S
 }
 
 async fn without_its_master_key_an_endpoint_waits_until_the_key_is_back(store: StoreKind) {
-    let mut keyed = Keyed::start(store).await;
+    let mut keyed = Keyed::start_lenient(store).await;
     let secret = keyed.endpoint("/sealed").await;
     keyed.assert_signs("/sealed", &secret).await;
 
@@ -198,4 +217,63 @@ async fn without_its_master_key_an_endpoint_waits_until_the_key_is_back(store: S
             .is_ok()
     );
     assert!(keyed.deployment.control.logged("re-wrapped").await);
+}
+
+async fn case_20_a_start_without_the_key_of_sealed_secrets_is_refused_and_says_which_and_where(
+    store: StoreKind,
+) {
+    let mut keyed = Keyed::start(store).await;
+    let secret = keyed.endpoint("/").await;
+    keyed.provider().await;
+    let used = keyed.used_keys().await;
+    let [used] = &used[..] else {
+        panic!("there is one key: {used:?}");
+    };
+    let deployment = &mut keyed.deployment;
+    stop(deployment).await;
+    let mut again = options(Arc::clone(deployment.control.folder()), &keyed.file);
+    if store == StoreKind::Postgres {
+        again.database = Some(deployment.control.database());
+    }
+    write(&keyed.file, &[NEW]);
+    let log = Starting::spawn(again.clone()).refused().await;
+    let file = keyed.file.display().to_string();
+    let under = format!("2 under the master key {used}");
+    for part in [&under, &file, "--allow-missing-master-key"] {
+        assert!(log.contains(part), "{log}");
+    }
+    again.args.push("--allow-missing-master-key".to_owned());
+    let mut told = Starting::spawn(again).listening().await;
+    told.ready().await;
+    told.terminate().await;
+
+    write(&keyed.file, &[NEW, OLD]);
+    start(&mut keyed.deployment).await;
+    keyed.assert_signs("/", &secret).await;
+}
+
+#[tokio::test]
+async fn case_20_sqlite_a_lost_master_key_file_is_not_made_anew() {
+    let mut deployment = Deployment::start(StoreKind::Sqlite).await;
+    let url = deployment.receiver.url("/");
+    deployment.admin.create_endpoint(&url, &["*"]).await;
+    stop(&mut deployment).await;
+    let folder = Arc::clone(deployment.control.folder());
+    let (file, away) = (folder.path().join("master.key"), folder.path().join("away"));
+    fs::rename(&file, &away).expect("the file is there");
+    let again = ControlPlaneOptions {
+        folder: Some(folder),
+        ..ControlPlaneOptions::default()
+    };
+    let log = Starting::spawn(again).refused().await;
+    let path = file.display().to_string();
+    for part in ["1 under the master key ", path.as_str(), "is not there"] {
+        assert!(log.contains(part), "{log}");
+    }
+    assert!(!file.exists(), "a new one hides that the old one is lost");
+
+    fs::rename(&away, &file).expect("it can be put back");
+    start(&mut deployment).await;
+    let event_id = deployment.admin.emit("a.b", "{}").await.event_id;
+    await_state(&deployment.admin, &event_id, DeliveryState::Delivered).await;
 }

@@ -18,7 +18,7 @@ use crate::{
         tenant::{Environment, Tenant, TenantSettings},
     },
     store::{self, Change, RequestKey, Store, Tx},
-    vault::{KeySource, KeySourceError},
+    vault::{KeySource, KeySourceError, SealedUnder},
 };
 
 /// The tenant of a standalone installation.
@@ -80,9 +80,11 @@ pub(crate) async fn first_start(
     Ok(true)
 }
 
-/// Where the master keys come from. An embedded database gets one of its own if none is configured.
+/// Where the master keys come from. An embedded database gets one of its own if none is configured and no secret needs an
+/// old one.
 pub(crate) fn key_source(
     config: &Config,
+    needed: &[SealedUnder],
     rng: &mut impl CryptoRng,
 ) -> Result<KeySource, KeySourceError> {
     if let Some(text) = &config.master_key {
@@ -91,7 +93,7 @@ pub(crate) fn key_source(
     match &config.master_key_file {
         Some(path) => Ok(KeySource::File(path.clone())),
         None if config.database_url().is_sqlite() => {
-            KeySource::create(&config.data_dir.join("master.key"), rng)
+            KeySource::create(&config.data_dir.join("master.key"), needed, rng)
         }
         None => Err(KeySourceError::Missing),
     }
@@ -254,14 +256,14 @@ mod tests {
         };
         let mut rng = StdRng::seed_from_u64(1);
         make_data_dir(&config).unwrap();
-        let source = key_source(&config, &mut rng).unwrap();
+        let source = key_source(&config, &[], &mut rng).unwrap();
         assert_eq!(
             source.file(),
             Some(config.data_dir.join("master.key").as_path())
         );
         config.database = "postgres://db/posthorn".parse().ok();
         assert!(matches!(
-            key_source(&config, &mut rng),
+            key_source(&config, &[], &mut rng),
             Err(KeySourceError::Missing)
         ));
     }

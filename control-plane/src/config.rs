@@ -105,6 +105,10 @@ pub struct Config {
     #[arg(long, env = "POSTHORN_ALLOW_UNSAFE_DURABILITY")]
     pub allow_unsafe_durability: bool,
 
+    /// Start even though secrets are sealed under a master key that is missing: deliveries and requests that need them wait
+    #[arg(long, env = "POSTHORN_ALLOW_MISSING_MASTER_KEY")]
+    pub allow_missing_master_key: bool,
+
     /// When failed deliveries are tried again, unless the endpoint or its tenant says otherwise
     #[arg(
         long,
@@ -216,6 +220,7 @@ impl Default for Config {
             allow_target: Vec::new(),
             public_url: None,
             allow_unsafe_durability: false,
+            allow_missing_master_key: false,
             retry_policy: RetryPreset::Default,
             payload_bytes_max: value::PAYLOAD_BYTES_DEFAULT,
             tenant_limits: TenantLimits::default(),

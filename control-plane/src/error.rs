@@ -9,7 +9,7 @@ use rand::Rng as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
-use crate::{clock, store};
+use crate::{clock, outage, store};
 
 /// How long a caller should wait before it repeats a call that was shed or met a database that was away.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -90,9 +90,9 @@ impl Error {
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
-            store::Error::Unavailable(cause) => {
-                tracing::warn!(error = %cause, "the database did not answer");
-                Self::Unavailable("the database did not answer".to_owned())
+            store::Error::Unavailable(_) => {
+                outage::log(&error, "a call failed");
+                Self::Unavailable(format!("the database is not there: {}", error.words()))
             }
             store::Error::Slow => Self::Exhausted(
                 "the database was not done with this after 5 s: ask for less, such as a shorter time range or a smaller \

@@ -15,6 +15,7 @@ mod incoming;
 mod ingest;
 mod metrics;
 mod model;
+mod outage;
 mod plane;
 mod poll;
 mod registry;

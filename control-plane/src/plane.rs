@@ -1,5 +1,7 @@
 //! The plane as a whole: how it starts, runs and ends.
 
+mod drain;
+
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use posthorn_guard::{Policy, Resolver, ResolverError};
@@ -32,10 +34,14 @@ use crate::{
     vault::{KeySource, KeySourceError, Vault},
 };
 
+use drain::Drain;
+
 /// How long a start waits for another control plane to let go of the database.
 const OWNER_WITHIN: Duration = Duration::from_secs(30);
 /// How long a start waits before it asks for ownership again.
 const OWNER_PAUSE: Duration = Duration::from_millis(200);
+/// How long the connections to the database may take to be closed.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 /// How long the last answers of a drain may take to be sent.
 const FLUSH: Duration = Duration::from_millis(500);
 /// The condition of readiness that a drain takes away.
@@ -133,9 +139,8 @@ impl ControlPlane {
     ) -> Result<Self, StartError> {
         let server = server::server(identity(&config.transport()?, config.grpc_listen)?)?;
         bootstrap::make_data_dir(&config).map_err(StartError::DataDir)?;
-        let keys = bootstrap::key_source(&config, &mut clock::rng())?;
-        let vault = Arc::new(Vault::new(keys.read()?));
         let store = Store::open(config.database_url().expose()).await?;
+        let (keys, vault) = master_keys(&config, &store).await?;
         check_durability(&store, config.allow_unsafe_durability).await?;
         let ownership = own(&store).await?;
         let now_ms = clock::now_ms();
@@ -218,8 +223,17 @@ impl ControlPlane {
 
     /// Serves until `shutdown`, then finishes what is under way within the drain timeout.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), StartError> {
+        self.serve_last(shutdown.clone(), shutdown).await
+    }
+
+    /// The same in a process where others drain first: its drain timeout began with `draining`.
+    pub async fn serve_last(
+        self,
+        shutdown: CancellationToken,
+        draining: CancellationToken,
+    ) -> Result<(), StartError> {
         let readiness = Readiness::new();
-        let drain_timeout = self.config.drain_timeout;
+        let drain = Drain::within(self.config.drain_timeout, &draining);
         readiness.set(SERVING, true);
         let services = self.services(&shutdown);
         let calls = TaskTracker::new();
@@ -244,18 +258,24 @@ impl ControlPlane {
             () = self.store.owner_hold(self.ownership) => Err(StartError::Owned),
             () = background => Ok(()),
             result = &mut engine => return Err(engine_error(result)),
-            () = drain(&shutdown, &readiness, &calls, drain_timeout) => Ok(()),
+            () = drain.calls(&shutdown, &readiness, &calls) => Ok(()),
         };
+        drain.begin();
         engine_stops.cancel();
-        let engine = tokio::time::timeout(drain_timeout, engine).await;
+        let drained = tokio::select! {
+            ended = &mut engine => Some(ended),
+            () = drain.is_over() => None,
+        };
+        engine.abort();
         operations_stop.cancel();
         let _ = operations.await;
-        self.store.close().await;
+        // A connection that hangs is no reason to stay.
+        let _ = tokio::time::timeout(CLOSE_WITHIN, self.store.close()).await;
         ended?;
-        match engine {
-            Ok(Ok(Ok(()))) => {}
-            Ok(ended) => return Err(engine_error(ended)),
-            Err(_) => return Err(StartError::Drain),
+        match drained {
+            Some(Ok(Ok(()))) => {}
+            Some(ended) => return Err(engine_error(ended)),
+            None => return Err(StartError::Drain),
         }
         tracing::info!("drained");
         Ok(())
@@ -318,12 +338,8 @@ impl ControlPlane {
             self.registry.clone(),
             self.dispatch.clone(),
         );
-        let gauges = tasks::keep_gauges(
-            store.clone(),
-            dispatch.clone(),
-            self.metrics.clone(),
-            readiness.clone(),
-        );
+        let gauges = tasks::keep_gauges(store.clone(), dispatch.clone(), self.metrics.clone());
+        let watch = tasks::keep_watched(store.clone(), readiness.clone());
         let retention = Retention {
             events_ms: self.config.event_retention_ms(),
             dead_letters_ms: self.config.dead_letter_retention_ms(),
@@ -347,6 +363,7 @@ impl ControlPlane {
         async move {
             tokio::join!(
                 gauges,
+                watch,
                 tasks::keep_retention(store, retention),
                 tasks::keep_rewrapped(rewrapping),
                 tasks::keep_checkpointed(checkpointed),
@@ -371,24 +388,6 @@ fn engine_error(ended: Result<Result<(), Error>, JoinError>) -> StartError {
     }
 }
 
-/// Waits for the shutdown, then until every call has its answer, but no longer than a drain may take. Connections that
-/// stay open without a call are no reason to wait.
-async fn drain(
-    shutdown: &CancellationToken,
-    readiness: &Readiness,
-    calls: &TaskTracker,
-    timeout: Duration,
-) {
-    shutdown.cancelled().await;
-    readiness.set(SERVING, false);
-    tracing::info!("draining");
-    calls.close();
-    if tokio::time::timeout(timeout, calls.wait()).await.is_err() {
-        tracing::warn!("calls were still under way at the end of the drain");
-    }
-    tokio::time::sleep(FLUSH).await;
-}
-
 /// Reads the certificate of the gRPC server, if it has one.
 fn identity(transport: &Transport, addr: SocketAddr) -> Result<Option<Identity>, StartError> {
     let read = |path: &PathBuf| {
@@ -404,6 +403,24 @@ fn identity(transport: &Transport, addr: SocketAddr) -> Result<Option<Identity>,
             Ok(None)
         }
     }
+}
+
+/// Reads the master keys, or makes one for a database that needs none yet.
+async fn master_keys(
+    config: &Config,
+    store: &Store,
+) -> Result<(KeySource, Arc<Vault>), StartError> {
+    let sealed = store.secret_sealed_under().await?;
+    let needed = if config.allow_missing_master_key {
+        &[]
+    } else {
+        sealed.as_slice()
+    };
+    let keys = bootstrap::key_source(config, needed, &mut clock::rng())?;
+    let vault = Vault::new(keys.read()?);
+    let opens = vault.check_opens(needed, || keys.place());
+    opens.map_err(KeySourceError::from)?;
+    Ok((keys, Arc::new(vault)))
 }
 
 async fn check_durability(store: &Store, is_allowed: bool) -> Result<(), StartError> {

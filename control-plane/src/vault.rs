@@ -11,6 +11,7 @@
 //! The vault does not hide how long a secret is, and it cannot tell which of two valid records of one version is newer.
 
 mod keyring;
+mod lost;
 mod record;
 mod source;
 
@@ -29,6 +30,8 @@ use crate::model::{
 };
 
 pub(crate) use keyring::{KekId, Keyring, KeyringError};
+pub(crate) use lost::LostKeys;
+pub(crate) use lost::SealedUnder;
 use record::Record;
 pub(crate) use source::{KeySource, KeySourceError};
 

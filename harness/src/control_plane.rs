@@ -9,7 +9,7 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    Binaries, Client,
+    Binaries, Client, Network,
     operations::{address, ready},
     process::Process,
 };
@@ -35,6 +35,8 @@ pub struct ControlPlaneOptions {
     pub admin_key: Option<String>,
     /// Where it serves gRPC. None: 127.0.0.1.
     pub listen: Option<IpAddr>,
+    /// A network to run inside of, where it serves in plaintext.
+    pub network: Option<Arc<Network>>,
 }
 
 /// A `posthorn-control-plane` that was started and may not be listening yet, killed when dropped.
@@ -53,7 +55,7 @@ impl Starting {
                 TempDir::with_prefix("posthorn-control-").expect("a temporary folder can be made"),
             )
         });
-        let listen = options.listen.unwrap_or(Ipv4Addr::LOCALHOST.into());
+        let listen = options.listen.unwrap_or(host(&options).into());
         let process = spawn(&options, &folder, SocketAddr::new(listen, 0));
         Self {
             process,
@@ -180,15 +182,22 @@ impl ControlPlane {
     }
 }
 
+/// Where it listens if nothing else is said.
+fn host(options: &ControlPlaneOptions) -> Ipv4Addr {
+    let network = options.network.as_deref();
+    network.map_or(Ipv4Addr::LOCALHOST, Network::inside)
+}
+
 fn spawn(options: &ControlPlaneOptions, folder: &TempDir, grpc: SocketAddr) -> Process {
     let mut command = Command::new(Binaries::control_plane());
+    if let Some(network) = &options.network {
+        command = network.run_inside(&command, None);
+        command.arg("--insecure-plaintext");
+    }
     command.arg("--data-dir").arg(folder.path());
-    command.args([
-        "--grpc-listen",
-        &grpc.to_string(),
-        "--metrics-listen",
-        "127.0.0.1:0",
-    ]);
+    let metrics = format!("{}:0", host(options));
+    command.args(["--grpc-listen", &grpc.to_string()]);
+    command.args(["--metrics-listen", &metrics]);
     command.args(["--allow-target", "127.0.0.0/8"]);
     if let Some(database) = &options.database {
         command

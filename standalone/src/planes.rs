@@ -84,7 +84,8 @@ impl Planes {
             allow_target,
             extra_ca: args.extra_ca,
             metrics_listen: args.node_metrics_listen,
-            drain_timeout,
+            // The rest is for the control plane's own drain, which comes after.
+            drain_timeout: drain_timeout * 3 / 4,
             edge: args.edge,
             ..NodeConfig::default()
         })
@@ -125,7 +126,10 @@ impl Planes {
             node_drained.cancel();
             ended
         };
-        let (control, node) = tokio::join!(self.control.serve(node_drained.clone()), node);
+        let control = self
+            .control
+            .serve_last(node_drained.clone(), shutdown.clone());
+        let (control, node) = tokio::join!(control, node);
         control?;
         Ok(node?)
     }

@@ -12,7 +12,14 @@ use std::{
 /// Ready means that at least one condition was named and that every condition ever named is true now.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
-    conditions: Arc<Mutex<BTreeMap<&'static str, bool>>>,
+    conditions: Arc<Mutex<BTreeMap<&'static str, Condition>>>,
+}
+
+/// Whether something holds, and in words why it does not, if that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Condition {
+    Holds,
+    Fails(Option<String>),
 }
 
 impl Readiness {
@@ -23,25 +30,39 @@ impl Readiness {
 
     /// Names a condition, or changes whether it is true.
     pub fn set(&self, condition: &'static str, ready: bool) {
-        self.lock().insert(condition, ready);
+        let value = if ready {
+            Condition::Holds
+        } else {
+            Condition::Fails(None)
+        };
+        self.lock().insert(condition, value);
+    }
+
+    /// Names a condition that is not true, and says why.
+    pub fn set_missing(&self, condition: &'static str, reason: String) {
+        self.lock()
+            .insert(condition, Condition::Fails(Some(reason)));
     }
 
     /// Whether every condition is true and there is at least one.
     pub fn is_ready(&self) -> bool {
         let conditions = self.lock();
-        !conditions.is_empty() && conditions.values().all(|&ready| ready)
+        !conditions.is_empty() && conditions.values().all(|value| *value == Condition::Holds)
     }
 
-    /// The conditions that are not true, by name.
-    pub fn missing(&self) -> Vec<&'static str> {
-        self.lock()
-            .iter()
-            .filter_map(|(&condition, &ready)| (!ready).then_some(condition))
-            .collect()
+    /// The conditions that are not true, by name, each with its reason.
+    pub fn missing(&self) -> Vec<String> {
+        let conditions = self.lock();
+        let missing = conditions.iter().filter_map(|(name, value)| match value {
+            Condition::Holds => None,
+            Condition::Fails(None) => Some((*name).to_owned()),
+            Condition::Fails(Some(reason)) => Some(format!("{name}: {reason}")),
+        });
+        missing.collect()
     }
 
     /// No holder of the lock can leave the map half changed, so poison means nothing here.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, bool>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Condition>> {
         self.conditions
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -70,5 +91,16 @@ mod tests {
         check(&[("b", false), ("a", false)], false, &["a", "b"]);
         check(&[("store", true), ("store", false)], false, &["store"]);
         check(&[("store", false), ("store", true)], true, &[]);
+    }
+
+    #[test]
+    fn what_is_missing_comes_with_its_reason() {
+        let readiness = Readiness::new();
+        readiness.set("b", false);
+        readiness.set_missing("a", "the disk is full".to_owned());
+        assert_eq!(readiness.missing(), ["a: the disk is full", "b"]);
+        readiness.set("a", true);
+        readiness.set("b", true);
+        assert!(readiness.is_ready());
     }
 }

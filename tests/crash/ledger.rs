@@ -34,6 +34,15 @@ impl Ledger {
     /// Everything that was acknowledged arrived with its own body, and nothing else did.
     pub(super) fn assert_complete(&self, count: usize) {
         assert_eq!(self.acknowledged.len(), count);
+        self.assert_all_arrived();
+        for (id, arrivals) in &self.arrivals {
+            let known = self.acknowledged.contains_key(id);
+            assert!(known, "{id} arrived and was never emitted: {arrivals:?}");
+        }
+    }
+
+    /// Everything that was acknowledged arrived with its own body.
+    pub(super) fn assert_all_arrived(&self) {
         for (id, number) in &self.acknowledged {
             let Some(arrivals) = self.arrivals.get(id) else {
                 panic!("event {number} was acknowledged as {id} and never arrived");
@@ -43,10 +52,6 @@ impl Ledger {
                 arrivals.iter().all(|(_, body)| *body == own),
                 "{id}: {arrivals:?}"
             );
-        }
-        for (id, arrivals) in &self.arrivals {
-            let known = self.acknowledged.contains_key(id);
-            assert!(known, "{id} arrived and was never emitted: {arrivals:?}");
         }
     }
 

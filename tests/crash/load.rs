@@ -61,6 +61,11 @@ impl Load {
         Self { shared, emitters }
     }
 
+    /// How many events are acknowledged.
+    pub(super) fn done(&self) -> usize {
+        *self.shared.progress.borrow()
+    }
+
     /// Waits until so many events are acknowledged.
     pub(super) async fn acknowledged(&self, count: usize) {
         let mut progress = self.shared.progress.subscribe();

@@ -10,7 +10,7 @@ use posthorn::v1::{
 };
 use posthorn_harness::{
     Client, ControlPlane, ControlPlaneOptions, Node, NodeOptions, Postgres, Receiver, StoreKind,
-    eventually,
+    eventually, get,
 };
 use rand::{RngExt as _, rngs::StdRng};
 use tokio::sync::watch;
@@ -63,6 +63,11 @@ impl World {
         if let Some(postgres) = &postgres {
             options.database = Some(postgres.database("crash").await);
         }
+        Self::of(options, postgres).await
+    }
+
+    /// The same around a control plane of these options, whose database is on that server.
+    pub(super) async fn of(options: ControlPlaneOptions, postgres: Option<Postgres>) -> Self {
         let control = ControlPlane::start(options).await;
         let admin = control.admin().await;
         let key = admin.create_key(&[Role::Node]).await;
@@ -142,6 +147,17 @@ impl World {
                 return count;
             }
             request.page_token = page.next_page_token;
+        }
+    }
+
+    /// Waits until every node says that it is or is not ready.
+    pub(super) async fn nodes_ready(&self, status: u16) {
+        for node in &self.nodes {
+            eventually("a node's readiness changes", SETTLING, async || {
+                let page = get(node.metrics, "/readyz").await;
+                page.is_ok_and(|page| page.status == status)
+            })
+            .await;
         }
     }
 

@@ -8,6 +8,7 @@ use crate::support::hand_edge::{HandEdge, provider_of};
 
 on_both! {
     a_former_secret_is_accepted_for_the_overlap_and_no_longer,
+    case_5_without_an_overlap_every_older_secret_is_refused_at_once,
     any_of_several_secrets_is_accepted,
 }
 
@@ -56,8 +57,31 @@ async fn a_former_secret_is_accepted_for_the_overlap_and_no_longer(store: StoreK
     let third = provider_of(&created, &third);
     assert_eq!(edge.post(&third, "4", "{}").await.status, 200);
     assert_eq!(edge.post(&second, "5", "{}").await.status, 401);
-    // Its hour is not over: it was promised to the provider.
-    assert_eq!(edge.post(&first, "6", "{}").await.status, 200);
+}
+
+async fn case_5_without_an_overlap_every_older_secret_is_refused_at_once(store: StoreKind) {
+    let deployment = Deployment::start(store).await;
+    let admin = &deployment.admin;
+    let created = make(admin, &[ONE, TWO]).await;
+    // Two nodes, whose streams stand since before the rotations.
+    let mut edges = [
+        HandEdge::open(&admin.with_key(&deployment.node_key)).await,
+        HandEdge::open(&admin.with_key(&deployment.node_key)).await,
+    ];
+    let third = rotate(admin, &created, 3_600).await;
+    let older = [ONE, TWO, third.as_str()].map(|secret| provider_of(&created, secret));
+    for (id, provider) in ["1", "2", "3"].iter().zip(&older) {
+        assert_eq!(edges[0].post(provider, id, "{}").await.status, 200);
+    }
+    let last = rotate(admin, &created, 0).await;
+    let last = provider_of(&created, &last);
+    for (number, edge) in edges.iter_mut().enumerate() {
+        for provider in &older {
+            assert_eq!(edge.post(provider, "4", "{}").await.status, 401);
+        }
+        let id = format!("last-{number}");
+        assert_eq!(edge.post(&last, &id, "{}").await.status, 200);
+    }
 }
 
 async fn any_of_several_secrets_is_accepted(store: StoreKind) {

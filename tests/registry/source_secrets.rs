@@ -20,6 +20,7 @@ on_both! {
     secrets_have_the_form_that_the_scheme_wants,
     a_repeated_request_is_done_once_and_shows_no_secret,
     a_rotation_keeps_the_old_secret_for_the_overlap,
+    case_5_a_shorter_overlap_shortens_those_before_it_and_a_longer_one_changes_none,
     ten_secrets_are_valid_at_once,
     a_poll_secret_goes_nowhere_else_with_a_changed_url,
 }
@@ -168,9 +169,8 @@ async fn a_rotation_keeps_the_old_secret_for_the_overlap(store: StoreKind) {
     let rotated = rotated.expect("it is rotated").into_inner();
     assert!(rotated.secret.starts_with("whsec_"));
     let last = rotated.source.expect("the answer holds the source");
-    assert_eq!(last.secrets.len(), 2, "the first one's day is not over");
-    let shown = last.secrets.iter().map(|known| &known.fingerprint);
-    assert!(!shown.collect::<Vec<_>>().contains(&&new.fingerprint));
+    assert_eq!(last.secrets.len(), 1, "all older ones have ended");
+    assert_ne!(last.secrets[0].fingerprint, new.fingerprint);
 
     for overlap in [seconds(-1), seconds(7 * 86_400 + 1)] {
         let request = RotateSourceSecretRequest {
@@ -188,6 +188,34 @@ async fn a_rotation_keeps_the_old_secret_for_the_overlap(store: StoreKind) {
     assert_refused("nobody's", result, Code::NotFound);
 }
 
+async fn case_5_a_shorter_overlap_shortens_those_before_it_and_a_longer_one_changes_none(
+    store: StoreKind,
+) {
+    let deployment = Deployment::start(store).await;
+    let source = made(&deployment.admin, standard()).await.source;
+    let source = source.expect("the answer holds the source");
+    let mut sources = deployment.admin.sources();
+    let mut rotate_for = async |overlap: i64| {
+        let request = RotateSourceSecretRequest {
+            overlap: Some(seconds(overlap)),
+            ..rotate(&source, "")
+        };
+        let rotated = sources.rotate_source_secret(request).await;
+        let after = rotated.expect("it is rotated").into_inner().source;
+        let known = after.expect("the answer holds the source").secrets;
+        let ends = known.into_iter().filter_map(|secret| secret.retires_at);
+        ends.map(|end| end.seconds).collect::<Vec<_>>()
+    };
+    let week = rotate_for(7 * 86_400).await;
+    let hour = rotate_for(3_600).await;
+    assert_eq!(hour.len(), 2);
+    assert!(hour.iter().all(|end| *end < week[0]), "{hour:?} {week:?}");
+    let day = rotate_for(86_400).await;
+    assert_eq!(day.len(), 3);
+    let kept = day.iter().filter(|end| hour.contains(end)).count();
+    assert_eq!(kept, 2, "{day:?} {hour:?}");
+}
+
 async fn ten_secrets_are_valid_at_once(store: StoreKind) {
     let deployment = Deployment::start(store).await;
     let source = made(&deployment.admin, standard()).await.source;
@@ -199,8 +227,17 @@ async fn ten_secrets_are_valid_at_once(store: StoreKind) {
     }
     let result = sources.rotate_source_secret(rotate(&source, "")).await;
     assert_refused("the eleventh", result, Code::FailedPrecondition);
+    let at_once = RotateSourceSecretRequest {
+        overlap: Some(seconds(0)),
+        ..rotate(&source, "")
+    };
     let shown = get(&deployment.admin, &source.source_id).await;
     assert_eq!(shown.secrets.len(), 10);
+    // What the refusal advises.
+    let rotated = sources.rotate_source_secret(at_once).await;
+    rotated.expect("all older ones end");
+    let shown = get(&deployment.admin, &source.source_id).await;
+    assert_eq!(shown.secrets.len(), 1);
 }
 
 async fn a_poll_secret_goes_nowhere_else_with_a_changed_url(store: StoreKind) {

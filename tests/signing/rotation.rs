@@ -1,18 +1,15 @@
 //! Rotating a signing secret.
 
 use posthorn::v1::{RotateSecretRequest, RotateSecretResponse};
-use posthorn_harness::{Deployment, StoreKind};
-use tonic::Code;
+use posthorn_harness::{Deployment, Request, StoreKind};
 
 use super::{is_signed, signatures, verify_in_python};
-use crate::support::{
-    DEADLINE,
-    refusal::{assert_invalid, assert_refused},
-    time::millis,
-};
+use crate::support::{DEADLINE, refusal::assert_invalid, time::millis};
 
 on_both! {
     both_secrets_sign_while_a_rotation_lasts,
+    case_5_a_rotation_within_an_overlap_ends_the_oldest_secret,
+    case_5_without_an_overlap_every_older_secret_ends,
     without_an_overlap_only_the_new_secret_signs,
 }
 
@@ -51,8 +48,42 @@ async fn both_secrets_sign_while_a_rotation_lasts(store: StoreKind) {
         assert!(is_signed(&requests[0], secret));
         verify_in_python(&requests, secret).await;
     }
-    let result = rotate(&deployment, id, None).await;
-    assert_refused("a third secret", result, Code::FailedPrecondition);
+}
+
+/// Makes an endpoint and rotates its secret with these overlaps; returns all its secrets, the oldest first, and the
+/// request that brings an event after that.
+async fn rotated(
+    deployment: &Deployment,
+    overlaps: &[Option<prost_types::Duration>],
+) -> (Vec<String>, Request) {
+    let url = deployment.receiver.url("/");
+    let created = deployment.admin.create_endpoint(&url, &["*"]).await;
+    let endpoint = created.endpoint.expect("the answer holds the endpoint");
+    let mut secrets = vec![created.secret];
+    for overlap in overlaps {
+        let rotated = rotate(deployment, &endpoint.endpoint_id, *overlap).await;
+        secrets.push(rotated.expect("it is rotated").into_inner().secret);
+    }
+    deployment.admin.emit("a.b", "{}").await;
+    let received = deployment.receiver.received("/");
+    let mut requests = received.await_count(1, DEADLINE).await;
+    (secrets, requests.remove(0))
+}
+
+async fn case_5_a_rotation_within_an_overlap_ends_the_oldest_secret(store: StoreKind) {
+    let deployment = Deployment::start(store).await;
+    let (secrets, request) = rotated(&deployment, &[None, None]).await;
+    assert_eq!(signatures(&request), 2);
+    let signs = secrets.iter().map(|secret| is_signed(&request, secret));
+    assert_eq!(signs.collect::<Vec<_>>(), [false, true, true]);
+}
+
+async fn case_5_without_an_overlap_every_older_secret_ends(store: StoreKind) {
+    let deployment = Deployment::start(store).await;
+    let (secrets, request) = rotated(&deployment, &[None, Some(millis(0))]).await;
+    assert_eq!(signatures(&request), 1);
+    let signs = secrets.iter().map(|secret| is_signed(&request, secret));
+    assert_eq!(signs.collect::<Vec<_>>(), [false, false, true]);
 }
 
 async fn without_an_overlap_only_the_new_secret_signs(store: StoreKind) {

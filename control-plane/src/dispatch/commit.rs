@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Dispatch, Entry};
 use crate::{
-    clock,
+    clock, outage,
     store::{self, EmitRow},
 };
 
@@ -87,8 +87,8 @@ where
         let written = batch().await;
         let elapsed = clock::monotonic().duration_since(began);
         match written {
-            Err(store::Error::Unavailable(cause)) if elapsed < REPEAT_FOR => {
-                tracing::warn!(error = %cause, rows, "an {kind} commit failed; repeating it");
+            Err(error @ store::Error::Unavailable(_)) if elapsed < REPEAT_FOR => {
+                outage::log(&error, "a commit of events failed and is repeated");
                 tokio::time::sleep(REPEAT_PAUSE).await;
             }
             Ok(done) => {

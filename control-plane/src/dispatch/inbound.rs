@@ -18,6 +18,7 @@ use super::{
 use crate::{
     error::Error,
     model::{event::NewEvent, id::InboundId, inbound::InboundRequest, source::Answer},
+    outage,
     store::{self, EmitRow, InboundRow, KeptRow, Original, Receipt},
 };
 
@@ -252,7 +253,7 @@ pub(super) async fn run_keeping(
             .map(|PendingKeep { row, permit }| (row, permit))
             .unzip();
         if let Err(error) = dispatch.0.store.inbound_keep(&rows).await {
-            tracing::warn!(error = ?error, rows = rows.len(), "records of refused inbound requests were not kept");
+            outage::log(&error, "records of refused inbound requests were not kept");
         }
         drop(permits);
     }

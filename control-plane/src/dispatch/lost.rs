@@ -6,7 +6,7 @@ use super::{
     Dispatch, grant,
     scheduler::{Lost, LostTooOften, Settled},
 };
-use crate::{clock, model::id::NodeId, store};
+use crate::{clock, model::id::NodeId, outage, store};
 
 /// How long a node whose stream broke may take to come back with its leases, and how long a consumer may still be at
 /// work on what it held.
@@ -42,7 +42,7 @@ async fn bury(dispatch: Dispatch, lost: LostTooOften) {
         }
         Ok(false) => Settled::Unknown,
         Err(error) => {
-            tracing::warn!(%delivery_id, error = ?error, "could not end {delivery_id} after lost leases");
+            outage::log(&error, "could not end a delivery after lost leases");
             Settled::Unknown
         }
     };

@@ -14,6 +14,7 @@ use crate::{
     clock,
     metrics::Word,
     model::id::DeliveryId,
+    outage,
     store::{self, Consequence, OutcomeRow},
 };
 
@@ -127,7 +128,7 @@ async fn write(dispatch: &Dispatch, rows: &[OutcomeRow]) -> Written {
                 return write_singly(dispatch, rows, error).await;
             }
             Err(error) => {
-                tracing::warn!(error = ?error, rows = rows.len(), "an outcome commit failed; repeating it");
+                outage::log(&error, "a commit of outcomes failed and is repeated");
                 tokio::time::sleep(REPEAT_PAUSE).await;
             }
         }

@@ -9,6 +9,7 @@ use super::{Dispatch, scheduler::PageWanted};
 use crate::{
     clock,
     model::id::{EndpointId, Shard},
+    outage,
 };
 
 /// For how long after a start what was open before waits until nodes have said what they hold.
@@ -55,8 +56,7 @@ async fn read(dispatch: &Dispatch, page: PageWanted) {
             .scheduler()
             .page_read(&page, Some(&rows), clock::now_ms()),
         Err(error) => {
-            let endpoint_id = page.endpoint_id;
-            tracing::warn!(%endpoint_id, error = ?error, "could not read what waits for {endpoint_id}");
+            outage::log(&error, "could not read what waits for an endpoint");
             dispatch.scheduler().page_read(&page, None, clock::now_ms());
             tokio::time::sleep(FAILED_PAUSE).await;
         }
@@ -76,7 +76,7 @@ async fn sweep(dispatch: &Dispatch) {
                 dispatch.wake();
             }
             Err(error) => {
-                tracing::warn!(error = ?error, "could not search the table for what is open");
+                outage::log(&error, "could not search the table for what is open");
             }
         }
     }

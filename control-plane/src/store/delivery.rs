@@ -81,7 +81,7 @@ impl Store {
         from: (i64, DeliveryId),
         limit: usize,
     ) -> Result<Vec<DueDelivery>> {
-        let rows = read!(self, conn => {
+        let rows = self.within(async { read!(self, conn => {
             sqlx::query_as::<_, (Uuid, i64, i32, i32)>(
                 "select delivery_id, next_attempt_at, attempt_count, attempt_base
                  from delivery
@@ -96,7 +96,7 @@ impl Store {
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .fetch_all(conn)
             .await
-        })?;
+        })}).await?;
         rows.into_iter()
             .map(|(id, due_at, attempt_count, attempt_base)| {
                 Ok(DueDelivery {

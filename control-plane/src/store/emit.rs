@@ -11,7 +11,7 @@ use std::{collections::HashMap, sync::Arc};
 use sqlx::{PgExecutor, PgPool, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use super::{OneOf, Result, Store, Tx, event::headers_column, pools::SqliteWriter, within};
+use super::{OneOf, Result, Store, Tx, event::headers_column, pools::SqliteWriter};
 use crate::model::{
     event::Event,
     id::{DeliveryId, EndpointId, EventId, SourceId},
@@ -68,7 +68,7 @@ pub(crate) enum Emitted {
 impl Store {
     /// Writes a batch and makes it durable. The answers are in the order of the rows.
     pub(crate) async fn emit_batch(&self, rows: &[EmitRow]) -> Result<Vec<Emitted>> {
-        within(self.emit_batch_now(rows)).await
+        self.within(self.emit_batch_now(rows)).await
     }
 
     async fn emit_batch_now(&self, rows: &[EmitRow]) -> Result<Vec<Emitted>> {

@@ -27,6 +27,29 @@ impl Error {
 }
 
 impl Error {
+    /// The database did not answer in time.
+    pub(crate) fn timed_out() -> Self {
+        Self::Unavailable(sqlx::Error::Io(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// What is the matter, for whoever cannot do anything about it.
+    pub(crate) fn words(&self) -> String {
+        let words = match self {
+            Self::Unavailable(sqlx::Error::Database(error)) => match error.code().as_deref() {
+                Some(code) if is_full(code) => "its disk is full",
+                Some(code) if is_read_only(code) => "it is read-only",
+                Some(code) if code.starts_with("57") || code.starts_with("08") => {
+                    "it does not answer"
+                }
+                _ => "it takes no writes now",
+            },
+            Self::Unavailable(_) => "it does not answer",
+            Self::Slow => "it takes too long",
+            Self::Bug(_) => "a statement failed",
+        };
+        words.to_owned()
+    }
+
     /// Whether a statement was ended before it was through: SQLSTATE 57014; SQLite's INTERRUPT 9.
     pub(super) fn is_interruption(&self) -> bool {
         let Self::Unavailable(sqlx::Error::Database(error)) = self else {
@@ -50,8 +73,7 @@ impl Error {
             if code.len() == 5 {
                 return code.starts_with("22") || code.starts_with("23");
             }
-            code.parse::<u32>()
-                .is_ok_and(|code| matches!(code & 0xff, 18..=20))
+            primary(&code).is_some_and(|code| matches!(code, 18..=20))
         })
     }
 }
@@ -87,6 +109,22 @@ pub(crate) fn has_no_partition(cause: &(dyn std::error::Error + 'static)) -> boo
     code.is_some_and(|code| code == "23514")
 }
 
+/// SQLSTATE 53100; SQLite's FULL 13.
+fn is_full(code: &str) -> bool {
+    code == "53100" || primary(code) == Some(13)
+}
+
+/// SQLSTATE 25006; SQLite's READONLY 8.
+fn is_read_only(code: &str) -> bool {
+    code == "25006" || primary(code) == Some(8)
+}
+
+/// The low byte of a code of SQLite, which says of what kind an error is. None: the code is an SQLSTATE.
+fn primary(code: &str) -> Option<u32> {
+    let code = (code.len() < 5).then(|| code.parse::<u32>().ok())??;
+    Some(code & 0xff)
+}
+
 fn is_passing(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() != io::ErrorKind::InvalidInput,
@@ -111,6 +149,5 @@ fn is_passing_code(code: &str) -> bool {
         return matches!(class, "08" | "40" | "53" | "57" | "58")
             || matches!(code, "55P03" | "25006");
     }
-    code.parse::<u32>()
-        .is_ok_and(|code| matches!(code & 0xff, 5..=10 | 13..=15))
+    primary(code).is_some_and(|code| matches!(code, 5..=10 | 13..=15))
 }

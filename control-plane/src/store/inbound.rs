@@ -15,7 +15,7 @@ use bytes::Bytes;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{EmitRow, OneOf, Result, Store, within};
+use super::{EmitRow, OneOf, Result, Store};
 use crate::model::{
     id::{InboundId, SourceId},
     inbound::{Channel, InboundRequest, Verdict},
@@ -80,7 +80,7 @@ impl KeptCount {
 impl Store {
     /// Writes a batch and makes it durable. The answers are in the order of the rows.
     pub(crate) async fn inbound_batch(&self, rows: &[InboundRow]) -> Result<Vec<Receipt>> {
-        within(async {
+        self.within(async {
             match self.ledger() {
                 OneOf::Postgres(pool) => postgres::receive(pool, rows).await,
                 OneOf::Sqlite(writer) => sqlite::receive(writer, rows).await,
@@ -92,7 +92,7 @@ impl Store {
     /// Writes records that are no events. Those that are there are left alone.
     pub(crate) async fn inbound_keep(&self, rows: &[KeptRow]) -> Result<()> {
         let rows = rows.iter().collect::<Vec<_>>();
-        within(async {
+        self.within(async {
             match self.ledger() {
                 OneOf::Postgres(pool) => postgres::keep(pool, &rows).await,
                 OneOf::Sqlite(writer) => {
@@ -108,7 +108,7 @@ impl Store {
     /// Writes the answer that a consumer computed for an accepted request. False: it has one already, or is none.
     pub(crate) async fn inbound_answer(&self, id: InboundId, answer: &Answer) -> Result<bool> {
         let text = serde_json::to_string(answer).map_err(super::Error::bug)?;
-        within(async {
+        self.within(async {
             let mut conn = self.ledger_acquire().await?;
             let written = on!(&mut conn, conn => {
                 sqlx::query(

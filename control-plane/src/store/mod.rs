@@ -4,7 +4,7 @@
 //! statement to whichever it is. Placeholders are `$1` on both, instants are milliseconds, ids are UUIDs. Only the two
 //! hot statements (`emit`, `outcome`) are written per database. There is no storage trait and no mock.
 
-use std::{io::ErrorKind, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
@@ -69,6 +69,7 @@ mod endpoint;
 mod error;
 mod event;
 mod event_type;
+mod heartbeat;
 mod inbound;
 mod inbound_action;
 mod inbound_retire;
@@ -104,6 +105,7 @@ pub(crate) use request::{RequestKey, RequestRow};
 pub(crate) use scan::{Scanned, last_below};
 pub(crate) use tenant::TenantDeletion;
 
+use heartbeat::Doubt;
 use pools::{Conn, PgPools, Pools, Rank, SqlitePools, SqliteWriter};
 
 /// How long a statement of the hot path may take.
@@ -128,6 +130,7 @@ pub(crate) type Tx = OneOf<Transaction<'static, Postgres>, Transaction<'static, 
 pub(crate) struct Store {
     pools: Arc<Pools>,
     rank: Rank,
+    doubt: Arc<Doubt>,
 }
 
 impl Store {
@@ -142,6 +145,7 @@ impl Store {
         let store = Self {
             pools: Arc::new(pools),
             rank: Rank::Engine,
+            doubt: Arc::default(),
         };
         store.migrate().await?;
         Ok(store)
@@ -161,6 +165,7 @@ impl Store {
         Self {
             pools: Arc::clone(&self.pools),
             rank,
+            doubt: Arc::clone(&self.doubt),
         }
     }
 
@@ -243,17 +248,18 @@ impl Store {
         Ok(())
     }
 
+    /// Runs a statement of the hot path with a limit in time, so that a connection that hangs counts as a database that is
+    /// away, and notes when the database did not take it.
+    async fn within<T>(&self, statement: impl Future<Output = Result<T>>) -> Result<T> {
+        let answered = tokio::time::timeout(STATEMENT_TIMEOUT, statement).await;
+        let answered = answered.unwrap_or_else(|_| Err(Error::timed_out()));
+        answered.inspect_err(|error| self.doubt.note(error))
+    }
+
     /// Closes every connection, waiting for those in use.
     pub(crate) async fn close(&self) {
         on!(&*self.pools, pools => pools.close().await);
     }
-}
-
-/// Gives a statement of the hot path a limit, so that a connection that hangs counts as a database that is away.
-async fn within<T>(statement: impl Future<Output = Result<T>>) -> Result<T> {
-    let timed_out = |_| Error::Unavailable(sqlx::Error::Io(ErrorKind::TimedOut.into()));
-    let answered = tokio::time::timeout(STATEMENT_TIMEOUT, statement).await;
-    answered.map_err(timed_out)?
 }
 
 impl Tx {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use sqlx::{PgPool, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use super::{OneOf, Result, Store, pools::SqliteWriter, within};
+use super::{OneOf, Result, Store, pools::SqliteWriter};
 use crate::model::{
     delivery::{Attempt, DeadReason},
     id::DeliveryId,
@@ -81,8 +81,8 @@ impl Store {
     /// ended or moved by somebody else in the meantime.
     pub(crate) async fn outcome_batch(&self, rows: &[OutcomeRow]) -> Result<HashSet<DeliveryId>> {
         match self.ledger() {
-            OneOf::Postgres(pool) => within(postgres(pool, rows)).await,
-            OneOf::Sqlite(writer) => within(sqlite(writer, rows)).await,
+            OneOf::Postgres(pool) => self.within(postgres(pool, rows)).await,
+            OneOf::Sqlite(writer) => self.within(sqlite(writer, rows)).await,
         }
     }
 }

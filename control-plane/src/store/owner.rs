@@ -9,6 +9,7 @@ use std::{fs::File, path::Path, time::Duration};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
 use super::{Error, OneOf, Result, Store};
+use crate::outage;
 
 /// The number of the advisory lock: "posthorn" in ASCII.
 const LOCK: i64 = 0x706f_7374_686f_726e;
@@ -53,10 +54,12 @@ impl Store {
                 continue;
             }
             tracing::warn!("the connection that holds ownership broke; taking it again");
-            match self.owner_acquire().await {
-                Ok(Some(again)) => ownership = again,
-                Ok(None) => return,
-                Err(error) => tracing::warn!(error = %error, "could not take ownership again yet"),
+            // A connection that is being made while the network is down is given up for another try.
+            match tokio::time::timeout(CHECK_WITHIN, self.owner_acquire()).await {
+                Ok(Ok(Some(again))) => ownership = again,
+                Ok(Ok(None)) => return,
+                Ok(Err(error)) => outage::log(&error, "could not take ownership again yet"),
+                Err(_) => tracing::warn!("could not take ownership again yet: no answer"),
             }
         }
     }

@@ -3,9 +3,12 @@
 use uuid::Uuid;
 
 use super::{Error, Result, Store, Tx};
-use crate::model::{
-    id::{EndpointId, SecretId, TenantId},
-    secret::{Purpose, SealedSecret},
+use crate::{
+    model::{
+        id::{EndpointId, SecretId, TenantId},
+        secret::{Purpose, SealedSecret},
+    },
+    vault::SealedUnder,
 };
 
 /// How many endpoints [`Store::secret_retired`] names at most.
@@ -127,6 +130,16 @@ impl Store {
             query.bind(limit).fetch_all(conn).await
         })?;
         rows.into_iter().map(SealedSecret::try_from).collect()
+    }
+
+    /// How many secrets, of endpoints and of sources, are sealed under which master key.
+    pub(crate) async fn secret_sealed_under(&self) -> Result<Vec<SealedUnder>> {
+        const SQL: &str = "
+            select kek_id, count(*) as secrets
+            from (select kek_id from secret union all select kek_id from source_secret) as sealed
+            group by kek_id
+            order by kek_id";
+        read!(self, conn => sqlx::query_as(SQL).fetch_all(conn).await)
     }
 
     /// The endpoints that have a former signing key whose time is over at `now`, up to 500.

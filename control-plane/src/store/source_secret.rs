@@ -181,7 +181,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Sets until when the current secrets of a source are accepted.
+    /// Sets until when the secrets of a source are accepted at most. One whose time is over before that keeps its time.
     pub(crate) async fn source_secret_retire(
         &mut self,
         source: SourceId,
@@ -190,7 +190,7 @@ impl Tx {
         const SQL: &str = "
             update source_secret
             set retires_at = $2
-            where source_id = $1 and purpose = 3 and retires_at is null";
+            where source_id = $1 and purpose = 3 and (retires_at is null or retires_at > $2)";
         on!(self, tx => {
             let query = sqlx::query(SQL).bind(source.uuid());
             query.bind(retires_at).execute(&mut **tx).await.map(drop)

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::store::Store;
+use crate::{outage, store::Store};
 
 /// How often the log is copied.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -13,7 +13,7 @@ pub(crate) async fn keep_checkpointed(store: Store) {
     loop {
         tokio::time::sleep(INTERVAL).await;
         if let Err(error) = store.checkpoint().await {
-            tracing::warn!(error = ?error, "a checkpoint failed; the next one makes up for it");
+            outage::log(&error, "a checkpoint failed and is made up for");
         }
     }
 }

@@ -1,43 +1,27 @@
-//! Fills the gauges that nothing else updates: what is open in the database and in memory, and whether the database
-//! answers.
+//! Fills the gauges that nothing else updates: what is open in the database and in memory.
 
 use std::time::Duration;
-
-use posthorn_telemetry::Readiness;
 
 use crate::{
     clock,
     dispatch::Dispatch,
     metrics::{Metrics, State},
+    outage,
     store::{OpenCounts, Store},
 };
 
-/// How often memory is looked at, and the database asked whether it answers.
+/// How often memory is looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// How often the database is asked to count, in ticks.
 const COUNT_EVERY: u32 = 15;
-/// How long the database may take to answer before the control plane is not ready.
-const PING_WITHIN: Duration = Duration::from_secs(1);
-
-/// The condition of readiness that this loop keeps.
-pub(super) const DATABASE: &str = "database";
-
 /// Fills the gauges for ever.
-pub(crate) async fn keep_gauges(
-    store: Store,
-    dispatch: Dispatch,
-    metrics: Metrics,
-    readiness: Readiness,
-) {
-    let vital = store.vital();
+pub(crate) async fn keep_gauges(store: Store, dispatch: Dispatch, metrics: Metrics) {
     for tick in 0_u32.. {
-        let answers = tokio::time::timeout(PING_WITHIN, vital.ping()).await;
-        readiness.set(DATABASE, matches!(answers, Ok(Ok(()))));
         show_memory(&dispatch, &metrics);
         if tick % COUNT_EVERY == 0 {
             match store.delivery_counts().await {
                 Ok(counts) => show_counts(&counts, &metrics, clock::now_ms()),
-                Err(error) => tracing::warn!(error = ?error, "could not count what is open"),
+                Err(error) => outage::log(&error, "could not count what is open"),
             }
         }
         tokio::time::sleep(TICK).await;

@@ -4,8 +4,10 @@ mod checkpoint;
 mod gauges;
 mod retention;
 mod rewrap;
+mod watch;
 
 pub(crate) use checkpoint::keep_checkpointed;
 pub(crate) use gauges::keep_gauges;
 pub(crate) use retention::{Retention, keep_retention};
 pub(crate) use rewrap::{Rewrapping, keep_rewrapped};
+pub(crate) use watch::keep_watched;

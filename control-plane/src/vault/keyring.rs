@@ -103,6 +103,11 @@ impl Keyring {
             .map(Kek::id)
     }
 
+    /// Whether it has the key of that id, as [`KekId`] prints it.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.ids().any(|known| known.to_string() == id)
+    }
+
     pub(super) fn find(&self, id: KekId) -> Option<&Kek> {
         std::iter::once(&self.current)
             .chain(&self.others)

@@ -11,7 +11,8 @@ use rand::CryptoRng;
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use super::{Keyring, KeyringError};
+use super::{Keyring, KeyringError, LostKeys, SealedUnder};
+use crate::config::MASTER_KEY_VARIABLE;
 
 /// How much of a file is taken for keys, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1_024;
@@ -34,6 +35,9 @@ pub enum KeySourceError {
     /// The content is no list of master keys.
     #[error("the master keys cannot be used")]
     Content(#[from] KeyringError),
+    /// Sealed secrets need others.
+    #[error(transparent)]
+    Lost(#[from] LostKeys),
     /// None are configured, and none may be made.
     #[error(
         "a shared database needs a master key that every control plane has: give --master-key-file"
@@ -50,6 +54,14 @@ impl KeySource {
         }
     }
 
+    /// Where it is, in words.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::File(path) => format!("the file {} has others", path.display()),
+            Self::Text(_) => format!("{MASTER_KEY_VARIABLE} has others"),
+        }
+    }
+
     /// Reads the keys.
     pub(crate) fn read(&self) -> Result<Keyring, KeySourceError> {
         match self {
@@ -61,8 +73,17 @@ impl KeySource {
         }
     }
 
-    /// Uses the file, and writes a new key into it first if it is not there. Only its owner can read it.
-    pub(crate) fn create(path: &Path, rng: &mut impl CryptoRng) -> Result<Self, KeySourceError> {
+    /// Uses the file, and writes a new key into it first if it is not there and no secret needs an old one. Only its owner
+    /// can read it.
+    pub(crate) fn create(
+        path: &Path,
+        needed: &[SealedUnder],
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, KeySourceError> {
+        if !needed.is_empty() && !path.exists() {
+            let place = format!("the file {} is not there", path.display());
+            return Err(LostKeys::new(needed, place).into());
+        }
         match write_new(path, &Keyring::generate(rng)) {
             Ok(()) => tracing::info!(
                 "made a master key in {}: back it up, secrets are lost without it",
@@ -114,8 +135,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("master.key");
         let mut rng = StdRng::seed_from_u64(1);
-        let first = KeySource::create(&path, &mut rng).unwrap().read().unwrap();
-        let second = KeySource::create(&path, &mut rng).unwrap().read().unwrap();
+        let mut create = |needed: &[SealedUnder]| KeySource::create(&path, needed, &mut rng);
+        let sealed = SealedUnder {
+            kek_id: "0a1b2c3d".to_owned(),
+            secrets: 2,
+        };
+        let lost = create(std::slice::from_ref(&sealed)).unwrap_err();
+        assert!(matches!(lost, KeySourceError::Lost(_)) && !path.exists());
+        let first = create(&[]).unwrap().read().unwrap();
+        let second = create(&[sealed]).unwrap().read().unwrap();
         assert!(first.is_same(&second));
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

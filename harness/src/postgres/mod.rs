@@ -4,6 +4,7 @@ mod account;
 mod programs;
 
 use std::{
+    fs,
     net::{Ipv4Addr, TcpListener},
     os::unix::process::CommandExt as _,
     path::Path,
@@ -17,7 +18,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
-use crate::{process::Process, procfs, wait::eventually};
+use crate::{Network, process::Process, procfs, wait::eventually};
 use account::Account;
 use programs::Programs;
 
@@ -25,6 +26,15 @@ use programs::Programs;
 const PORT_ATTEMPTS: u32 = 5;
 
 const CRASH_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Where a cluster is. The default is a temporary folder, and 127.0.0.1.
+#[derive(Clone, Debug, Default)]
+pub struct PostgresOptions {
+    /// The folder that holds everything, such as a small disk.
+    pub folder: Option<Arc<TempDir>>,
+    /// A network to run inside of.
+    pub network: Option<Arc<Network>>,
+}
 
 /// A `PostgreSQL` server on 127.0.0.1 with a fresh cluster in a temporary folder. Ends when dropped.
 #[derive(Debug)]
@@ -35,7 +45,8 @@ pub struct Postgres {
     port: u16,
     programs: Programs,
     account: Option<Account>,
-    folder: TempDir,
+    network: Option<Arc<Network>>,
+    folder: Arc<TempDir>,
 }
 
 impl Postgres {
@@ -44,17 +55,31 @@ impl Postgres {
     /// Panics when `PostgreSQL` is not installed. The server never runs as root: then it gets the account `postgres`,
     /// or else `nobody`.
     pub async fn start() -> Self {
+        Self::start_with(PostgresOptions::default()).await
+    }
+
+    /// The same somewhere else.
+    pub async fn start_with(options: PostgresOptions) -> Self {
         let programs = Programs::find();
         let account = Account::needed();
-        let folder =
-            TempDir::with_prefix("posthorn-postgres-").expect("a temporary folder can be made");
+        let folder = options.folder.unwrap_or_else(|| {
+            let folder = TempDir::with_prefix("posthorn-postgres-");
+            Arc::new(folder.expect("a temporary folder can be made"))
+        });
         if let Some(account) = &account {
             account.give(folder.path());
         }
         initialize(&programs, account.as_ref(), folder.path());
+        let network = options.network;
         for _ in 0..PORT_ATTEMPTS {
             let port = free_port();
-            let process = spawn(&programs, account.as_ref(), folder.path(), port);
+            let process = spawn(
+                &programs,
+                account.as_ref(),
+                network.as_deref(),
+                folder.path(),
+                port,
+            );
             if process.logged(READY).await {
                 let remains = Vec::new();
                 return Self {
@@ -63,6 +88,7 @@ impl Postgres {
                     port,
                     programs,
                     account,
+                    network,
                     folder,
                 };
             }
@@ -137,6 +163,7 @@ impl Postgres {
         self.process = spawn(
             &self.programs,
             self.account.as_ref(),
+            self.network.as_deref(),
             self.folder.path(),
             self.port,
         );
@@ -169,8 +196,14 @@ impl Postgres {
         self.folder.path()
     }
 
+    /// Whether the server runs. One that could not write its log ends by itself.
+    pub fn is_running(&self) -> bool {
+        procfs::is_running(self.pid())
+    }
+
     fn url_of(&self, database: &str) -> String {
-        format!("postgres://posthorn@127.0.0.1:{}/{database}", self.port)
+        let host = host(self.network.as_deref());
+        format!("postgres://posthorn@{host}:{}/{database}", self.port)
     }
 }
 
@@ -199,13 +232,28 @@ fn initialize(programs: &Programs, account: Option<&Account>, folder: &Path) {
     let output = command.output().expect("initdb can be run");
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "initdb failed:\n{log}");
+    let rules = folder.join("data/pg_hba.conf");
+    let written = fs::write(rules, "local all all trust\nhost all all all trust\n");
+    written.expect("the rules can be written");
 }
 
-fn spawn(programs: &Programs, account: Option<&Account>, folder: &Path, port: u16) -> Process {
-    let mut command = as_account(programs.postgres(), account);
+fn spawn(
+    programs: &Programs,
+    account: Option<&Account>,
+    network: Option<&Network>,
+    folder: &Path,
+    port: u16,
+) -> Process {
+    let mut command = match network {
+        Some(network) => {
+            let account = account.map(|account| (account.user, account.group));
+            network.run_inside(&programs.postgres(), account)
+        }
+        None => as_account(programs.postgres(), account),
+    };
     command.arg("-D").arg(folder.join("data"));
     for setting in [
-        "listen_addresses=127.0.0.1".to_owned(),
+        format!("listen_addresses={}", host(network)),
         format!("port={port}"),
         format!("unix_socket_directories={}", folder.display()),
         "shared_buffers=256MB".to_owned(),
@@ -218,6 +266,11 @@ fn spawn(programs: &Programs, account: Option<&Account>, folder: &Path, port: u1
     }
     command.current_dir(folder);
     Process::spawn("PostgreSQL", command)
+}
+
+/// Where a server listens.
+fn host(network: Option<&Network>) -> Ipv4Addr {
+    network.map_or(Ipv4Addr::LOCALHOST, Network::inside)
 }
 
 fn as_account(mut command: Command, account: Option<&Account>) -> Command {

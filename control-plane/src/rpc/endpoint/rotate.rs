@@ -62,14 +62,13 @@ impl Endpoints {
         overlap_ms: i64,
         now: i64,
     ) -> Result<(), Error> {
-        tx.secret_prune(endpoint.id, now).await?;
         let mut secrets = tx.secret_list(endpoint.id).await?;
         secrets.retain(|secret| secret.purpose == Purpose::Signing);
-        if secrets.iter().any(|secret| secret.retires_at.is_some()) {
-            let text = "the former secret still signs: see `rotation_ends_at`";
-            return Err(Error::FailedPrecondition(text.to_owned()));
+        // An attempt has at most two signatures: what an earlier rotation left goes at once.
+        for former in secrets.iter().filter(|secret| secret.retires_at.is_some()) {
+            tx.secret_delete(former.id, former.version).await?;
         }
-        let current = secrets.first();
+        let current = secrets.iter().find(|secret| secret.retires_at.is_none());
         if let Some(current) = current {
             retire(tx, current, overlap_ms, now).await?;
         }

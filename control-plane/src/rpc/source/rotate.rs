@@ -53,7 +53,7 @@ impl Sources {
         Ok(response)
     }
 
-    /// Writes the new secret over those that were current, which are accepted until the overlap has passed.
+    /// Writes the new secret over all others, which are accepted until the overlap has passed, and none any longer.
     async fn replace(
         &self,
         tx: &mut Tx,
@@ -70,8 +70,8 @@ impl Sources {
         let valid = valid.iter();
         let valid = valid.filter(|secret| secret.purpose == Purpose::Verification);
         if valid.count() >= SECRETS_MAX {
-            let text =
-                "10 secrets are valid at once: wait until one retires, or rotate without overlap";
+            let text = "10 secrets are valid at once: wait until one retires, or rotate with an `overlap` of 0s, \
+                 which ends all older ones at once";
             return Err(Error::FailedPrecondition(text.to_owned()));
         }
         self.write_secrets(tx, source, chosen, now).await
