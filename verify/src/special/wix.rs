@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{Special, SpecialPlan, input::public_keys};
 use crate::{
-    Context, Identity, Refusal, Request, Tolerance,
+    Claim, Context, Identity, Refusal, Request, Tolerance,
     identify::fit_id,
     json::{document, text_at, whole},
     jwt::{self, Keys},
@@ -59,14 +59,18 @@ fn identify(request: &Request<'_>, _plan: &SpecialPlan) -> Option<Identity> {
     let id = document(event.as_bytes())
         .ok()
         .and_then(|event| text_at(event, "/id"))
-        .filter(|id| !id.is_empty());
+        .filter(|id| !id.trim().is_empty());
+    let event_id = id.map(|id| fit_id(id.into_owned()));
+    let signed = text_at(&payload, "/iat");
     Some(Identity {
-        event_id: id.map(|id| fit_id(id.into_owned())),
+        claim: match &event_id {
+            Some(id) => Some(Claim::of_id(id)),
+            None => signed.map(|time| Claim::of_time(&time, request.body)),
+        },
+        event_id,
         event_type: text_at(outer, "/eventType")
             .unwrap_or_default()
             .into_owned(),
-        duplicate_keys: false,
-        items: Vec::new(),
-        more_items: false,
+        ..Identity::default()
     })
 }
