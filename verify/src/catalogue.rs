@@ -202,6 +202,16 @@ mod tests {
     }
 
     #[test]
+    fn an_id_that_no_page_speaks_of_is_never_claimed_alone() {
+        let wrong = faults_of(|provider| {
+            let rule = &provider.scheme.id;
+            let alone = rule.of == Some(IdOf::Webhook) && rule.claim.0.is_empty();
+            !alone || rule.page != "unconfirmed"
+        });
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+
+    #[test]
     fn an_id_of_something_else_is_never_claimed_alone() {
         let wrong = faults_of(|provider| {
             rules(&provider.scheme).all(|(rule, ids)| {
