@@ -1,32 +1,39 @@
 //! Which event a request is: the provider's id and type, brought into a form that can be stored.
 //!
-//! Only a verified request may claim an id. What is missing stays missing: the caller then uses a digest of the body.
+//! Only a verified request may claim anything. What is missing stays missing.
 
+pub(crate) use self::fit::fit_id;
+use self::{claims::ClaimPlan, fit::type_name, items::ItemsPlan};
 use crate::{
-    SchemeError, digest,
-    json::Pointer,
+    Claim, Scheme, SchemeError,
     reference::Reference,
-    scheme::{ItemsRule, Many},
+    scheme::{IdRule, Many},
     template::Template,
     values::Values,
 };
 
-/// The longest id that is kept as it is, in characters.
-const ID_CHARS_MAX: usize = 256;
-/// The longest event type, in characters.
-const TYPE_CHARS_MAX: usize = 128;
+mod claims;
+mod fit;
+mod items;
+
 /// The most items of a batch that are looked at.
 const ITEMS_MAX: usize = 1000;
-/// The most alternatives for an id or a type.
+/// The most alternatives for an id, a type or a claim.
 const ALTERNATIVES_MAX: usize = 8;
+/// The type of a batch with items.
+const BATCH: &str = "batch";
 
 /// Which event a request is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// The provider's id: 1 to 256 printable ASCII characters. Ids of another form are replaced by their SHA-256 in hex.
+    /// The provider's id, for people: 1 to 256 printable ASCII characters. Ids of another form are replaced by their
+    /// SHA-256 in hex. Whether it is that of this event alone is the scheme's to know: what can be relied on is `claim`.
     pub event_id: Option<String>,
-    /// The type in Posthorn's grammar, below the provider's name: `stripe.charge.succeeded`.
+    /// The type in Posthorn's grammar, below the provider's name: `stripe.charge.succeeded`. That of a batch with items
+    /// is `batch`: `sendgrid.batch`.
     pub event_type: String,
+    /// What no other event of the source has. None: a repeat cannot be told from a new event, so there are no repeats.
+    pub claim: Option<Claim>,
     /// Whether a member that was looked at was in its JSON object several times.
     pub duplicate_keys: bool,
     /// The events of a batch; empty when the scheme has none. At most 1,000.
@@ -42,7 +49,9 @@ pub struct Item {
     pub event_id: Option<String>,
     /// As in [`Identity`].
     pub event_type: String,
-    /// The item's JSON text as it is in the body.
+    /// As in [`Identity`]. An item without a claim of its own has that of its place in a batch that has one.
+    pub claim: Option<Claim>,
+    /// The item's JSON text, byte by byte as it is in the body (or in the form's field, or in the unpacked body).
     pub json: String,
 }
 
@@ -50,64 +59,58 @@ pub struct Item {
 #[derive(Debug, Clone)]
 pub(crate) struct IdentityPlan {
     provider: String,
-    ids: Vec<Template>,
-    types: Vec<Template>,
+    whole: EventPlan,
+    /// Where the signed time is, when the body is signed with it.
+    times: Vec<Reference>,
     items: Option<ItemsPlan>,
 }
 
+/// How one event is recognised.
 #[derive(Debug, Clone)]
-struct ItemsPlan {
-    at: Pointer,
+struct EventPlan {
     ids: Vec<Template>,
     types: Vec<Template>,
+    claims: ClaimPlan,
 }
 
 impl IdentityPlan {
     /// Reads the references and templates.
     pub(crate) fn compile(
         provider: &str,
-        event_id: &Many,
-        event_type: &Many,
-        items: Option<&ItemsRule>,
+        scheme: &Scheme,
+        times: Vec<Reference>,
     ) -> Result<Self, SchemeError> {
-        let items = items
-            .map(|rule| {
-                let at = Pointer::parse(&rule.at)
-                    .ok_or_else(|| SchemeError::new("items.at", "is no JSON pointer"))?;
-                Ok(ItemsPlan {
-                    at,
-                    ids: templates("items.event_id", &rule.event_id)?,
-                    types: templates("items.event_type", &rule.event_type)?,
-                })
-            })
-            .transpose()?;
+        let (id, kind) = (&scheme.event_id, &scheme.event_type);
         Ok(Self {
             provider: type_name("", provider),
-            ids: templates("event_id", event_id)?,
-            types: templates("event_type", event_type)?,
-            items,
+            whole: EventPlan::compile("", id, kind, &scheme.id)?,
+            times,
+            items: scheme.items.as_ref().map(ItemsPlan::compile).transpose()?,
         })
     }
 
-    /// All references.
+    /// All references to the request.
     pub(crate) fn references(&self) -> impl Iterator<Item = &Reference> {
-        self.ids
-            .iter()
-            .chain(&self.types)
-            .flat_map(Template::references)
+        self.whole.references()
     }
 
     /// Recognises a request.
     pub(crate) fn identify(&self, values: &mut Values<'_>) -> Identity {
-        let mut items = self
-            .items
-            .as_ref()
-            .map_or_else(Vec::new, |plan| self.items(plan, values));
+        let event_id = self.whole.id(values);
+        let kind = self.whole.kind(values);
+        let claim = self.whole.claims.claim(event_id.as_deref(), &kind, values);
+        let claim = claim.or_else(|| self.claim_of_time(&kind, values));
+        let mut items = self.items(claim, values);
         let more_items = items.len() > ITEMS_MAX;
         items.truncate(ITEMS_MAX);
         Identity {
-            event_id: first(&self.ids, values).map(fit_id),
-            event_type: self.type_of(&self.types, values),
+            event_id,
+            event_type: if items.is_empty() {
+                self.type_below(&kind)
+            } else {
+                self.type_below(BATCH)
+            },
+            claim,
             duplicate_keys: values.saw_duplicates(),
             items,
             more_items,
@@ -119,31 +122,62 @@ impl IdentityPlan {
         type_name(&self.provider, text)
     }
 
-    fn items(&self, plan: &ItemsPlan, values: &mut Values<'_>) -> Vec<Item> {
-        let texts: Vec<String> = match values.found(&plan.at) {
-            Ok(Some(array)) => array
-                .elements()
-                .take(ITEMS_MAX + 1)
-                .map(|item| item.raw.to_owned())
-                .collect(),
-            _ => Vec::new(),
-        };
-        let mut items = Vec::with_capacity(texts.len());
-        for json in texts {
-            values.item = Some(json.clone());
-            items.push(Item {
-                event_id: first(&plan.ids, values).map(fit_id),
-                event_type: self.type_of(&plan.types, values),
-                json,
-            });
-        }
-        values.item = None;
-        items
+    fn claim_of_time(&self, kind: &str, values: &Values<'_>) -> Option<Claim> {
+        let texts = self.times.iter().filter_map(|at| values.text(at).ok()?);
+        let time = texts.into_iter().find(|time| !time.trim().is_empty())?;
+        Some(Claim::of_time(&time, kind, values.request().body))
     }
 
-    fn type_of(&self, templates: &[Template], values: &Values<'_>) -> String {
-        let text = first(templates, values).unwrap_or_default();
-        type_name(&self.provider, &text)
+    fn items(&self, batch: Option<Claim>, values: &mut Values<'_>) -> Vec<Item> {
+        let Some(plan) = &self.items else {
+            return Vec::new();
+        };
+        let texts = plan.texts(values);
+        let mut items = Vec::with_capacity(texts.len());
+        for (place, json) in texts.into_iter().enumerate() {
+            values.item = Some(json);
+            let event_id = plan.event.id(values);
+            let kind = plan.event.kind(values);
+            let claim = plan.event.claims.claim(event_id.as_deref(), &kind, values);
+            items.push(Item {
+                claim: claim.or_else(|| Some(Claim::of_place(&batch?, place))),
+                event_id,
+                event_type: self.type_below(&kind),
+                json: values.item.take().unwrap_or_default(),
+            });
+        }
+        items
+    }
+}
+
+impl EventPlan {
+    fn compile(
+        below: &str,
+        event_id: &Many,
+        event_type: &Many,
+        rule: &IdRule,
+    ) -> Result<Self, SchemeError> {
+        let ids = templates(&format!("{below}event_id"), event_id)?;
+        Ok(Self {
+            types: templates(&format!("{below}event_type"), event_type)?,
+            claims: ClaimPlan::compile(&format!("{below}id.claim"), rule, &ids)?,
+            ids,
+        })
+    }
+
+    fn references(&self) -> impl Iterator<Item = &Reference> {
+        let templates = self.ids.iter().chain(&self.types);
+        templates
+            .chain(self.claims.templates())
+            .flat_map(Template::references)
+    }
+
+    fn id(&self, values: &Values<'_>) -> Option<String> {
+        first(&self.ids, values).map(fit_id)
+    }
+
+    fn kind(&self, values: &Values<'_>) -> String {
+        first(&self.types, values).unwrap_or_default()
     }
 }
 
@@ -161,61 +195,23 @@ fn templates(field: &str, many: &Many) -> Result<Vec<Template>, SchemeError> {
 }
 
 /// Which event something is that came another way than by a request, from the id and the type as the provider has
-/// them; an empty id is none.
+/// them; an empty id is none. The id is taken for that of the event alone.
 pub fn identity(provider: &str, id: &str, event_type: &str) -> Identity {
+    let event_id = (!id.trim().is_empty()).then(|| fit_id(id.to_owned()));
     Identity {
-        event_id: (!id.is_empty()).then(|| fit_id(id.to_owned())),
+        claim: event_id.as_deref().map(Claim::of_id),
+        event_id,
         event_type: type_name(&type_name("", provider), event_type),
         ..Identity::default()
     }
 }
 
-/// The first template that is whole and not empty.
+/// The first template that is whole, without an empty value.
 fn first(templates: &[Template], values: &Values<'_>) -> Option<String> {
     templates
         .iter()
-        .filter_map(|template| template.text(values).ok())
+        .filter_map(|template| template.present_text(values).ok())
         .find(|text| !text.is_empty())
-}
-
-/// An id that can be stored.
-pub(crate) fn fit_id(id: String) -> String {
-    let printable = id.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    if printable && id.len() <= ID_CHARS_MAX {
-        id
-    } else {
-        hex::encode(digest::sha256(id.as_bytes()))
-    }
-}
-
-/// A type in lower case, of labels of letters, digits, `_` and `-` joined by single dots; `event` when nothing is left.
-fn type_name(provider: &str, text: &str) -> String {
-    let mut name = provider.to_owned();
-    for label in text.split('.') {
-        let label: String = label
-            .chars()
-            .take(TYPE_CHARS_MAX)
-            .map(|character| match character {
-                'A'..='Z' | 'a'..='z' | '0'..='9' | '_' | '-' => character.to_ascii_lowercase(),
-                _ => '_',
-            })
-            .collect();
-        if label.is_empty() || name.len() + 1 + label.len() > TYPE_CHARS_MAX {
-            continue;
-        }
-        if !name.is_empty() {
-            name.push('.');
-        }
-        name.push_str(&label);
-    }
-    if name == provider {
-        name.push_str(if provider.is_empty() {
-            "event"
-        } else {
-            ".event"
-        });
-    }
-    name
 }
 
 #[cfg(test)]
@@ -223,39 +219,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_fit_the_grammar() {
-        let long = "x".repeat(200);
-        for (text, expected) in [
-            ("charge.succeeded", "p.charge.succeeded"),
-            ("PAYMENT_COMPLETED", "p.payment_completed"),
-            ("orders/create", "p.orders_create"),
-            ("a..b.", "p.a.b"),
-            ("", "p.event"),
-            ("...", "p.event"),
-            ("a b\u{e9}\0", "p.a_b__"),
-            (&long, "p.event"),
-        ] {
-            assert_eq!(type_name("p", text), expected, "{text:?}");
-        }
-    }
-
-    #[test]
     fn what_is_polled_is_identified_as_what_is_posted() {
         let polled = identity("stripe", "evt_1", "Charge.Succeeded");
         assert_eq!(polled.event_id.as_deref(), Some("evt_1"));
         assert_eq!(polled.event_type, "stripe.charge.succeeded");
-        assert_eq!(identity("stripe", "", "").event_id, None);
-    }
-
-    #[test]
-    fn ids_fit_the_store() {
-        assert_eq!(fit_id("evt_1".into()), "evt_1");
-        assert_eq!(fit_id("x".repeat(256)).len(), 256);
-        for id in ["x".repeat(257), "a\0".into(), "\u{e9}".into(), "a\n".into()] {
-            assert_eq!(
-                fit_id(id.clone()),
-                hex::encode(digest::sha256(id.as_bytes()))
-            );
+        assert_eq!(polled.claim, Some(Claim::of_id("evt_1")));
+        for empty in ["", " "] {
+            let nameless = identity("stripe", empty, "");
+            assert_eq!((nameless.event_id, nameless.claim), (None, None));
         }
     }
 }

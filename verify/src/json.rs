@@ -1,8 +1,11 @@
 //! Values found in JSON text, without building a tree of it.
 //!
 //! One pass, no recursion, at most [`DEPTH_MAX`] levels, no copies but of the values that are asked for. The first of
-//! several members of one name counts, and that there were several is reported. Numbers keep their text. Text that holds
-//! a NUL or half of a surrogate pair is no JSON here, because databases refuse it.
+//! several members of one name counts, and that there were several is reported. Numbers keep their text.
+//!
+//! All JSON in UTF-8 is read, whatever its texts hold: most of it is only carried. A text that is looked at can hold a
+//! NUL, which whoever keeps it has to fit; one with half of a surrogate pair is no text that UTF-8 can hold, and counts as
+//! missing.
 
 use std::{borrow::Cow, str};
 
@@ -44,6 +47,12 @@ impl Pointer {
             .map(|segment| segment.replace("~1", "/").replace("~0", "~"))
             .collect();
         (segments.len() <= SEGMENTS_MAX).then_some(Self(segments))
+    }
+
+    /// The pointers between its `*`, each within what the one before it leads to.
+    pub(crate) fn levels(&self) -> Vec<Self> {
+        let levels = self.0.split(|segment| segment == "*");
+        levels.map(|segments| Self(segments.to_vec())).collect()
     }
 }
 
@@ -87,7 +96,8 @@ pub(crate) fn whole(text: &str) -> Option<Found<'_>> {
 }
 
 impl<'a> Found<'a> {
-    /// A string without its escapes; a number or truth value as it is written; nothing for the others.
+    /// A string without its escapes; a number or truth value as it is written; nothing for the others, and for a string
+    /// with half of a surrogate pair.
     pub(crate) fn text(&self) -> Option<Cow<'a, str>> {
         match self.kind {
             Kind::String => unescape(self.raw),
@@ -112,7 +122,9 @@ impl<'a> Found<'a> {
         std::iter::from_fn(move || {
             let cursor = cursor.as_mut()?;
             cursor.next_in(b'}')?;
-            let name = unescape(cursor.name()?)?;
+            let raw = cursor.name()?;
+            // A name that is no text is still a member, by the name that it is written with.
+            let name = unescape(raw).unwrap_or(Cow::Borrowed(raw));
             Some((name, cursor.found()?))
         })
     }
@@ -130,7 +142,7 @@ fn member<'a>(raw: &'a str, name: &str) -> Option<Found<'a>> {
     while cursor.next_in(b'}').is_some() {
         let key = cursor.name()?;
         let value = cursor.found()?;
-        if unescape(key)? == name {
+        if unescape(key).is_some_and(|key| key == name) {
             match &mut first {
                 Some(first) => first.duplicate = true,
                 None => first = Some(value),
@@ -245,10 +257,8 @@ mod tests {
             b"\"\n\"",
             b"\"\\x\"",
             b"\"\\u12\"",
-            b"\"\\ud800\"",
-            b"\"\\ud800\\u0041\"",
-            b"\"\\udc00\"",
-            b"\"\\u0000\"",
+            b"\"\\ud80\"",
+            b"\"\\u00g0\"",
             b"\"\0\"",
             b"[1}",
             b"{\"a\":1]",
@@ -278,6 +288,26 @@ mod tests {
             r#"{"__proto__":1}"#,
         ] {
             assert!(document(body.as_bytes()).is_ok(), "{body}");
+        }
+    }
+
+    #[test]
+    fn text_that_a_database_may_not_take_is_json() {
+        for (value, expected) in [
+            (r#""a\u0000b""#, Some("a\0b")),
+            (r#""\ufffe\uffff""#, Some("\u{fffe}\u{ffff}")),
+            (r#""\ud83d\ude00""#, Some("😀")),
+            (r#""\ud800""#, None),
+            (r#""\udc00\ud800""#, None),
+            (r#""\ud800\u0041""#, None),
+            (r#""\ud800\ud83d\ude00""#, None),
+            (r#""\ud800\n""#, None),
+        ] {
+            let body = format!(r#"{{"\ud800":0,"v":{value},"w":[1,{value},2]}}"#);
+            assert_eq!(text(&body, "/v").as_deref(), expected, "{body}");
+            assert_eq!(text(&body, "/w/2").as_deref(), Some("2"), "{body}");
+            let names = whole(&body).expect("an object").members().count();
+            assert_eq!(names, 3, "{body}");
         }
     }
 

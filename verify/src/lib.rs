@@ -11,6 +11,7 @@
 pub use crate::{
     answer::{Answer, Answers},
     catalogue::{Catalogue, Provider, catalogue},
+    claim::{Claim, ClaimedBy},
     handshake::{Handshake, Handshaken},
     identify::{Identity, Item, identity},
     refusal::Refusal,
@@ -26,6 +27,7 @@ pub use crate::{
 mod answer;
 mod asym;
 mod catalogue;
+mod claim;
 mod compare;
 mod digest;
 mod encoding;

@@ -154,6 +154,18 @@ impl Proof {
         }
     }
 
+    /// The times that the proof itself covers, the first that is there counts.
+    pub(crate) fn times(&self) -> Vec<Reference> {
+        let names = match self {
+            Self::Jwt(_) => ["claim:iat", "claim:nbf"].as_slice(),
+            _ => &[],
+        };
+        names
+            .iter()
+            .filter_map(|name| Reference::parse(name))
+            .collect()
+    }
+
     /// Whether the body is covered; `None` when only the code knows.
     pub(crate) fn covers_body(&self) -> Option<bool> {
         match self {

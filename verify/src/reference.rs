@@ -20,6 +20,10 @@ pub(crate) enum Reference {
     LastKey(Pointer),
     /// A value of one item of a batch.
     Item(Pointer),
+    /// The name of the last member of an object of one item.
+    ItemLastKey(Pointer),
+    /// The hex SHA-256 of one item.
+    ItemSha256,
     /// Another entry of the signature header.
     Sig(String),
     /// A setting of the source.
@@ -78,6 +82,7 @@ impl Reference {
             "json" => Self::Json(Pointer::parse(name)?),
             "last_key" => Self::LastKey(Pointer::parse(name)?),
             "item" => Self::Item(Pointer::parse(name)?),
+            "item_last_key" => Self::ItemLastKey(Pointer::parse(name)?),
             "sig" => Self::Sig(given?),
             "param" => Self::Param(given?),
             "secret" => Self::Role(given.filter(|name| is_token(name))?),
@@ -92,6 +97,7 @@ impl Reference {
             "body_inflated" => Self::BodyInflated,
             "body_sha256" => Self::BodySha256,
             "body_crc32" => Self::BodyCrc32,
+            "item_sha256" => Self::ItemSha256,
             "method" => Self::Method,
             "path" => Self::Path,
             "path_query" => Self::PathQuery,

@@ -5,7 +5,7 @@
 //!
 //! **References** name a value of the request or of the configuration:
 //! `header:NAME`, `query:NAME`, `form:NAME`, `json:/pointer`, `last_key:/pointer` (the name of an object's last member),
-//! `item:/pointer` (within one of `items`), `sig:KEY` (another entry of the signature header), `param:NAME` (a setting of
+//! `item:/pointer` and `item_last_key:/pointer` (within one of `items`), `item_sha256` (hex), `sig:KEY` (another entry of the signature header), `param:NAME` (a setting of
 //! the source), `claim:NAME` (of a verified JWT's payload), `=literal`, and without an argument `body`, `body_inflated`
 //! (gzip undone when the body begins with its magic bytes), `body_sha256` (hex), `body_crc32` (decimal), `method`,
 //! `path`, `path_query`, `url` (as registered), `secret`, `form_sorted` (names and values of the form, sorted by name,
@@ -19,8 +19,9 @@
 //! letters, digits, `-` and `_`, for paths), `hex` (1 to 64 lower-case hex digits) and `digits` (1 to 19 of them), which
 //! refuse a value of another form.
 //!
-//! In a JSON pointer a `*` takes the first element of an array. A number keeps the text it has in the body; `null`,
-//! objects and arrays count as missing.
+//! In a JSON pointer a `*` takes the first element of an array (in `items.at` all of them). A number keeps the text it has
+//! in the body; `null`, objects and arrays count as missing. So does a text with an escape that is no character (half of
+//! a surrogate pair): the body with it is genuine all the same.
 
 use std::collections::BTreeMap;
 
@@ -28,11 +29,15 @@ use serde::Deserialize;
 
 pub use self::{
     handshake::{AnswerRule, DigestRule, HandshakeAnswer, HandshakeRule, When},
+    id::{IdOf, IdRule, IdScope, Repeats},
+    items::ItemsRule,
     jwt::{HashClaim, JwtRule},
     key::{KeyDecode, KeyRule, RemoteKey},
 };
 
 mod handshake;
+mod id;
+mod items;
 mod jwt;
 mod key;
 mod read;
@@ -74,12 +79,17 @@ pub struct Scheme {
     pub content_types: Vec<String>,
     /// When the body is a form: the field whose text `json:` references read. Bodies that begin with `{` or `[` are read themselves.
     pub json_in_form: Option<String>,
-    /// The provider's id of the event: references or templates, the first that is whole counts.
+    /// The provider's id of the event: references or templates, the first that is whole counts. An empty value is a
+    /// missing one.
     pub event_id: Many,
+    /// What that id is, and what can be claimed so that a repeat is told from a new event.
+    pub id: IdRule,
     /// The provider's type of the event, likewise. It is brought into the form of Posthorn's event types.
     pub event_type: Many,
-    /// The events of a batch.
+    /// The events of a batch. `event_type` is then that of a batch without any; one with items is a `batch`.
     pub items: Option<ItemsRule>,
+    /// Whether each of the `items` is an event, and not the batch. They are unless this says `false`.
+    pub split: Option<bool>,
     /// Requests that ask for an answer and are no events, in the order they are tried.
     pub handshake: Vec<HandshakeRule>,
     /// What the provider is answered.
@@ -253,20 +263,8 @@ pub enum BodyForm {
     Form,
     /// JSON when it begins with `{` or `[`, otherwise a form.
     JsonOrForm,
-}
-
-/// The events of a batch.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ItemsRule {
-    /// The pointer to the array; empty when the body is the array.
-    pub at: String,
-    /// As in [`Scheme`], usually with `item:` references.
-    #[serde(default)]
-    pub event_id: Many,
-    /// As in [`Scheme`], usually with `item:` references.
-    #[serde(default)]
-    pub event_type: Many,
+    /// JSON, or JSON lines: one text on each line that is not blank. With lines, each is one of the `items`, or an array of them.
+    JsonLines,
 }
 
 /// One text or a list of texts.

@@ -120,6 +120,22 @@ impl Template {
     /// # Errors
     /// `MissingValue` when a reference outside of brackets is missing, and what the values say.
     pub(crate) fn pieces<'a>(&'a self, values: &'a Values<'_>) -> Result<Vec<Piece<'a>>, Refusal> {
+        self.filled(values, piece)
+    }
+
+    /// Fills the template in, where an empty or blank value is a missing one: for what tells one thing from another.
+    ///
+    /// # Errors
+    /// As [`Self::pieces`].
+    pub(crate) fn present<'a>(&'a self, values: &'a Values<'_>) -> Result<Vec<Piece<'a>>, Refusal> {
+        self.filled(values, present_piece)
+    }
+
+    fn filled<'a>(
+        &'a self,
+        values: &'a Values<'_>,
+        piece: fn(&'a Part, &'a Values<'_>) -> Result<Piece<'a>, Refusal>,
+    ) -> Result<Vec<Piece<'a>>, Refusal> {
         let mut pieces = Vec::with_capacity(self.0.len());
         for part in &self.0 {
             let Part::Optional(parts) = part else {
@@ -142,14 +158,25 @@ impl Template {
     /// # Errors
     /// As [`Self::pieces`], and `MalformedValue` when it is no UTF-8.
     pub(crate) fn text(&self, values: &Values<'_>) -> Result<String, Refusal> {
-        let pieces = self.pieces(values)?;
-        let bytes: Vec<u8> = pieces
-            .iter()
-            .flat_map(|piece| piece.bytes(&[]))
-            .copied()
-            .collect();
-        String::from_utf8(bytes).map_err(|_| Refusal::MalformedValue)
+        text(&self.pieces(values)?)
     }
+
+    /// Fills the template in as [`Self::present`] does, as text.
+    ///
+    /// # Errors
+    /// As [`Self::present`], and `MalformedValue` when it is no UTF-8.
+    pub(crate) fn present_text(&self, values: &Values<'_>) -> Result<String, Refusal> {
+        text(&self.present(values)?)
+    }
+}
+
+fn text(pieces: &[Piece<'_>]) -> Result<String, Refusal> {
+    let bytes: Vec<u8> = pieces
+        .iter()
+        .flat_map(|piece| piece.bytes(&[]))
+        .copied()
+        .collect();
+    String::from_utf8(bytes).map_err(|_| Refusal::MalformedValue)
 }
 
 fn inner(parts: &[Part]) -> impl Iterator<Item = &Reference> {
@@ -171,13 +198,33 @@ fn piece<'a>(part: &'a Part, values: &'a Values<'_>) -> Result<Piece<'a>, Refusa
     }
 }
 
+fn present_piece<'a>(part: &'a Part, values: &'a Values<'_>) -> Result<Piece<'a>, Refusal> {
+    let piece = piece(part, values)?;
+    match (part, &piece) {
+        (Part::Value(..), Piece::Bytes(bytes)) if bytes.trim_ascii().is_empty() => {
+            Err(Refusal::MissingValue)
+        }
+        _ => Ok(piece),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{Headers, Request, Settings, values::Names};
 
     fn fill(template: &str) -> Result<String, Refusal> {
-        let headers: Headers = [("id", "a.b"), ("n", " 12 ")].into_iter().collect();
+        with_values(|values| Template::parse(template).expect(template).text(values))
+    }
+
+    fn with_values<T>(run: impl FnOnce(&Values<'_>) -> T) -> T {
+        let pairs = [
+            ("id", "a.b"),
+            ("n", " 12 "),
+            ("empty", ""),
+            ("blank", " \t"),
+        ];
+        let headers: Headers = pairs.into_iter().collect();
         let request = Request {
             method: "POST",
             path_query: "/p?q=QuEry",
@@ -187,8 +234,7 @@ mod tests {
         };
         let settings = Settings::new();
         let names = Names::default();
-        let values = Values::new(&request, &settings, &names);
-        Template::parse(template).expect(template).text(&values)
+        run(&Values::new(&request, &settings, &names))
     }
 
     #[test]
@@ -212,6 +258,26 @@ mod tests {
         ] {
             assert_eq!(fill(template).as_deref(), Ok(expected), "{template}");
         }
+    }
+
+    #[test]
+    fn an_empty_value_is_missing_where_values_tell_things_apart() {
+        for (template, expected) in [
+            ("{header:id}.{header:empty}", Err(Refusal::MissingValue)),
+            ("{header:blank}", Err(Refusal::MissingValue)),
+            ("{header:id}[.{header:empty}]", Ok("a.b")),
+            ("{header:n}", Ok(" 12 ")),
+            ("=", Err(Refusal::MissingValue)),
+        ] {
+            let template = Template::parse_lenient(template).expect(template);
+            with_values(|values| {
+                assert_eq!(
+                    template.present_text(values).as_deref(),
+                    expected.as_deref()
+                );
+            });
+        }
+        assert_eq!(fill("{header:id}.{header:empty}").as_deref(), Ok("a.b."));
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(crate) struct Names {
     pub header_alias: BTreeMap<String, Vec<String>>,
     /// The form field that holds the JSON.
     pub json_in_form: Option<String>,
+    /// Whether the body may be JSON lines.
+    pub json_lines: bool,
 }
 
 /// The values of one request.
@@ -77,14 +79,21 @@ impl<'a> Values<'a> {
                 Ok(self.found(pointer)?.and_then(|found| found.text()).map(cow))
             }
             Reference::LastKey(pointer) => Ok(self.found(pointer)?.and_then(last_key).map(cow)),
-            Reference::Item(pointer) => Ok(self.within(self.item.as_deref(), pointer).map(cow)),
-            Reference::Claim(pointer) => Ok(self.within(self.claims.as_deref(), pointer).map(cow)),
+            Reference::Item(pointer) => {
+                Ok(self.item(pointer).and_then(|found| found.text()).map(cow))
+            }
+            Reference::ItemLastKey(pointer) => Ok(self.item(pointer).and_then(last_key).map(cow)),
+            Reference::ItemSha256 => Ok(self.item.as_deref().map(sha256_hex)),
+            Reference::Claim(pointer) => {
+                let found = self.within(self.claims.as_deref(), pointer);
+                Ok(found.and_then(|found| found.text()).map(cow))
+            }
             Reference::Sig(name) => Ok(self.sig(name)?.map(borrowed)),
             Reference::Param(name) => Ok(self.settings.get(name).map(|text| borrowed(text))),
             Reference::Literal(text) => bytes(text.as_bytes()),
             Reference::Body => bytes(request.body),
             Reference::BodyInflated => Ok(Some(Cow::Borrowed(self.inflated()?))),
-            Reference::BodySha256 => Ok(Some(owned(hex::encode(digest::sha256(request.body))))),
+            Reference::BodySha256 => Ok(Some(sha256_hex(request.body))),
             Reference::BodyCrc32 => Ok(Some(owned(crc32fast::hash(request.body).to_string()))),
             Reference::Method => bytes(request.method.as_bytes()),
             Reference::Path => bytes(request.path().as_bytes()),
@@ -126,6 +135,22 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// The JSON texts: the one text, or those of the lines where the scheme has such.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(crate) fn json_texts(&self) -> Result<Vec<&str>, Refusal> {
+        match self.json() {
+            Ok(text) => Ok(vec![text]),
+            Err(Refusal::MalformedBody) if self.names.json_lines => {
+                let lines = self.inflated()?.split(|&byte| byte == b'\n');
+                let lines = lines.filter(|line| !line.trim_ascii().is_empty());
+                lines.map(json::document).collect()
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
     /// The form of the body.
     pub(crate) fn form(&self) -> Result<&Form, Refusal> {
         let form = self.form.get_or_init(|| Form::parse(self.request.body));
@@ -149,13 +174,18 @@ impl<'a> Values<'a> {
         self.request
     }
 
-    fn within<'t>(&self, text: Option<&'t str>, pointer: &Pointer) -> Option<Cow<'t, str>> {
-        let found = json::find(text?, pointer);
-        self.note(found.as_ref());
-        found?.text()
+    fn item(&self, pointer: &Pointer) -> Option<Found<'_>> {
+        self.within(self.item.as_deref(), pointer)
     }
 
-    fn note(&self, found: Option<&Found<'_>>) {
+    fn within<'t>(&self, text: Option<&'t str>, pointer: &Pointer) -> Option<Found<'t>> {
+        let found = json::find(text?, pointer);
+        self.note(found.as_ref());
+        found
+    }
+
+    /// Notes that a value which is looked at was there under its name several times.
+    pub(crate) fn note(&self, found: Option<&Found<'_>>) {
         if found.is_some_and(|found| found.duplicate) {
             self.duplicate.set(true);
         }
@@ -234,6 +264,10 @@ fn borrowed(text: &str) -> Cow<'_, [u8]> {
 
 fn owned<'t>(text: String) -> Cow<'t, [u8]> {
     Cow::Owned(text.into_bytes())
+}
+
+fn sha256_hex<'t>(bytes: impl AsRef<[u8]>) -> Cow<'t, [u8]> {
+    owned(hex::encode(digest::sha256(bytes.as_ref())))
 }
 
 fn cow(text: Cow<'_, str>) -> Cow<'_, [u8]> {

@@ -68,6 +68,7 @@ pub struct Verifier {
     answers: Answers,
     covers_body: bool,
     confirm: bool,
+    splits: bool,
 }
 
 impl Verifier {
@@ -111,6 +112,11 @@ impl Verifier {
                 "is not signed: content must hold it",
             ));
         }
+        let signed_times = match &time {
+            _ if !covers_body => Vec::new(),
+            Some(time) => vec![time.at.clone()],
+            None => proof.times(),
+        };
         Ok(Self {
             settings: settings.clone(),
             names: names(scheme),
@@ -119,12 +125,8 @@ impl Verifier {
             time,
             body: scheme.body,
             content_types: ContentTypes::compile(scheme)?,
-            identity: IdentityPlan::compile(
-                &options.provider,
-                &scheme.event_id,
-                &scheme.event_type,
-                scheme.items.as_ref(),
-            )?,
+            identity: IdentityPlan::compile(&options.provider, scheme, signed_times)?,
+            splits: splits(scheme)?,
             handshakes: scheme
                 .handshake
                 .iter()
@@ -190,6 +192,7 @@ impl Verifier {
             BodyForm::Any => Ok(()),
             BodyForm::Json => values.json().map(drop),
             BodyForm::JsonOrForm if is_like_json(context.request.body) => values.json().map(drop),
+            BodyForm::JsonLines => values.json_texts().map(drop),
             BodyForm::Form | BodyForm::JsonOrForm => values.form().map(drop),
         }
     }
@@ -240,6 +243,17 @@ impl Verifier {
     /// Whether the signature covers the body. Where it does not, a body is only claimed.
     pub fn covers_body(&self) -> bool {
         self.covers_body
+    }
+
+    /// Whether each of [`Identity::items`] is an event, and not the batch, unless the source says otherwise. A batch
+    /// without items is an event itself in any case, and so is one that has [`Identity::more_items`].
+    pub fn splits(&self) -> bool {
+        self.splits
+    }
+
+    /// Whether a body may be JSON lines, which are no JSON text together. [`Self::verify`] has looked at them.
+    pub fn takes_json_lines(&self) -> bool {
+        self.body == BodyForm::JsonLines
     }
 
     /// Whether an event should be fetched from the provider before it is believed.
@@ -352,6 +366,14 @@ fn names(scheme: &Scheme) -> Names {
             .map(|(name, aliases)| (name.to_ascii_lowercase(), lower(aliases)))
             .collect(),
         json_in_form: scheme.json_in_form.clone(),
+        json_lines: scheme.body == BodyForm::JsonLines,
+    }
+}
+
+fn splits(scheme: &Scheme) -> Result<bool, SchemeError> {
+    match (scheme.split, &scheme.items) {
+        (Some(true), None) => Err(SchemeError::new("split", "goes with `items`")),
+        (said, items) => Ok(said.unwrap_or(items.is_some())),
     }
 }
 

@@ -264,7 +264,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The text of a string, given with its quotes.
+/// The text of a string, given with its quotes; `None` when an escape of it is no character.
 pub(super) fn unescape(raw: &str) -> Option<Cow<'_, str>> {
     let mut rest = raw.strip_prefix('"')?.strip_suffix('"')?;
     if !rest.contains('\\') {
@@ -275,15 +275,16 @@ pub(super) fn unescape(raw: &str) -> Option<Cow<'_, str>> {
         let (plain, escaped) = rest.split_at(at);
         let (character, length) = escape(escaped)?;
         text.push_str(plain);
-        text.push(character);
+        text.push(character?);
         rest = escaped.get(length..)?;
     }
     text.push_str(rest);
     Some(Cow::Owned(text))
 }
 
-/// The character of the escape that a text begins with, and the escape's length.
-fn escape(text: &str) -> Option<(char, usize)> {
+/// The character of the escape that a text begins with, and the escape's length. Half of a surrogate pair is an escape
+/// of JSON's grammar, and is no character.
+fn escape(text: &str) -> Option<(Option<char>, usize)> {
     let character = match text.as_bytes().get(1)? {
         b'"' => '"',
         b'\\' => '\\',
@@ -296,21 +297,27 @@ fn escape(text: &str) -> Option<(char, usize)> {
         b'u' => return unicode_escape(text),
         _ => return None,
     };
-    Some((character, 2))
+    Some((Some(character), 2))
 }
 
-fn unicode_escape(text: &str) -> Option<(char, usize)> {
+fn unicode_escape(text: &str) -> Option<(Option<char>, usize)> {
     let first = hex4(text.get(2..6)?)?;
     if !(0xd800..0xdc00).contains(&first) {
-        let character = char::from_u32(first).filter(|&character| character != '\0')?;
-        return Some((character, 6));
+        return Some((char::from_u32(first), 6));
     }
+    match second_half(text) {
+        Some(second) => {
+            let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+            Some((char::from_u32(code), 12))
+        }
+        None => Some((None, 6)),
+    }
+}
+
+/// The second half of the surrogate pair that a text begins with.
+fn second_half(text: &str) -> Option<u32> {
     let second = hex4(text.get(6..12)?.strip_prefix("\\u")?)?;
-    if !(0xdc00..0xe000).contains(&second) {
-        return None;
-    }
-    let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-    Some((char::from_u32(code)?, 12))
+    (0xdc00..0xe000).contains(&second).then_some(second)
 }
 
 fn hex4(text: &str) -> Option<u32> {

@@ -83,10 +83,10 @@ fn string_length(text: &str) -> usize {
 }
 
 fn write_string(string: &str, out: &mut String) {
-    let inner = string.trim_start_matches('"');
     let text = crate::json::whole(string).and_then(|found| found.text());
     let Some(text) = text else {
-        out.push_str(inner);
+        // Half of a surrogate pair: PHP writes none.
+        out.push_str(string);
         return;
     };
     out.push('"');

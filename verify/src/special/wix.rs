@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{Special, SpecialPlan, input::public_keys};
 use crate::{
-    Context, Identity, Refusal, Request, Tolerance,
+    Claim, Context, Identity, Refusal, Request, Tolerance,
     identify::fit_id,
     json::{document, text_at, whole},
     jwt::{self, Keys},
@@ -59,14 +59,17 @@ fn identify(request: &Request<'_>, _plan: &SpecialPlan) -> Option<Identity> {
     let id = document(event.as_bytes())
         .ok()
         .and_then(|event| text_at(event, "/id"))
-        .filter(|id| !id.is_empty());
+        .filter(|id| !id.trim().is_empty());
+    let event_id = id.map(|id| fit_id(id.into_owned()));
+    let event_type = text_at(outer, "/eventType").unwrap_or_default();
+    let signed = text_at(&payload, "/iat");
     Some(Identity {
-        event_id: id.map(|id| fit_id(id.into_owned())),
-        event_type: text_at(outer, "/eventType")
-            .unwrap_or_default()
-            .into_owned(),
-        duplicate_keys: false,
-        items: Vec::new(),
-        more_items: false,
+        claim: match &event_id {
+            Some(id) => Some(Claim::of_id(id)),
+            None => signed.map(|time| Claim::of_time(&time, &event_type, request.body)),
+        },
+        event_id,
+        event_type: event_type.into_owned(),
+        ..Identity::default()
     })
 }

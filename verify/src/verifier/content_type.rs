@@ -36,7 +36,10 @@ impl ContentTypes {
         }
         Ok(Self {
             any: scheme.body == BodyForm::Any && further.is_empty(),
-            json: matches!(scheme.body, BodyForm::Json | BodyForm::JsonOrForm),
+            json: matches!(
+                scheme.body,
+                BodyForm::Json | BodyForm::JsonOrForm | BodyForm::JsonLines
+            ),
             form: matches!(scheme.body, BodyForm::Form | BodyForm::JsonOrForm)
                 || scheme.json_in_form.is_some(),
             further: further.clone(),
