@@ -1,5 +1,6 @@
 //! Who may call what: every RPC of the contract with every kind of caller, the roles read from the comments there.
 
+mod hanging;
 mod keys;
 mod tenants;
 

@@ -92,7 +92,7 @@ impl From<store::Error> for Error {
         match error {
             store::Error::Unavailable(_) => {
                 outage::log(&error, "a call failed");
-                Self::Unavailable(format!("the database is not there: {}", error.words()))
+                Self::Unavailable(format!("the database cannot do this now, {}", error.words()))
             }
             store::Error::Slow => Self::Exhausted(
                 "the database was not done with this after 5 s: ask for less, such as a shorter time range or a smaller \

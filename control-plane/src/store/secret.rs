@@ -139,7 +139,11 @@ impl Store {
             from (select kek_id from secret union all select kek_id from source_secret) as sealed
             group by kek_id
             order by kek_id";
-        read!(self, conn => sqlx::query_as(SQL).fetch_all(conn).await)
+        let rows: Vec<(String, i64)> =
+            read!(self, conn => sqlx::query_as(SQL).fetch_all(conn).await)?;
+        let rows = rows.into_iter();
+        let typed = rows.map(|(kek_id, secrets)| SealedUnder { kek_id, secrets });
+        Ok(typed.collect())
     }
 
     /// The endpoints that have a former signing key whose time is over at `now`, up to 500.

@@ -6,7 +6,7 @@ use std::fmt;
 use super::Vault;
 
 /// How many secrets are sealed under a master key.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SealedUnder {
     /// The key's id.
     pub kek_id: String,

@@ -32,7 +32,7 @@ async fn a_vital_change_goes_before_all_but_one_of_the_changes_that_queue() {
     let begun = Arc::new(Mutex::new(Vec::new()));
     let holder = store.begin().await.unwrap();
     let mut tasks = JoinSet::new();
-    let begin = |store: Store, name: &'static str| {
+    let changing = |store: Store, name: &'static str| {
         let begun = Arc::clone(&begun);
         async move {
             let tx = store.begin().await.unwrap();
@@ -41,11 +41,11 @@ async fn a_vital_change_goes_before_all_but_one_of_the_changes_that_queue() {
         }
     };
     for _ in 0..50 {
-        tasks.spawn(begin(store.for_callers(), "change"));
+        tasks.spawn(changing(store.for_callers(), "change"));
     }
     // One runtime thread: each of those has come as far as it could once we run again.
     tokio::task::yield_now().await;
-    tasks.spawn(begin(store.vital(), "vital"));
+    tasks.spawn(changing(store.vital(), "vital"));
     tokio::task::yield_now().await;
     holder.commit().await.unwrap();
     tasks.join_all().await;
@@ -69,17 +69,17 @@ async fn case_1_a_connection_whose_transaction_the_database_has_ended_is_not_use
         sqlx::query(statement).execute(&mut *conn).await.unwrap();
     }
     drop(conn);
-    let fill = async || {
+    let write = async || {
         let mut tx = writer.begin().await?;
         sqlx::query("insert into filler values (zeroblob(1000000))")
             .execute(&mut *tx)
             .await?;
         tx.commit().await
     };
-    let full = Error::from(fill().await.unwrap_err());
+    let full = Error::from(write().await.unwrap_err());
     assert!(matches!(full, Error::Unavailable(_)), "{full:?}");
     // The limit went with its connection.
-    fill().await.unwrap();
+    write().await.unwrap();
 }
 
 #[tokio::test]
@@ -97,4 +97,22 @@ async fn a_read_ends_when_nobody_waits_for_it_any_more() {
     // Waits for the connections of all reads.
     store.close().await;
     assert!(began.elapsed() < READ_WITHIN, "it ran to its limit");
+}
+
+#[tokio::test]
+async fn a_read_of_a_caller_that_takes_too_long_is_slow_and_not_a_fault() {
+    let (_folder, store) = store().await;
+    let endless = async |store: &Store| -> crate::store::Result<()> {
+        let mut reading = Reading::begin(store).await?;
+        let answer = match reading.conn() {
+            OneOf::Sqlite(conn) => sqlx::query(ENDLESS).execute(conn).await,
+            OneOf::Postgres(_) => panic!("it is SQLite"),
+        };
+        reading.end(answer.map(drop))
+    };
+    let callers = store.for_callers();
+    let answer = endless(&callers).await;
+    assert!(matches!(answer, Err(Error::Slow)), "{answer:?}");
+    // The limit was that read's own.
+    callers.ping().await.unwrap();
 }
