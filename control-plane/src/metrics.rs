@@ -88,6 +88,8 @@ pub(crate) struct Metrics {
     pub leases_lost: Counter,
     /// Reports under a lease that is not the delivery's.
     pub stale_reports: Counter,
+    /// What nodes said of leases that they were not given, by what was wrong with the proof.
+    pub forged_reports: Family<Word, Counter>,
 }
 
 fn commit_seconds() -> Histogram {
@@ -124,6 +126,7 @@ impl Metrics {
             consumers: Gauge::default(),
             leases_lost: Counter::default(),
             stale_reports: Counter::default(),
+            forged_reports: Family::default(),
         };
         metrics.register(registry.sub_registry_with_prefix("posthorn"));
         metrics
@@ -224,6 +227,11 @@ impl Metrics {
             "stale_reports",
             "Reports under a lease that is not current",
             self.stale_reports.clone(),
+        );
+        r.register(
+            "forged_reports",
+            "What nodes said of leases that they were not given, by what was wrong with the proof",
+            self.forged_reports.clone(),
         );
     }
 

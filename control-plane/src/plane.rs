@@ -160,6 +160,7 @@ impl ControlPlane {
         let payload_bytes_max = config.payload_bytes_max;
         let (dispatch, loops) = Dispatch::new(
             store.clone(),
+            Arc::clone(&vault),
             registry.clone(),
             metrics.clone(),
             payload_bytes_max,

@@ -11,6 +11,7 @@
 //! The vault does not hide how long a secret is, and it cannot tell which of two valid records of one version is newer.
 
 mod keyring;
+mod proof;
 mod record;
 mod source;
 

@@ -18,7 +18,7 @@ use tonic::Status;
 use super::{AnswerWithin, Consumer, Said, SaidStream, held::Held, settling::Unsettled};
 use crate::{
     clock,
-    dispatch::{Dispatch, lost, sessions::Opened, stream},
+    dispatch::{Dispatch, lane::ServedBy, lost, sessions::Opened, stream},
     model::id::{EndpointId, NodeId},
 };
 
@@ -182,9 +182,11 @@ impl Drop for Standing {
         tokio::spawn(async move {
             tokio::time::sleep(lost::GRACE).await;
             dispatch.0.consumers.give_up(consumer_id, number);
-            let lost = dispatch
-                .scheduler()
-                .lose(consumer_id, &HashSet::new(), clock::now_ms());
+            let lost = dispatch.scheduler().lose(
+                (consumer_id, ServedBy::Consumers),
+                &HashSet::new(),
+                clock::now_ms(),
+            );
             if lost.count > 0 {
                 let count = lost.count;
                 tracing::info!(%consumer_id, count, "{count} handouts of consumer {consumer_id} are lost");

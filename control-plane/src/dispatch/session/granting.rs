@@ -142,7 +142,10 @@ impl Session {
             let posting = endpoint.and_then(|live| Some((&live.endpoint, live.posting()?)));
             match (posting, event) {
                 (Some(posting), Some(event)) => self.ready().push_back(Ready {
-                    lease: grant::lease(posting, event, grant, now_ms),
+                    lease: {
+                        let proof = dispatch.prove(grant, self.key_id);
+                        grant::lease(posting, event, grant, proof, now_ms)
+                    },
                     delivery_id: grant.delivery_id,
                 }),
                 (None, _) if endpoint.is_some() => self.pass_on(grant),
