@@ -3,6 +3,7 @@
 //! Values that can be wrong by themselves are refused while they are read. Whether they fit together is said by
 //! [`Config::transport`] and by the start itself.
 
+mod forward;
 mod value;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -12,6 +13,7 @@ use posthorn_guard::AllowList;
 use secrecy::SecretString;
 
 use crate::retry::RetryPolicy;
+pub use forward::ForwardConfig;
 pub use value::{DatabaseUrl, PublicUrl, PublicUrlError};
 use value::{parse_days, parse_payload_bytes, parse_seconds};
 
@@ -152,6 +154,10 @@ pub struct Config {
         value_parser = parse_seconds
     )]
     pub drain_timeout: Duration,
+
+    /// How much of what nodes forward is held.
+    #[command(flatten)]
+    pub forward: ForwardConfig,
 }
 
 /// The retry policies that a deployment can have as its own.
@@ -215,6 +221,7 @@ impl Default for Config {
             event_retention_days: 30,
             dead_letter_retention_days: 7,
             drain_timeout: Duration::from_secs(30),
+            forward: ForwardConfig::default(),
         }
     }
 }

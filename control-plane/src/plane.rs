@@ -173,6 +173,7 @@ impl ControlPlane {
             dispatch.clone(),
             metrics.clone(),
             fetch.clone(),
+            &config.forward,
         );
         Ok(Self {
             config,

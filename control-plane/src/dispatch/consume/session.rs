@@ -56,7 +56,9 @@ pub(crate) async fn consume(
     shutdown: CancellationToken,
 ) -> Result<(), Status> {
     let consumer_id = NodeId::new(clock::now_ms(), &mut clock::rng());
-    let opened = dispatch.0.consumers.open(consumer_id, consumer.key_id)?;
+    let opened = dispatch.0.consumers.open(consumer_id, consumer.key_id);
+    dispatch.0.metrics.opened("consume", &opened);
+    let opened = opened?;
     let group = consumer.group.clone();
     tracing::info!(%consumer_id, group, "consumer {consumer_id} of group {group} opened a stream");
     let standing = Standing {

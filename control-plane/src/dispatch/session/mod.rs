@@ -85,7 +85,9 @@ pub(crate) async fn converse(
         .parse::<NodeId>()
         .map_err(|error| Error::invalid("hello.node_id", error.to_string()))?;
     check_hello(&hello)?;
-    let opened = dispatch.0.sessions.open(node_id, parts.key_id)?;
+    let opened = dispatch.0.sessions.open(node_id, parts.key_id);
+    dispatch.0.metrics.opened("session", &opened);
+    let opened = opened?;
     let number = opened.number;
     tracing::info!(%node_id, name = hello.name, version = hello.version, "node {node_id} opened a session");
     dispatch.count_sessions();
