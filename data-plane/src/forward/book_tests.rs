@@ -149,7 +149,9 @@ fn the_control_plane_hears_only_of_those_that_it_has_seen() {
     assert_eq!(world.message(), None);
     let many: Vec<u64> = (0..600).map(|_| world.enter(0, false)).collect();
     while world.message().is_some() {}
-    many.iter().for_each(|number| world.book.abandon(*number));
+    for number in many {
+        world.book.abandon(number);
+    }
     let told = [0, 0].map(|_| world.message().expect("a message").abandoned.len());
     assert_eq!(told, [512, 88]);
 }
