@@ -5,4 +5,5 @@ mod large;
 mod operators;
 mod secrets;
 mod taking;
+mod unfinished;
 mod waiting;

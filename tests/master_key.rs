@@ -7,7 +7,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use posthorn::v1::{DeliveryState, SourceSettings};
+use posthorn::v1::{DeliveryState, Hello, SourceSettings};
 use posthorn_harness::{
     ControlPlaneOptions, Deployment, Provider, STANDARD_WEBHOOKS, Sql, Starting, StoreKind,
 };
@@ -16,13 +16,15 @@ use tempfile::TempDir;
 
 use super::support::{
     DEADLINE,
-    follow::{await_state, deliveries_of},
+    follow::{attempts_of, await_state, deliveries_of},
     hand_edge::{HandEdge, provider_of},
+    hand_node::{HandNode, answered, hello, reference},
     restart::{restart, start, stop},
 };
 
 on_both! {
     a_new_master_key_takes_over_and_the_old_one_can_go,
+    a_lease_outlives_a_new_master_key_while_the_old_one_is_there,
     without_its_master_key_an_endpoint_waits_until_the_key_is_back,
     without_its_master_key_a_source_asks_its_provider_to_try_later,
     case_20_a_start_without_the_key_of_sealed_secrets_is_refused_and_says_which_and_where,
@@ -176,6 +178,34 @@ async fn without_its_master_key_a_source_asks_its_provider_to_try_later(store: S
             .await
     );
     assert_eq!(keyed.post(&provider, "4").await, 200);
+}
+
+async fn a_lease_outlives_a_new_master_key_while_the_old_one_is_there(store: StoreKind) {
+    let mut keyed = Keyed::start_lenient(store).await;
+    let status = keyed.deployment.node.terminate().await;
+    assert!(status.success(), "{}", keyed.deployment.node.logs());
+    keyed.endpoint("/").await;
+    let admin = keyed.deployment.admin.clone();
+    let node = admin.with_key(&keyed.deployment.node_key);
+    let mut holder = HandNode::ready(&node, 1, 2).await;
+    for _ in 0..2 {
+        admin.emit("a.b", "{}").await;
+    }
+    let leases = holder.leases(2).await;
+    // Who comes back with a lease finds it believed under [NEW, OLD], and under NEW alone it is nobody's word.
+    for (keys, lease, attempts) in [(&[NEW, OLD][..], &leases[0], 1), (&[NEW], &leases[1], 0)] {
+        keyed.restart_with(keys).await;
+        let admin = &keyed.deployment.admin;
+        let node = admin.with_key(&keyed.deployment.node_key);
+        let back = Hello {
+            in_flight: vec![reference(lease)],
+            ..hello(1, 2)
+        };
+        let mut holder = HandNode::join(&node, back).await.expect("it is welcome");
+        holder.settle(vec![answered(lease, 200)]).await;
+        let logged = attempts_of(admin, &lease.delivery_id).await;
+        assert_eq!(logged.len(), attempts, "{keys:?}");
+    }
 }
 
 async fn without_its_master_key_an_endpoint_waits_until_the_key_is_back(store: StoreKind) {

@@ -1,5 +1,6 @@
 //! The protocol between nodes and the control plane, spoken by hand.
 
+mod forged;
 mod given_back;
 mod leases;
 mod lost;

@@ -4,6 +4,7 @@
 //! [`Config::transport`] and by the start itself.
 
 mod tenant_limits;
+mod forward;
 mod value;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -14,6 +15,7 @@ use secrecy::SecretString;
 
 use crate::retry::RetryPolicy;
 pub use tenant_limits::TenantLimits;
+pub use forward::ForwardConfig;
 pub use value::{DatabaseUrl, PublicUrl, PublicUrlError};
 use value::{parse_days, parse_payload_bytes, parse_seconds};
 
@@ -162,6 +164,10 @@ pub struct Config {
         value_parser = parse_seconds
     )]
     pub drain_timeout: Duration,
+
+    /// How much of what nodes forward is held.
+    #[command(flatten)]
+    pub forward: ForwardConfig,
 }
 
 /// The retry policies that a deployment can have as its own.
@@ -227,6 +233,7 @@ impl Default for Config {
             event_retention_days: 30,
             dead_letter_retention_days: 7,
             drain_timeout: Duration::from_secs(30),
+            forward: ForwardConfig::default(),
         }
     }
 }

@@ -18,7 +18,7 @@ use posthorn_telemetry::{
 };
 
 use self::inbound::InboundCounts;
-use crate::model::id::SourceId;
+use crate::{error::Error, model::id::SourceId};
 
 /// A label of one word.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -66,6 +66,10 @@ pub(crate) struct Metrics {
     pub inbound_waits: Family<Word, Counter>,
     /// Streams of forwarded requests.
     pub forwards: Gauge,
+    /// Bytes of forwarded requests that are held until they are answered.
+    pub forward_bytes: Gauge,
+    /// Streams of nodes and consumers that their key had no room for, by what they were.
+    pub streams_refused: Family<Word, Counter>,
     /// How long group commits took.
     pub commit_seconds: Family<Commit, Histogram, fn() -> Histogram>,
     /// How many rows group commits carried.
@@ -88,6 +92,8 @@ pub(crate) struct Metrics {
     pub leases_lost: Counter,
     /// Reports under a lease that is not the delivery's.
     pub stale_reports: Counter,
+    /// What nodes said of leases that they were not given, by what was wrong with the proof.
+    pub forged_reports: Family<Word, Counter>,
 }
 
 fn commit_seconds() -> Histogram {
@@ -113,6 +119,8 @@ impl Metrics {
             inbound_waiting: Gauge::default(),
             inbound_waits: Family::default(),
             forwards: Gauge::default(),
+            forward_bytes: Gauge::default(),
+            streams_refused: Family::default(),
             commit_seconds: Family::new_with_constructor(commit_seconds),
             commit_rows: Family::new_with_constructor(commit_rows),
             open: Family::default(),
@@ -124,6 +132,7 @@ impl Metrics {
             consumers: Gauge::default(),
             leases_lost: Counter::default(),
             stale_reports: Counter::default(),
+            forged_reports: Family::default(),
         };
         metrics.register(registry.sub_registry_with_prefix("posthorn"));
         metrics
@@ -132,6 +141,14 @@ impl Metrics {
     /// Counts an inbound request of a source.
     pub(crate) fn count_inbound(&self, source: SourceId, verdict: &'static str) {
         self.inbound.count(source, verdict);
+    }
+
+    /// Notes whether a key had room for a stream: `session`, `forward` or `consume`.
+    pub(crate) fn opened<T>(&self, what: &'static str, opened: &Result<T, Error>) {
+        if let Err(Error::Exhausted(_)) = opened {
+            let word = Word { result: what };
+            self.streams_refused.get_or_create(&word).inc();
+        }
     }
 
     /// Notes a group commit: its kind, how long it took and how many rows it carried.
@@ -225,6 +242,11 @@ impl Metrics {
             "Reports under a lease that is not current",
             self.stale_reports.clone(),
         );
+        r.register(
+            "forged_reports",
+            "What nodes said of leases that they were not given, by what was wrong with the proof",
+            self.forged_reports.clone(),
+        );
     }
 
     fn register_inbound(&self, r: &mut Registry) {
@@ -252,6 +274,16 @@ impl Metrics {
             "forward_streams",
             "Streams of forwarded requests",
             self.forwards.clone(),
+        );
+        r.register(
+            "forward_bytes",
+            "Bytes of forwarded requests that are held until they are answered",
+            self.forward_bytes.clone(),
+        );
+        r.register(
+            "streams_refused",
+            "Streams of nodes and consumers that their key had no room for, by what they were",
+            self.streams_refused.clone(),
         );
     }
 }

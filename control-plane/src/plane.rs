@@ -171,6 +171,7 @@ impl ControlPlane {
         let payload_bytes_max = config.payload_bytes_max;
         let (dispatch, loops) = Dispatch::new(
             store.clone(),
+            Arc::clone(&vault),
             registry.clone(),
             metrics.clone(),
             payload_bytes_max,
@@ -183,6 +184,7 @@ impl ControlPlane {
             dispatch.clone(),
             metrics.clone(),
             fetch.clone(),
+            &config.forward,
         );
         Ok(Self {
             config,

@@ -12,6 +12,7 @@
 
 mod keyring;
 mod lost;
+mod proof;
 mod record;
 mod source;
 

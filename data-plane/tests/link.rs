@@ -27,7 +27,7 @@ async fn a_node_says_who_it_is_and_grants_its_capacity() {
     let hello = session.welcome().await;
     assert_eq!(
         (hello.protocol, hello.capacity, hello.name.as_str()),
-        (1, 7, "node under test")
+        (2, 7, "node under test")
     );
     assert!(hello.node_id.starts_with("node_") && hello.node_id.len() == 31);
     let FromNode::Credit(credit) = session.receive().await else {
@@ -54,6 +54,7 @@ async fn a_lease_is_performed_reported_and_its_credit_given_back() {
         let outcome = only(outcomes);
         assert_eq!((outcome.lease_id, outcome.attempt), (lease_id, 3));
         assert_eq!(outcome.delivery_id, format!("dlv_{lease_id}"));
+        assert_eq!(outcome.proof, format!("proof of {lease_id}"));
         assert!(is_ok(outcome.result.as_ref()), "{outcome:?}");
         let FromNode::Credit(credit) = session.receive().await else {
             panic!("no credit");

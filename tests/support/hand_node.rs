@@ -23,7 +23,7 @@ pub(crate) struct HandNode {
 /// A good hello: node number `number` with room for `capacity` leases.
 pub(crate) fn hello(number: u32, capacity: u32) -> Hello {
     Hello {
-        protocol: 1,
+        protocol: 2,
         node_id: format!("node_01h455vb4pex5vsknk084sn{number:03}"),
         name: format!("by hand {number}"),
         version: "0.1.0".to_owned(),
@@ -38,8 +38,8 @@ pub(crate) fn reference(lease: &Lease) -> LeaseReference {
     LeaseReference {
         lease_id: lease.lease_id,
         delivery_id: lease.delivery_id.clone(),
-        endpoint_id: lease.endpoint_id.clone(),
         attempt: lease.attempt,
+        proof: lease.proof.clone(),
     }
 }
 
@@ -74,6 +74,7 @@ fn outcome(lease: &Lease, result: outcome::Result) -> Outcome {
         result: Some(result),
         duration_ms: 5,
         age_ms: 6,
+        proof: lease.proof.clone(),
     }
 }
 
@@ -104,7 +105,7 @@ impl HandNode {
             .unwrap_or(0);
         node.send(FromNode::Hello(hello)).await;
         match node.next().await? {
-            ToNode::Welcome(welcome) => assert_eq!(welcome.protocol, 1),
+            ToNode::Welcome(welcome) => assert_eq!(welcome.protocol, 2),
             other => panic!("not a welcome: {other:?}"),
         }
         Ok(node)

@@ -17,6 +17,9 @@ use crate::model::id::SourceId;
 pub(super) const PAYLOAD_BYTES_DEFAULT: usize = 256 * 1_024;
 const PAYLOAD_BYTES_MAX: usize = 1_024 * 1_024;
 const DAYS_MAX: u16 = 3_650;
+/// Room for the longest body, and some more.
+const FORWARD_BYTES_MIN: usize = 32 * 1_024 * 1_024;
+const BODY_SECONDS_MAX: u64 = 300;
 const POSTGRES_PORT: u16 = 5_432;
 const PUBLIC_URL_BYTES_MAX: usize = 1_024;
 
@@ -148,6 +151,28 @@ pub(super) fn parse_days(text: &str) -> Result<u16, String> {
         Ok(days)
     } else {
         Err(format!("must be from 1 to {DAYS_MAX}"))
+    }
+}
+
+pub(super) fn parse_forward_bytes(text: &str) -> Result<usize, String> {
+    let bytes = text
+        .parse()
+        .map_err(|error: ParseIntError| error.to_string())?;
+    if bytes >= FORWARD_BYTES_MIN {
+        Ok(bytes)
+    } else {
+        Err(format!("must be at least {FORWARD_BYTES_MIN}"))
+    }
+}
+
+pub(super) fn parse_body_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text
+        .parse()
+        .map_err(|error: ParseIntError| error.to_string())?;
+    if (1..=BODY_SECONDS_MAX).contains(&seconds) {
+        Ok(Duration::from_secs(seconds))
+    } else {
+        Err(format!("must be from 1 to {BODY_SECONDS_MAX}"))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use posthorn::v1;
 use secrecy::ExposeSecret as _;
 
@@ -24,11 +25,12 @@ const USER_AGENT: &str = concat!("Posthorn/", env!("CARGO_PKG_VERSION"));
 /// The longest time that any lease can be held, with room for its report to arrive.
 pub(super) const HOLD_MAX: Duration = Duration::from_secs(60 + 10 + 20);
 
-/// Writes the request of a lease.
+/// Writes the request of a lease, with the proof that it was granted.
 pub(super) fn lease(
     (endpoint, posting): (&Endpoint, &Posting),
     event: &Arc<Event>,
     grant: &Grant,
+    proof: Bytes,
     now_ms: i64,
 ) -> v1::Lease {
     let timeout_ms = endpoint.settings.timeout_ms;
@@ -44,6 +46,7 @@ pub(super) fn lease(
         connect_timeout_ms: timeout_ms.min(millis(CONNECT_TIMEOUT)),
         timeout_ms,
         hold_ms: timeout_ms + millis(HOLD_SLACK),
+        proof,
     }
 }
 

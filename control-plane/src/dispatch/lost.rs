@@ -4,6 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use super::{
     Dispatch, grant,
+    lane::ServedBy,
     scheduler::{Lost, LostTooOften, Settled},
 };
 use crate::{clock, model::id::NodeId, outage, store};
@@ -58,9 +59,10 @@ pub(super) async fn give_grace(dispatch: Dispatch, node_id: NodeId, number: u64)
     if !dispatch.0.sessions.give_up(node_id, number) {
         return;
     }
-    let lost = dispatch
-        .scheduler()
-        .lose(node_id, &HashSet::new(), clock::now_ms());
+    let lost =
+        dispatch
+            .scheduler()
+            .lose((node_id, ServedBy::Nodes), &HashSet::new(), clock::now_ms());
     let count = lost.count;
     tracing::info!(%node_id, count, "node {node_id} did not come back; {count} of its leases are lost");
     dispatch.bury(lost);

@@ -3,7 +3,7 @@
 //! [`Dispatch`] is what the rest of the plane calls. Its parts: `emit`, `inbound` and `outcome` are the group commits
 //! (`commit` is what the first two share),
 //! `scheduler` (with `lane`) decides what goes out next, `grant` turns a lease into a signed request, `session` speaks
-//! with one node, `report` takes what nodes report, `lost` takes back leases, `pager` reads backlogs from the table,
+//! with one node, `proof` says whose a lease is, `report` takes what nodes report, `lost` takes back leases, `pager` reads backlogs from the table,
 //! `operate` does what operators ask for. All waiting happens here; the decisions are in pure modules.
 
 mod commit;
@@ -18,6 +18,7 @@ mod operate;
 mod outcome;
 mod pager;
 mod payload;
+mod proof;
 mod report;
 mod scheduler;
 mod session;
@@ -42,6 +43,7 @@ use self::{
     lane::{Entry, ServedBy},
     outcome::PendingOutcome,
     payload::PayloadBudget,
+    proof::Told,
     scheduler::{LaneSettings, Scheduler},
     sessions::Sessions,
 };
@@ -62,6 +64,7 @@ use crate::{
     },
     registry::{EndpointChange, SharedRegistry},
     store::{DueDelivery, Store},
+    vault::Vault,
 };
 
 /// How many emits, how many inbound requests, and how many outcomes, may wait for their group commit.
@@ -74,6 +77,7 @@ pub(crate) struct Dispatch(Arc<Engine>);
 #[derive(Debug)]
 struct Engine {
     store: Store,
+    vault: Arc<Vault>,
     registry: SharedRegistry,
     metrics: Metrics,
     scheduler: Mutex<Scheduler>,
@@ -81,6 +85,7 @@ struct Engine {
     sessions: Sessions,
     /// The streams of consumers.
     consumers: Sessions,
+    told: Told,
     emits: mpsc::Sender<PendingEmit>,
     outcomes: mpsc::Sender<PendingOutcome>,
     inbounds: mpsc::Sender<PendingInbound>,
@@ -113,6 +118,7 @@ impl Dispatch {
     /// Makes the engine. `epoch` must differ from that of every earlier process.
     pub(crate) fn new(
         store: Store,
+        vault: Arc<Vault>,
         registry: SharedRegistry,
         metrics: Metrics,
         payload_bytes_max: usize,
@@ -124,12 +130,14 @@ impl Dispatch {
         let (keeps, keep_queue) = mpsc::channel(inbound::KEEP_QUEUE_MAX);
         let engine = Engine {
             store,
+            vault,
             registry,
             metrics,
             scheduler: Mutex::new(Scheduler::new(epoch)),
             budget: PayloadBudget::default(),
             sessions: Sessions::default(),
             consumers: Sessions::default(),
+            told: Told::default(),
             emits,
             outcomes,
             inbounds,

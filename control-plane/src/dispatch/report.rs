@@ -3,7 +3,8 @@
 //!
 //! A report under the delivery's current lease decides what happens next. One under a lost lease is logged; it changes
 //! nothing, except that a success is always taken. A lease from before this process counts when nobody else has made
-//! that attempt.
+//! that attempt. Whoever reports has shown that the lease was granted to it (`proof`): what is said of other leases does not
+//! come this far.
 
 mod handled;
 mod parse;
@@ -15,12 +16,13 @@ use tokio::sync::watch;
 
 pub(super) use self::{
     handled::{Handled, HandledLease},
-    parse::parse,
+    parse::{parse, parse_held},
 };
 
 use super::{
     Dispatch,
     outcome::PendingOutcome,
+    proof::LeaseName,
     scheduler::{Granted, Reported, Settled},
 };
 use crate::{
@@ -39,12 +41,10 @@ use crate::{
 /// How long reading a delivery waits after the database failed.
 const LOAD_PAUSE: Duration = Duration::from_millis(200);
 
-/// A report, checked.
+/// A report, checked: it is within its limits and on a lease that its sender was given.
 #[derive(Debug, Clone)]
 pub(super) struct Report {
-    pub(super) lease_id: u64,
-    pub(super) delivery_id: DeliveryId,
-    pub(super) attempt: u32,
+    pub(super) lease: LeaseName,
     what: What,
     duration_ms: u32,
     age_ms: u64,
@@ -103,9 +103,9 @@ impl Report {
         now_ms: i64,
     ) -> Attempt {
         Attempt {
-            delivery_id: self.delivery_id,
+            delivery_id: self.lease.delivery_id,
             number,
-            lease_id: self.lease_id,
+            lease_id: self.lease.lease_id,
             endpoint_id,
             tenant_id,
             outcome: made.outcome,
@@ -141,7 +141,7 @@ impl Dispatch {
     /// Notes a report that is dropped, because its sender does not hold the lease.
     pub(super) fn refuse_report(&self, node_id: NodeId, report: &Report) {
         self.0.metrics.stale_reports.inc();
-        let delivery_id = report.delivery_id;
+        let delivery_id = report.lease.delivery_id;
         tracing::warn!(%node_id, %delivery_id, "node {node_id} reported on a lease of {delivery_id} that it does not hold");
     }
 
@@ -153,7 +153,7 @@ impl Dispatch {
     async fn judge(&self, node_id: NodeId, report: Report) -> Result<Option<OutcomeRow>, Error> {
         let now_ms = clock::now_ms();
         let What::Attempted(made) = &report.what else {
-            let (id, lease_id) = (report.delivery_id, report.lease_id);
+            let (id, lease_id) = (report.lease.delivery_id, report.lease.lease_id);
             self.scheduler().release(node_id, id, lease_id, now_ms);
             return Ok(None);
         };
@@ -173,7 +173,7 @@ impl Dispatch {
             Standing::Late(endpoint_id, tenant_id) => {
                 self.0.metrics.stale_reports.inc();
                 let of = (endpoint_id, tenant_id);
-                let attempt = report.attempt(made, node_id, report.attempt, of, now_ms);
+                let attempt = report.attempt(made, node_id, report.lease.attempt, of, now_ms);
                 Ok(Some(OutcomeRow {
                     attempt: Attempt {
                         late: true,
@@ -196,7 +196,7 @@ impl Dispatch {
         report: &Report,
         now_ms: i64,
     ) -> Result<Standing, Error> {
-        let (id, lease_id) = (report.delivery_id, report.lease_id);
+        let (id, lease_id) = (report.lease.delivery_id, report.lease.lease_id);
         let reported = self.scheduler().report(node_id, id, lease_id, now_ms);
         match reported {
             Reported::Current(granted) => {
@@ -221,11 +221,11 @@ impl Dispatch {
 
     /// A report under a lease that was lost: it is logged once, whatever became of the delivery.
     async fn standing_of_lost(&self, node_id: NodeId, report: &Report) -> Result<Standing, Error> {
-        let id = report.delivery_id;
+        let id = report.lease.delivery_id;
         let attempts = self.0.store.attempt_numbers(id).await?;
-        let is_logged = attempts.contains(&(report.attempt, report.lease_id));
+        let is_logged = attempts.contains(&(report.lease.attempt, report.lease.lease_id));
         let next = attempts.iter().map(|(number, _)| number + 1).max();
-        if is_logged || report.attempt > next.unwrap_or(1) {
+        if is_logged || report.lease.attempt > next.unwrap_or(1) {
             self.refuse_report(node_id, report);
             return Ok(Standing::Nothing);
         }

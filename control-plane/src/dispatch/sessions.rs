@@ -24,8 +24,8 @@ pub(super) struct Sessions(Mutex<Table>);
 #[derive(Debug, Default)]
 struct Table {
     sessions: HashMap<NodeId, Standing>,
-    /// Nodes without a session that may still come back, with the number of their last one.
-    gone: HashMap<NodeId, u64>,
+    /// Nodes without a session that may still come back, with the number of their last one and its key.
+    gone: HashMap<NodeId, (u64, KeyId)>,
     next: u64,
 }
 
@@ -61,15 +61,20 @@ impl Opened {
     }
 }
 
+impl Table {
+    /// The key whose node id this is, as long as what the node holds is its own.
+    fn owner(&self, node_id: NodeId) -> Option<KeyId> {
+        let standing = self.sessions.get(&node_id);
+        let standing = standing.map(|standing| standing.key_id);
+        standing.or_else(|| self.gone.get(&node_id).map(|(_, key_id)| *key_id))
+    }
+}
+
 impl Sessions {
     /// Opens a node's session and ends the one that it had.
     pub(super) fn open(&self, node_id: NodeId, key_id: KeyId) -> Result<Opened, Error> {
         let mut table = self.table();
-        if table
-            .sessions
-            .get(&node_id)
-            .is_some_and(|standing| standing.key_id != key_id)
-        {
+        if table.owner(node_id).is_some_and(|owner| owner != key_id) {
             let message = "hello.node_id is in use under another key".to_owned();
             return Err(Error::PermissionDenied(message));
         }
@@ -108,21 +113,21 @@ impl Sessions {
     /// Notes that a session ended. True when the node has no other.
     pub(super) fn close(&self, node_id: NodeId, number: u64) -> bool {
         let mut table = self.table();
-        let is_last = table
-            .sessions
-            .get(&node_id)
-            .is_some_and(|standing| standing.number == number);
-        if is_last {
-            table.sessions.remove(&node_id);
-            table.gone.insert(node_id, number);
-        }
-        is_last
+        let standing = table.sessions.get(&node_id);
+        let Some(last) = standing.filter(|standing| standing.number == number) else {
+            return false;
+        };
+        let key_id = last.key_id;
+        table.sessions.remove(&node_id);
+        table.gone.insert(node_id, (number, key_id));
+        true
     }
 
     /// Gives up on a node, unless it came back after its session of that number. True: it did not.
     pub(super) fn give_up(&self, node_id: NodeId, number: u64) -> bool {
         let mut table = self.table();
-        let is_gone = table.gone.get(&node_id) == Some(&number);
+        let last = table.gone.get(&node_id);
+        let is_gone = last.is_some_and(|(last, _)| *last == number);
         if is_gone {
             table.gone.remove(&node_id);
         }
@@ -144,5 +149,34 @@ impl Sessions {
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    #[test]
+    fn a_node_id_is_its_keys_while_the_node_is_there_and_while_it_may_come_back() {
+        let sessions = Sessions::default();
+        let node = NodeId::new(0, &mut clock::rng());
+        let (own, other) = (
+            KeyId::new(0, &mut clock::rng()),
+            KeyId::new(0, &mut clock::rng()),
+        );
+        let refused = |key| matches!(sessions.open(node, key), Err(Error::PermissionDenied(_)));
+        let first = sessions.open(node, own).unwrap();
+        assert!(refused(other), "it is there");
+        assert!(sessions.close(node, first.number));
+        assert!(refused(other), "what it held is still its own");
+        let again = sessions.open(node, own).unwrap();
+        assert!(
+            !sessions.close(node, first.number),
+            "that was another session"
+        );
+        assert!(sessions.close(node, again.number));
+        assert!(sessions.give_up(node, again.number));
+        assert!(!refused(other), "nothing is left");
     }
 }

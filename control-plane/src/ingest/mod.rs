@@ -4,7 +4,8 @@
 //! forward, `posted` is a request, `judge` says whether it is genuine and `content` what it holds (both pure), `answering` puts them in order and says
 //! what the provider hears, `record` and `reply` are the forms of both, `capture` and `keys` do what schemes need of the
 //! outside, `computed` and `waits` hold providers that wait for a consumer's answer, `meter` counts each source, `streams`
-//! the streams of each key, `settings` is what nodes are told.
+//! the streams of each key and what they hold, `incomplete` has the bodies that are still coming, `settings` is what nodes
+//! are told.
 //!
 //! Nothing is answered as accepted before it is durable; the commit itself is the dispatch's.
 
@@ -15,6 +16,7 @@ mod content;
 #[cfg(test)]
 mod fixture;
 mod head;
+mod incomplete;
 mod judge;
 mod keys;
 mod meter;
@@ -39,6 +41,7 @@ pub(crate) use self::{
 };
 use self::{keys::Keys, meter::Meters, streams::Streams, waits::Waits};
 use crate::{
+    config::ForwardConfig,
     dispatch::Dispatch,
     fetch::Fetch,
     metrics::{Metrics, Word},
@@ -67,6 +70,7 @@ struct Inner {
     waits: Waits,
     meters: Meters,
     streams: Streams,
+    body_timeout: Duration,
     call_backs: Arc<Semaphore>,
 }
 
@@ -78,7 +82,9 @@ impl Ingest {
         dispatch: Dispatch,
         metrics: Metrics,
         fetch: Fetch,
+        config: &ForwardConfig,
     ) -> Self {
+        let streams = Streams::new(config, metrics.forward_bytes.clone());
         Self(Arc::new(Inner {
             store,
             registry,
@@ -88,7 +94,8 @@ impl Ingest {
             fetch,
             waits: Waits::default(),
             meters: Meters::default(),
-            streams: Streams::default(),
+            streams,
+            body_timeout: config.body_timeout,
             call_backs: Arc::new(Semaphore::new(CALL_BACKS_MAX)),
         }))
     }

@@ -68,7 +68,8 @@ impl std::fmt::Debug for Posted {
 }
 
 impl Posted {
-    /// The request that a node forwarded, with its whole body.
+    /// The request that a node forwarded, with its body or what there is of it. Of the message that brought it nothing is
+    /// kept but what the body points into.
     pub(crate) fn forwarded(head: v1::ForwardedRequest, body: Bytes, now_ms: i64) -> Self {
         let age_ms = head.age_ms.min(AGE_MAX_MS);
         let now = clock::monotonic();
@@ -79,7 +80,9 @@ impl Posted {
         Self {
             method,
             path_query: head.path_query,
-            headers: headers.map(|field| (field.name, field.value)).collect(),
+            headers: headers
+                .map(|field| (field.name, field.value.to_vec()))
+                .collect(),
             body,
             remote_address: remote_ip(&head.remote_address)
                 .map(|address| address.to_string())

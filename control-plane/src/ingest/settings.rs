@@ -1,5 +1,7 @@
 //! How nodes treat sources: the limits that differ from those of every path.
 
+use std::time::Duration;
+
 use posthorn::v1;
 
 use crate::{
@@ -14,9 +16,10 @@ const ANSWER_SLACK_MS: u32 = 1_000;
 /// How long an edge waits unless a source asks for something else, in milliseconds.
 const ANSWER_WITHIN_DEFAULT_MS: u32 = 5_000;
 
-/// What a node is told of the registry's sources.
-pub(super) fn edge_settings(registry: &Registry) -> v1::EdgeSettings {
+/// What a node is told of the registry's sources, and of how long a body may take to come.
+pub(super) fn edge_settings(registry: &Registry, body_timeout: Duration) -> v1::EdgeSettings {
     v1::EdgeSettings {
+        body_within_ms: u32::try_from(body_timeout.as_millis()).unwrap_or(u32::MAX),
         sources: registry
             .sources()
             .filter_map(|live| edge_source(live))

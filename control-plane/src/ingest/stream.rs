@@ -1,22 +1,31 @@
 //! A node's stream of requests: taken up, put together, judged side by side, answered in batches.
 //!
 //! What a stream holds is bounded by not reading on. Only bodies that are still incomplete could then fill it for ever; so
-//! when those alone are too much, the newest of them is answered 503. At a shutdown nothing more is read, and what is
-//! complete is answered before the stream ends.
+//! there are so many of them, each has its time, and when they alone are too much, the newest is answered 503. What all
+//! streams hold is bounded by refusing what finds no room. At a shutdown nothing more is read, and what is complete is
+//! answered before the stream ends.
 
 use std::{collections::HashMap, pin::Pin};
 
-use bytes::{Bytes, BytesMut};
 use posthorn::v1;
 use tokio::{
     sync::{mpsc, watch},
     task::{AbortHandle, JoinError, JoinSet},
+    time::{Instant, sleep_until},
 };
 use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::{Ingest, Posted, head::is_well_formed, judge::Refused, reply, settings::edge_settings};
+use super::{
+    Ingest, Posted,
+    head::is_well_formed,
+    incomplete::{Complete, Incomplete, detached},
+    judge::Refused,
+    reply,
+    settings::edge_settings,
+    streams::{Full, OpenStream},
+};
 use crate::{
     clock,
     dispatch::stream::{key_end, shutting_down},
@@ -29,8 +38,12 @@ use crate::{
 
 /// How much one stream holds, in bytes.
 const HELD_BYTES_MAX: usize = 64 * 1_024 * 1_024;
-/// What a request counts for besides its body, in bytes: its head is at most 24 KiB, and most are far shorter.
-const OVERHEAD_BYTES: usize = 4 * 1_024;
+/// How many requests of one stream can be incomplete. A node sends the first 256 KiB of a body at once, so more than these
+/// would fill the stream.
+const INCOMPLETE_MAX: usize = 256;
+/// What a request counts for besides its head and its body, and what a header does besides its text, in bytes.
+const REQUEST_BYTES: usize = 2 * 1_024;
+const HEADER_BYTES: usize = 128;
 /// The longest part of a body in one message, in bytes.
 const PART_BYTES_MAX: usize = 256 * 1_024;
 /// How many headers a request has at most.
@@ -40,7 +53,7 @@ const HEAD_BYTES_MAX: usize = 24 * 1_024;
 /// How many answers go into one message, and how long their bodies may be together, in bytes.
 const ANSWERS_MAX: usize = 1_024;
 const ANSWER_BYTES_MAX: usize = 1_024 * 1_024;
-/// The answer to what a stream has no room for.
+/// The answer to what there is no room for, and to what took too long to come.
 const NO_ROOM: Refused = Refused::counted(503, "overload");
 /// The answer to what no edge should have forwarded.
 const MALFORMED: Refused = Refused::counted(400, "malformed_head");
@@ -65,20 +78,15 @@ pub(crate) struct ForwardParts {
 struct Forwarding {
     ingest: Ingest,
     to_node: mpsc::Sender<Result<v1::ForwardResponse, Status>>,
+    /// What the stream holds.
+    open: OpenStream,
     /// Requests whose bodies are not complete.
-    partial: HashMap<u64, Partial>,
+    incomplete: Incomplete,
     /// Requests that are judged.
     working: HashMap<u64, Working>,
     tasks: JoinSet<(u64, Answer)>,
     answers: Vec<v1::ForwardedAnswer>,
-    held_bytes: usize,
     last_number: u64,
-}
-
-struct Partial {
-    head: v1::ForwardedRequest,
-    body: BytesMut,
-    began_at: i64,
 }
 
 struct Working {
@@ -92,16 +100,17 @@ pub(crate) async fn forward(
     parts: ForwardParts,
     shutdown: CancellationToken,
 ) -> Result<(), Status> {
-    let _open = ingest.0.streams.open(parts.key_id)?;
+    let open = ingest.0.streams.open(parts.key_id);
+    ingest.0.metrics.opened("forward", &open);
     let mut changes = ingest.0.registry.source_changes();
     let mut forwarding = Forwarding {
         ingest: ingest.clone(),
         to_node: parts.to_node,
-        partial: HashMap::new(),
+        open: open?,
+        incomplete: Incomplete::within(ingest.0.body_timeout),
         working: HashMap::new(),
         tasks: JoinSet::new(),
         answers: Vec::new(),
-        held_bytes: 0,
         last_number: 0,
     };
     ingest.0.metrics.forwards.inc();
@@ -128,7 +137,8 @@ impl Forwarding {
                 return ended.unwrap_or(Ok(()));
             }
             self.make_room();
-            let reads = ended.is_none() && self.held_bytes < HELD_BYTES_MAX;
+            let reads = ended.is_none() && self.open.bytes() < HELD_BYTES_MAX;
+            let over = self.incomplete.next_over();
             tokio::select! {
                 biased;
                 Some(done) = self.tasks.join_next() => {
@@ -143,6 +153,7 @@ impl Forwarding {
                     other.map_err(|_| shutting_down())?;
                     self.send_settings(changes).await?;
                 }
+                Some(number) = until_over(over) => self.drop_incomplete(number, "forward_late"),
                 message = from_node.next(), if reads => match message {
                     Some(message) => self.take(message?)?,
                     None => ended = Some(Ok(())),
@@ -158,7 +169,10 @@ impl Forwarding {
 
     async fn send_settings(&self, changes: &mut watch::Receiver<u64>) -> Result<(), Status> {
         changes.mark_unchanged();
-        let settings = edge_settings(&self.ingest.0.registry.snapshot());
+        let settings = edge_settings(
+            &self.ingest.0.registry.snapshot(),
+            self.ingest.0.body_timeout,
+        );
         self.send(v1::ForwardResponse {
             answers: Vec::new(),
             settings: Some(settings),
@@ -201,31 +215,41 @@ impl Forwarding {
         Ok(())
     }
 
-    /// Takes up a request, whole or with the first part of its body.
+    /// Takes up a request, whole or with the first part of its body. What comes of the body of one that is refused is
+    /// dropped.
     fn begin(&mut self, mut head: v1::ForwardedRequest, now_ms: i64) -> Result<(), Status> {
-        check(&head)?;
-        if head.number <= self.last_number {
+        let head_bytes = check(&head)?;
+        let number = head.number;
+        if number <= self.last_number {
             return Err(Error::invalid("requests.number", "must rise").into());
         }
-        self.last_number = head.number;
+        self.last_number = number;
         if !is_well_formed(&head) {
-            // What else comes of its body is dropped.
-            self.ingest.count_refusal(MALFORMED.reason);
-            let answer = reply::refusal(&MALFORMED);
-            self.answers.push(reply::proto(head.number, answer));
+            self.refuse(number, &MALFORMED, MALFORMED.reason);
             return Ok(());
         }
-        let body = std::mem::take(&mut head.body);
-        self.held_bytes += OVERHEAD_BYTES + body.len();
-        if head.more {
-            let partial = Partial {
-                body: BytesMut::from(body.as_ref()),
-                began_at: now_ms,
-                head,
-            };
-            self.partial.insert(partial.head.number, partial);
+        let is_incomplete = head.more;
+        if is_incomplete && self.incomplete.len() >= INCOMPLETE_MAX {
+            self.refuse(number, &NO_ROOM, "forward_incomplete");
+            return Ok(());
+        }
+        let bytes = head_bytes + head.body.len();
+        if let Err(full) = self.open.take(bytes) {
+            self.refuse(number, &NO_ROOM, full.reason());
+            return Ok(());
+        }
+        let source = std::mem::take(&mut head.source_id);
+        let body = detached(&std::mem::take(&mut head.body));
+        let posted = Posted::forwarded(head, body, now_ms);
+        let request = Complete {
+            source,
+            posted,
+            bytes,
+        };
+        if is_incomplete {
+            self.incomplete.begin(number, request, clock::monotonic());
         } else {
-            self.work(head, body, now_ms);
+            self.work(number, request);
         }
         Ok(())
     }
@@ -235,33 +259,50 @@ impl Forwarding {
         if part.data.len() > PART_BYTES_MAX {
             return Err(Error::invalid("parts.data", "must be at most 256 KiB").into());
         }
-        let Some(partial) = self.partial.get_mut(&part.number) else {
+        let Some(so_far) = self.incomplete.body_bytes(part.number) else {
             return Ok(());
         };
-        if partial.body.len() + part.data.len() > BODY_BYTES_MAX as usize {
+        if so_far + part.data.len() > BODY_BYTES_MAX as usize {
             return Err(Error::invalid("parts", "a body must be at most 25 MiB").into());
         }
-        partial.body.extend_from_slice(&part.data);
-        self.held_bytes += part.data.len();
+        if let Err(full) = self.open.take(part.data.len()) {
+            self.drop_incomplete(part.number, full.reason());
+            return Ok(());
+        }
+        self.incomplete.add(part.number, &part.data);
         if !part.more
-            && let Some(partial) = self.partial.remove(&part.number)
+            && let Some(complete) = self.incomplete.finish(part.number, clock::monotonic())
         {
-            self.work(partial.head, partial.body.freeze(), partial.began_at);
+            self.work(part.number, complete);
         }
         Ok(())
     }
 
     /// Judges a request in a task of its own.
-    fn work(&mut self, mut head: v1::ForwardedRequest, body: Bytes, began_at: i64) {
-        let number = head.number;
-        let bytes = OVERHEAD_BYTES + body.len();
-        let source_id = std::mem::take(&mut head.source_id);
-        let posted = Posted::forwarded(head, body, began_at);
+    fn work(&mut self, number: u64, request: Complete) {
+        let Complete {
+            source,
+            posted,
+            bytes,
+        } = request;
         let ingest = self.ingest.clone();
         let abort = self
             .tasks
-            .spawn(async move { (number, ingest.take(&source_id, posted).await) });
+            .spawn(async move { (number, ingest.take(&source, posted).await) });
         self.working.insert(number, Working { abort, bytes });
+    }
+
+    /// Answers a request that is not taken up, and counts why.
+    fn refuse(&mut self, number: u64, refused: &Refused, reason: &'static str) {
+        self.ingest.count_refusal(reason);
+        let answer = reply::refusal(refused);
+        self.answers.push(reply::proto(number, answer));
+    }
+
+    /// Refuses a request whose body is not complete.
+    fn drop_incomplete(&mut self, number: u64, reason: &'static str) {
+        self.abandon(number);
+        self.refuse(number, &NO_ROOM, reason);
     }
 
     /// Notes what came of a request. One that was abandoned meanwhile is not answered.
@@ -279,38 +320,51 @@ impl Forwarding {
             }
         };
         if let Some(working) = self.working.remove(&number) {
-            self.held_bytes -= working.bytes;
+            self.open.give(working.bytes);
             self.answers.push(reply::proto(number, answer));
         }
     }
 
     /// Nobody waits for this request any more.
     fn abandon(&mut self, number: u64) {
-        if let Some(partial) = self.partial.remove(&number) {
-            self.held_bytes -= OVERHEAD_BYTES + partial.body.len();
+        if let Some(bytes) = self.incomplete.drop(number) {
+            self.open.give(bytes);
         }
         if let Some(working) = self.working.remove(&number) {
-            self.held_bytes -= working.bytes;
+            self.open.give(working.bytes);
             working.abort.abort();
         }
     }
 
     /// Refuses the newest incomplete requests while they alone hold more than the stream may.
     fn make_room(&mut self) {
-        while self.held_bytes >= HELD_BYTES_MAX && self.working.is_empty() {
-            let Some(number) = self.partial.keys().max().copied() else {
+        while self.open.bytes() >= HELD_BYTES_MAX && self.working.is_empty() {
+            let Some(number) = self.incomplete.newest() else {
                 return;
             };
-            self.abandon(number);
-            self.ingest.count_refusal(NO_ROOM.reason);
-            let answer = reply::refusal(&NO_ROOM);
-            self.answers.push(reply::proto(number, answer));
+            self.drop_incomplete(number, NO_ROOM.reason);
         }
     }
 }
 
-/// The limits of a request that begins.
-fn check(head: &v1::ForwardedRequest) -> Result<(), Status> {
+impl Full {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Key => "forward_key_full",
+            Self::All => "forward_full",
+        }
+    }
+}
+
+/// Waits until the time of a request is over. None: there is no request to wait for.
+async fn until_over(next: Option<(u64, Instant)>) -> Option<u64> {
+    let (number, at) = next?;
+    sleep_until(at).await;
+    Some(number)
+}
+
+/// Holds a request that begins to its limits. What its head is charged for.
+fn check(head: &v1::ForwardedRequest) -> Result<usize, Status> {
     let fields = head.headers.iter();
     let head_bytes = fields.map(|field| field.name.len() + field.value.len());
     let head_bytes = head_bytes.sum::<usize>() + head.path_query.len() + head.method.len();
@@ -324,5 +378,5 @@ fn check(head: &v1::ForwardedRequest) -> Result<(), Status> {
             return Err(Error::invalid(field, format!("must be at most {max}")).into());
         }
     }
-    Ok(())
+    Ok(REQUEST_BYTES + head_bytes + HEADER_BYTES * head.headers.len())
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use hmac::Mac as _;
+use hmac::{Hmac, Mac as _};
 use rand::Rng;
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
 use sha2::{Digest as _, Sha256};
@@ -57,6 +57,8 @@ pub enum KeyringError {
 pub(super) struct Kek {
     id: KekId,
     key: SecretBox<[u8; KEY_BYTES]>,
+    /// Begun with the key for proofs of leases, which is made of the master key for nothing else.
+    lease_mac: Hmac<Sha256>,
 }
 
 impl Keyring {
@@ -98,9 +100,7 @@ impl Keyring {
     }
 
     fn ids(&self) -> impl Iterator<Item = KekId> {
-        std::iter::once(&self.current)
-            .chain(&self.others)
-            .map(Kek::id)
+        self.all().map(Kek::id)
     }
 
     /// Whether it has the key of that id, as [`KekId`] prints it.
@@ -109,9 +109,12 @@ impl Keyring {
     }
 
     pub(super) fn find(&self, id: KekId) -> Option<&Kek> {
-        std::iter::once(&self.current)
-            .chain(&self.others)
-            .find(|kek| kek.id == id)
+        self.all().find(|kek| kek.id == id)
+    }
+
+    /// Every key, the current one first.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Kek> {
+        std::iter::once(&self.current).chain(&self.others)
     }
 }
 
@@ -120,9 +123,11 @@ impl Kek {
         let bytes = Zeroizing::new(BASE64_STANDARD.decode(word).ok()?);
         let key = <[u8; KEY_BYTES]>::try_from(bytes.as_slice()).ok()?;
         let digest = Sha256::digest(key);
+        let lease_key = derived(&key, b"posthorn.lease.v1");
         Some(Self {
             id: KekId([digest[0], digest[1], digest[2], digest[3]]),
             key: SecretBox::new(Box::new(key)),
+            lease_mac: super::mac(lease_key.as_slice()),
         })
     }
 
@@ -136,10 +141,20 @@ impl Kek {
 
     /// A key of its own for fingerprints, so that no key has two uses.
     pub(super) fn fingerprint_key(&self) -> Zeroizing<[u8; 32]> {
-        let mut mac = super::mac(self.expose());
-        mac.update(b"posthorn.fingerprint.v1");
-        Zeroizing::new(mac.finalize().into_bytes().into())
+        derived(self.expose(), b"posthorn.fingerprint.v1")
     }
+
+    /// A MAC that nothing was put into yet, for proofs of leases.
+    pub(super) fn lease_mac(&self) -> Hmac<Sha256> {
+        self.lease_mac.clone()
+    }
+}
+
+/// The key that a master key yields for one use.
+fn derived(key: &[u8; KEY_BYTES], purpose: &[u8]) -> Zeroizing<[u8; 32]> {
+    let mut mac = super::mac(key);
+    mac.update(purpose);
+    Zeroizing::new(mac.finalize().into_bytes().into())
 }
 
 impl fmt::Debug for Kek {

@@ -185,3 +185,30 @@ proptest! {
         prop_assert!(vault.open(&record, binding()).is_err());
     }
 }
+
+#[test]
+fn a_lease_is_proven_by_every_configured_master_key_and_by_no_other() {
+    let old = vault(&[1]);
+    let proof = old.lease_proof(b"a lease");
+    assert!(old.is_lease_proof(b"a lease", &proof));
+    assert!(vault(&[2, 1]).is_lease_proof(b"a lease", &proof));
+    assert!(!vault(&[2]).is_lease_proof(b"a lease", &proof));
+    assert_ne!(vault(&[2, 1]).lease_proof(b"a lease"), proof);
+}
+
+#[test]
+fn a_proof_with_another_bit_or_another_length_proves_nothing() {
+    let vault = vault(&[1]);
+    let proof = vault.lease_proof(b"a lease");
+    assert!(!vault.is_lease_proof(b"another", &proof));
+    for bit in 0..proof.len() * 8 {
+        let mut other = proof;
+        other[bit / 8] ^= 1 << (bit % 8);
+        assert!(!vault.is_lease_proof(b"a lease", &other), "bit {bit}");
+    }
+    for bytes in 0..proof.len() {
+        assert!(!vault.is_lease_proof(b"a lease", &proof[..bytes]));
+    }
+    let longer = [&proof[..], &[0]].concat();
+    assert!(!vault.is_lease_proof(b"a lease", &longer));
+}

@@ -136,7 +136,7 @@ impl Gate {
             return Err(Refusal::BodyLong.into());
         }
         let _place = self.admission.place(accepted.source)?;
-        let mut intake = self.intake(body, source.body_bytes_max);
+        let mut intake = self.intake(body, &source);
         let first = intake.first().await?;
         let (more, room) = (first.more, hold(first.room));
         let request = self.request(head, accepted, first.bytes, more, peer);
@@ -154,9 +154,10 @@ impl Gate {
         Ok(settings.of(accepted.source))
     }
 
-    fn intake<'a, B: Body>(&self, body: &'a mut B, bytes_max: u64) -> Intake<'a, B> {
-        let pace = Pace::new(self.limits.times.body, self.limits.body_bytes_per_second);
-        Intake::new(body, bytes_max, pace, self.admission.clone())
+    fn intake<'a, B: Body>(&self, body: &'a mut B, source: &SourceSettings) -> Intake<'a, B> {
+        let whole = self.limits.times.body.min(source.body_within);
+        let pace = Pace::new(whole, self.limits.body_bytes_per_second);
+        Intake::new(body, source.body_bytes_max, pace, self.admission.clone())
     }
 
     fn request(

@@ -17,9 +17,13 @@ use super::Held;
 
 /// A message is full at so many bytes of bodies; the last item may exceed it.
 const MESSAGE_BYTES: usize = 256 * 1024;
-/// A message is full with so many requests.
+/// A message is full with so many requests, and with so many elements: requests, their headers, and parts. The control
+/// plane takes at most 4,096 elements and 1 MiB.
 const MESSAGE_REQUESTS: usize = 512;
-/// What a request's head counts for, in bytes.
+const MESSAGE_ELEMENTS: usize = 3_072;
+/// How many requests a message says are abandoned.
+const MESSAGE_ABANDONED: usize = 512;
+/// What a request's head counts for besides its path and its headers, in bytes.
 const HEAD_BYTES: usize = 512;
 
 /// The requests of one stream. Before the first stream and after each, it takes none.
@@ -171,18 +175,24 @@ impl Book {
     }
 
     fn message(&mut self, now: Instant) -> ForwardRequest {
+        let abandoned = self.abandoned.len().min(MESSAGE_ABANDONED);
         let mut message = ForwardRequest {
-            abandoned: std::mem::take(&mut self.abandoned),
+            abandoned: self.abandoned.drain(..abandoned).collect(),
             ..ForwardRequest::default()
         };
-        let (mut of_requests, mut of_parts) = (0, 0);
-        while of_requests + of_parts < MESSAGE_BYTES && message.requests.len() < MESSAGE_REQUESTS {
+        let (mut of_requests, mut of_parts, mut elements) = (0, 0, 0);
+        while of_requests + of_parts < MESSAGE_BYTES
+            && elements < MESSAGE_ELEMENTS
+            && message.requests.len() < MESSAGE_REQUESTS
+        {
+            elements += 1;
             let parts_turn = of_parts <= of_requests || self.fresh.is_empty();
             if parts_turn && let Some(part) = self.next_part() {
                 of_parts += part.data.len().max(1);
                 message.parts.push(part);
             } else if let Some(request) = self.next_fresh(now) {
-                of_requests += HEAD_BYTES + request.body.len();
+                of_requests += head_bytes(&request) + request.body.len();
+                elements += request.headers.len();
                 message.requests.push(request);
             } else if self.parts.is_empty() {
                 break;
@@ -225,6 +235,12 @@ impl Book {
         }
         None
     }
+}
+
+fn head_bytes(request: &ForwardedRequest) -> usize {
+    let headers = request.headers.iter();
+    let headers = headers.map(|field| field.name.len() + field.value.len());
+    HEAD_BYTES + request.path_query.len() + headers.sum::<usize>()
 }
 
 #[cfg(test)]

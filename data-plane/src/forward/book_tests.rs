@@ -1,5 +1,7 @@
 use std::{task::Waker, time::Duration};
 
+use posthorn::v1::InboundHeaderField;
+
 use super::*;
 use crate::clock;
 
@@ -25,11 +27,14 @@ impl World {
     }
 
     fn enter(&mut self, body: usize, more: bool) -> u64 {
-        let request = ForwardedRequest {
+        self.enter_request(ForwardedRequest {
             body: vec![b'b'; body].into(),
             more,
             ..ForwardedRequest::default()
-        };
+        })
+    }
+
+    fn enter_request(&mut self, request: ForwardedRequest) -> u64 {
         let (sender, receiver) = oneshot::channel();
         let number = self
             .book
@@ -85,6 +90,25 @@ fn a_message_has_its_limits() {
         world.message().expect("a message").requests.len(),
         600 - 512
     );
+    let long_head = ForwardedRequest {
+        path_query: "/".repeat(16 * 1024),
+        ..ForwardedRequest::default()
+    };
+    for _ in 0..20 {
+        world.enter_request(long_head.clone());
+    }
+    assert_eq!(world.message().expect("a message").requests.len(), 16);
+    assert_eq!(world.message().expect("a message").requests.len(), 4);
+    let many_headers = ForwardedRequest {
+        headers: vec![InboundHeaderField::default(); 64],
+        ..ForwardedRequest::default()
+    };
+    for _ in 0..60 {
+        world.enter_request(many_headers.clone());
+    }
+    assert_eq!(world.message().expect("a message").requests.len(), 48);
+    let rest = world.message().expect("a message");
+    assert_eq!(rest.requests.len(), 12);
     for _ in 0..3 {
         world.enter(200 * 1024, false);
     }
@@ -123,6 +147,13 @@ fn the_control_plane_hears_only_of_those_that_it_has_seen() {
     assert_eq!((message.abandoned, message.requests), (vec![seen], vec![]));
     world.book.abandon(seen);
     assert_eq!(world.message(), None);
+    let many: Vec<u64> = (0..600).map(|_| world.enter(0, false)).collect();
+    while world.message().is_some() {}
+    for number in many {
+        world.book.abandon(number);
+    }
+    let told = [0, 0].map(|_| world.message().expect("a message").abandoned.len());
+    assert_eq!(told, [512, 88]);
 }
 
 #[test]

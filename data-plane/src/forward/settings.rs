@@ -57,33 +57,46 @@ pub(crate) struct SourceSettings {
     pub(crate) body_bytes_max: u64,
     /// How long the edge waits for the answer once the request is complete.
     pub(crate) answer_within: Duration,
+    /// How long the body may take to come.
+    pub(crate) body_within: Duration,
 }
 
 /// How all of them are treated.
-#[derive(Debug, Default)]
-pub(crate) struct Settings(HashMap<SourceId, SourceSettings>);
+#[derive(Debug)]
+pub(crate) struct Settings {
+    sources: HashMap<SourceId, SourceSettings>,
+    others: SourceSettings,
+}
 
 impl Settings {
     /// Reads what the control plane said. An id that is not one is passed over; what exceeds a limit is cut to it.
     pub(crate) fn new(told: &EdgeSettings) -> Self {
+        let body_within = match told.body_within_ms {
+            0 => Duration::MAX,
+            said => Duration::from_millis(said.into()),
+        };
+        let settings = |body_bytes_max, answer_within_ms| {
+            SourceSettings::new(body_bytes_max, answer_within_ms, body_within)
+        };
         let sources = told.sources.iter().filter_map(|source| {
             let id = SourceId::parse(source.source_id.as_bytes())?;
-            let settings = SourceSettings::new(source.body_bytes_max, source.answer_within_ms);
-            Some((id, settings))
+            Some((id, settings(source.body_bytes_max, source.answer_within_ms)))
         });
-        Self(sources.collect())
+        Self {
+            sources: sources.collect(),
+            others: settings(0, 0),
+        }
     }
 
     /// How a source is treated, known or not.
     pub(crate) fn of(&self, source: SourceId) -> SourceSettings {
-        let settings = self.0.get(&source).copied();
-        settings.unwrap_or_else(|| SourceSettings::new(0, 0))
+        self.sources.get(&source).copied().unwrap_or(self.others)
     }
 }
 
 impl SourceSettings {
     /// Of what was said, where 0 stands for the default.
-    fn new(body_bytes_max: u32, answer_within_ms: u32) -> Self {
+    fn new(body_bytes_max: u32, answer_within_ms: u32, body_within: Duration) -> Self {
         Self {
             body_bytes_max: match u64::from(body_bytes_max) {
                 0 => BODY_BYTES,
@@ -93,6 +106,7 @@ impl SourceSettings {
                 Duration::ZERO => ANSWER_WITHIN,
                 said => said.min(ANSWER_WITHIN_MAX),
             },
+            body_within,
         }
     }
 }
@@ -142,18 +156,25 @@ mod tests {
             answer_within_ms,
         };
         let known = SourceId::parse(KNOWN.as_bytes()).expect("an id");
-        for (told, body_bytes_max, answer_within_ms) in [
+        for (sources, body_bytes_max, answer_within_ms) in [
             (vec![], 1024 * 1024, 5_000),
             (vec![source(0, 0)], 1024 * 1024, 5_000),
             (vec![source(10, 900)], 10, 900),
             (vec![source(u32::MAX, u32::MAX)], 25 * 1024 * 1024, 11_000),
         ] {
-            let settings = Settings::new(&EdgeSettings { sources: told }).of(known);
+            let told = EdgeSettings {
+                sources,
+                body_within_ms: 700,
+            };
+            let settings = Settings::new(&told).of(known);
             let expected = SourceSettings {
                 body_bytes_max,
                 answer_within: Duration::from_millis(answer_within_ms),
+                body_within: Duration::from_millis(700),
             };
             assert_eq!(settings, expected);
         }
+        let silent = Settings::new(&EdgeSettings::default()).of(known);
+        assert_eq!(silent.body_within, Duration::MAX);
     }
 }

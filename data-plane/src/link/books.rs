@@ -21,7 +21,7 @@ use super::{
 };
 
 /// The version of the protocol.
-const PROTOCOL: u32 = 1;
+const PROTOCOL: u32 = 2;
 
 /// Who the node is.
 #[derive(Debug, Clone)]
@@ -141,8 +141,8 @@ impl Books {
                 result: Some(finished.fact),
                 duration_ms: u32::try_from(finished.took.as_millis()).unwrap_or(u32::MAX),
                 age_ms: 0,
+                proof: reference.proof,
             },
-            endpoint_id: reference.endpoint_id,
             began: finished.began,
         });
     }

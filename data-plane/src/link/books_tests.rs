@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use posthorn::v1::{HttpAnswer, LeaseReference, outcome::Result as Fact};
 
 use super::*;
@@ -22,8 +23,13 @@ fn lease(lease_id: u64) -> Lease {
         endpoint_id: "ep_1".to_owned(),
         attempt: 1,
         body: vec![0; 10].into(),
+        proof: proof(lease_id),
         ..Lease::default()
     }
+}
+
+fn proof(lease_id: u64) -> Bytes {
+    Bytes::from(format!("proof of {lease_id}"))
 }
 
 fn finished(lease_id: u64) -> Finished {
@@ -62,7 +68,7 @@ fn lease_ids(references: &[LeaseReference]) -> Vec<u64> {
 fn the_first_session_begins_with_hello_and_the_whole_credit() {
     let mut books = books(4);
     let (hello, rest) = open(&mut books);
-    assert_eq!((hello.protocol, hello.capacity), (1, 4));
+    assert_eq!((hello.protocol, hello.capacity), (2, 4));
     assert!(hello.in_flight.is_empty() && hello.unacknowledged.is_empty());
     assert!(matches!(&rest[..], [Message::Credit(credit)] if credit.deliveries == 4));
     assert!(!books.has_message());
@@ -115,8 +121,12 @@ fn a_new_session_tells_what_runs_and_what_is_not_committed() {
     let (hello, rest) = open(&mut books);
     // 3 has ended and is in no message yet, 4 is worked on.
     assert_eq!(lease_ids(&hello.in_flight), [3, 4]);
+    for held in &hello.in_flight {
+        assert_eq!(held.proof, proof(held.lease_id));
+    }
     assert_eq!(hello.unacknowledged.len(), 1);
     assert_eq!(hello.unacknowledged[0].sequence, 2);
+    assert_eq!(hello.unacknowledged[0].outcomes[0].proof, proof(2));
     let [Message::Credit(credit), Message::Outcomes(outcomes)] = &rest[..] else {
         panic!("{rest:?}");
     };

@@ -39,8 +39,8 @@ impl Held {
             reference: LeaseReference {
                 lease_id: lease.lease_id,
                 delivery_id: lease.delivery_id.clone(),
-                endpoint_id: lease.endpoint_id.clone(),
                 attempt: lease.attempt,
+                proof: lease.proof.clone(),
             },
             body_bytes: lease.body.len() as u64,
             ticket,

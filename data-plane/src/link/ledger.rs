@@ -20,8 +20,6 @@ const HELLO_BYTES_MAX: usize = 1024 * 1024;
 pub(super) struct Row {
     /// The outcome; its `age_ms` is set when it is sent.
     pub(super) outcome: Outcome,
-    /// The lease's endpoint.
-    pub(super) endpoint_id: String,
     /// When the attempt began.
     pub(super) began: Instant,
 }
@@ -135,8 +133,8 @@ impl Row {
         LeaseReference {
             lease_id: self.outcome.lease_id,
             delivery_id: self.outcome.delivery_id.clone(),
-            endpoint_id: self.endpoint_id.clone(),
             attempt: self.outcome.attempt,
+            proof: self.outcome.proof.clone(),
         }
     }
 

@@ -17,7 +17,6 @@ fn rows(ids: std::ops::Range<u64>, excerpt_bytes: usize, began: Instant) -> VecD
             })),
             ..Outcome::default()
         },
-        endpoint_id: "ep_1".to_owned(),
         began,
     };
     ids.map(row).collect()

@@ -105,7 +105,12 @@ async fn say(stream: &Forwarded, body_bytes_max: u32, answer_within_ms: u32) {
         answer_within_ms,
     };
     let sources = vec![source];
-    stream.settings(EdgeSettings { sources }).await;
+    stream
+        .settings(EdgeSettings {
+            sources,
+            ..EdgeSettings::default()
+        })
+        .await;
 }
 
 /// Settings under which nothing is slow.

@@ -139,7 +139,7 @@ impl Session {
         };
         let version = "test".to_owned();
         self.send(ToNode::Welcome(Welcome {
-            protocol: 1,
+            protocol: 2,
             version,
         }))
         .await;

@@ -72,6 +72,7 @@ impl Endpoint {
             connect_timeout_ms: 10_000,
             timeout_ms: 20_000,
             hold_ms: 30_000,
+            proof: format!("proof of {lease_id}").into(),
         }
     }
 }

@@ -18,7 +18,7 @@ use tonic::Status;
 use super::{AnswerWithin, Consumer, Said, SaidStream, held::Held, settling::Unsettled};
 use crate::{
     clock,
-    dispatch::{Dispatch, lost, sessions::Opened, stream},
+    dispatch::{Dispatch, lane::ServedBy, lost, sessions::Opened, stream},
     model::id::{EndpointId, NodeId},
 };
 
@@ -56,7 +56,9 @@ pub(crate) async fn consume(
     shutdown: CancellationToken,
 ) -> Result<(), Status> {
     let consumer_id = NodeId::new(clock::now_ms(), &mut clock::rng());
-    let opened = dispatch.0.consumers.open(consumer_id, consumer.key_id)?;
+    let opened = dispatch.0.consumers.open(consumer_id, consumer.key_id);
+    dispatch.0.metrics.opened("consume", &opened);
+    let opened = opened?;
     let group = consumer.group.clone();
     tracing::info!(%consumer_id, group, "consumer {consumer_id} of group {group} opened a stream");
     let standing = Standing {
@@ -182,9 +184,11 @@ impl Drop for Standing {
         tokio::spawn(async move {
             tokio::time::sleep(lost::GRACE).await;
             dispatch.0.consumers.give_up(consumer_id, number);
-            let lost = dispatch
-                .scheduler()
-                .lose(consumer_id, &HashSet::new(), clock::now_ms());
+            let lost = dispatch.scheduler().lose(
+                (consumer_id, ServedBy::Consumers),
+                &HashSet::new(),
+                clock::now_ms(),
+            );
             if lost.count > 0 {
                 let count = lost.count;
                 tracing::info!(%consumer_id, count, "{count} handouts of consumer {consumer_id} are lost");

@@ -4,7 +4,10 @@ use bytes::Bytes;
 use posthorn::v1::ErrorKind;
 
 use super::{Evidence, Made, Report, What};
-use crate::model::{delivery::AttemptOutcome, id::DeliveryId};
+use crate::{
+    dispatch::proof::LeaseName,
+    model::{delivery::AttemptOutcome, id::DeliveryId},
+};
 
 /// A handout whose end is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,9 +60,11 @@ impl Report {
             excerpt: Bytes::from(text),
         };
         Self {
-            lease_id: lease.lease_id,
-            delivery_id: lease.delivery_id,
-            attempt: lease.attempt,
+            lease: LeaseName {
+                lease_id: lease.lease_id,
+                delivery_id: lease.delivery_id,
+                attempt: lease.attempt,
+            },
             what: What::Attempted(made),
             duration_ms: u32::try_from(lease.duration_ms).unwrap_or(u32::MAX),
             age_ms: lease.duration_ms,

@@ -5,8 +5,12 @@ use posthorn::v1::{self, outcome::Result as NodeResult};
 
 use super::{Evidence, Made, Report, What};
 use crate::{
+    dispatch::proof::{Claim, LeaseName},
     error::Error,
-    model::{delivery::AttemptOutcome, id::ParseIdError},
+    model::{
+        delivery::AttemptOutcome,
+        id::{DeliveryId, ParseIdError},
+    },
 };
 
 /// How many outcomes one message may carry.
@@ -16,11 +20,33 @@ const EXCERPT_BYTES_MAX: usize = 4_096;
 /// How long a `Retry-After` header may be, in characters.
 const RETRY_AFTER_CHARS_MAX: usize = 64;
 
+/// Checks the leases that a node says it works on. `path` names them in errors.
+pub(in crate::dispatch) fn parse_held(
+    leases: Vec<v1::LeaseReference>,
+    path: &str,
+) -> Result<Vec<Claim<LeaseName>>, Error> {
+    let numbered = leases.into_iter().enumerate();
+    let claims = numbered.map(|(index, lease)| {
+        let id = parse_id(&lease.delivery_id, &format!("{path}[{index}]"))?;
+        let name = LeaseName {
+            lease_id: lease.lease_id,
+            delivery_id: id,
+            attempt: lease.attempt,
+        };
+        Ok(Claim {
+            lease: name,
+            proof: lease.proof,
+            said: name,
+        })
+    });
+    claims.collect()
+}
+
 /// Checks the reports of one message. `path` names it in errors.
 pub(in crate::dispatch) fn parse(
     outcomes: Vec<v1::Outcome>,
     path: &str,
-) -> Result<Vec<Report>, Error> {
+) -> Result<Vec<Claim<Report>>, Error> {
     if outcomes.len() > OUTCOMES_MAX {
         return Err(Error::invalid(
             path,
@@ -33,11 +59,15 @@ pub(in crate::dispatch) fn parse(
         .collect()
 }
 
-fn parse_one(outcome: v1::Outcome, path: &str) -> Result<Report, Error> {
-    let delivery_id = outcome.delivery_id.parse();
-    let delivery_id = delivery_id.map_err(|error: ParseIdError| {
+fn parse_id(text: &str, path: &str) -> Result<DeliveryId, Error> {
+    let parsed = text.parse();
+    parsed.map_err(|error: ParseIdError| {
         Error::invalid(format!("{path}.delivery_id"), error.to_string())
-    })?;
+    })
+}
+
+fn parse_one(outcome: v1::Outcome, path: &str) -> Result<Claim<Report>, Error> {
+    let delivery_id = parse_id(&outcome.delivery_id, path)?;
     if outcome.attempt == 0 {
         return Err(Error::invalid(
             format!("{path}.attempt"),
@@ -50,13 +80,20 @@ fn parse_one(outcome: v1::Outcome, path: &str) -> Result<Report, Error> {
         Some(NodeResult::Error(kind)) => parse_error(kind, path)?,
         Some(NodeResult::Answer(answer)) => parse_answer(answer, path)?,
     };
-    Ok(Report {
+    let lease = LeaseName {
         lease_id: outcome.lease_id,
         delivery_id,
         attempt: outcome.attempt,
-        what,
-        duration_ms: outcome.duration_ms,
-        age_ms: outcome.age_ms,
+    };
+    Ok(Claim {
+        lease,
+        proof: outcome.proof,
+        said: Report {
+            lease,
+            what,
+            duration_ms: outcome.duration_ms,
+            age_ms: outcome.age_ms,
+        },
     })
 }
 

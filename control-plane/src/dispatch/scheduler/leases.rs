@@ -357,16 +357,20 @@ impl Scheduler {
         true
     }
 
-    /// Takes back what a node held and no longer names. Deliveries that lost too many leases stay out, reported, until
-    /// they are settled.
+    /// Takes back what a node, or a consumer's stream, held and no longer names: nodes choose their ids, and one that has
+    /// chosen a stream's must not take from it. Deliveries that lost too many leases stay out, reported, until they are
+    /// settled.
     pub(in crate::dispatch) fn lose(
         &mut self,
-        node_id: NodeId,
+        (holder, kind): (NodeId, ServedBy),
         still_held: &HashSet<u64>,
         now_ms: i64,
     ) -> Lost {
-        let is_lost =
-            |lease: &Lease| lease.node_id == node_id && !still_held.contains(&lease.lease_id);
+        let is_lost = |lease: &Lease| {
+            lease.node_id == holder
+                && lease.held_by == kind
+                && !still_held.contains(&lease.lease_id)
+        };
         self.lose_where(is_lost, now_ms)
     }
 

@@ -266,7 +266,11 @@ mod tests {
         ids.sort_unstable();
         for _ in 0..super::super::leases::SUSPECT {
             assert_eq!(take(&mut scheduler, 1, 10, 1).len(), 3);
-            scheduler.lose(stream(1), &std::collections::HashSet::new(), NOW_MS);
+            scheduler.lose(
+                (stream(1), ServedBy::Consumers),
+                &std::collections::HashSet::new(),
+                NOW_MS,
+            );
         }
         assert!(has_rung(&bell));
         let first = take(&mut scheduler, 1, 10, 1);
@@ -292,7 +296,11 @@ mod tests {
         }
         for _ in 0..super::super::leases::SUSPECT {
             assert_eq!(take(&mut scheduler, 1, 10, 1).len(), 3);
-            scheduler.lose(stream(1), &std::collections::HashSet::new(), NOW_MS);
+            scheduler.lose(
+                (stream(1), ServedBy::Consumers),
+                &std::collections::HashSet::new(),
+                NOW_MS,
+            );
         }
         assert!(take(&mut scheduler, 1, 10, 1)[0].is_suspect);
         let endpoints = [endpoint(0)];

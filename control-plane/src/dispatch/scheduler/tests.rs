@@ -141,7 +141,7 @@ fn a_lost_lease_goes_to_another_node_and_the_fifth_is_the_last() {
         let grant = take(&mut scheduler, 1, round).remove(0);
         assert_eq!(grant.attempt_count, 0);
         let buried = scheduler
-            .lose(node(round), &HashSet::new(), NOW_MS)
+            .lose((node(round), ServedBy::Nodes), &HashSet::new(), NOW_MS)
             .too_often;
         let is_last = round == LOST_MAX;
         assert_eq!(
@@ -162,7 +162,11 @@ fn a_node_keeps_the_leases_that_it_still_names() {
     admit(&mut scheduler, 0, 1);
     admit(&mut scheduler, 0, 2);
     let grants = take(&mut scheduler, 2, 0);
-    scheduler.lose(node(0), &HashSet::from([grants[0].lease_id]), NOW_MS);
+    scheduler.lose(
+        (node(0), ServedBy::Nodes),
+        &HashSet::from([grants[0].lease_id]),
+        NOW_MS,
+    );
     assert!(scheduler.is_leased(grants[0].delivery_id));
     assert!(!scheduler.is_leased(grants[1].delivery_id));
 }
@@ -433,7 +437,9 @@ impl World {
 
     fn lose(&mut self, node_id: NodeId) {
         self.held.retain(|_, (_, holder, _)| *holder != node_id);
-        let lost = self.scheduler.lose(node_id, &HashSet::new(), self.now_ms);
+        let lost = self
+            .scheduler
+            .lose((node_id, ServedBy::Nodes), &HashSet::new(), self.now_ms);
         for lost in lost.too_often {
             self.table.0.retain(|(_, id), _| *id != lost.delivery_id);
             self.ended.insert(lost.delivery_id);

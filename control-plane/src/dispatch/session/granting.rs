@@ -141,10 +141,13 @@ impl Session {
             let endpoint = registry.endpoint(grant.endpoint_id);
             let posting = endpoint.and_then(|live| Some((&live.endpoint, live.posting()?)));
             match (posting, event) {
-                (Some(posting), Some(event)) => self.ready().push_back(Ready {
-                    lease: grant::lease(posting, event, grant, now_ms),
-                    delivery_id: grant.delivery_id,
-                }),
+                (Some(posting), Some(event)) => {
+                    let proof = dispatch.prove(grant, self.key_id);
+                    self.ready().push_back(Ready {
+                        lease: grant::lease(posting, event, grant, proof, now_ms),
+                        delivery_id: grant.delivery_id,
+                    });
+                }
                 (None, _) if endpoint.is_some() => self.pass_on(grant),
                 (None, _) => self.close_lane(grant),
                 (Some(_), None) => {

@@ -21,7 +21,10 @@ use tonic::Status;
 
 use self::granting::{Credit, Ready};
 use super::{
-    Dispatch, lost,
+    Dispatch,
+    lane::ServedBy,
+    lost,
+    proof::{Claim, LeaseName},
     report::{self, Report, adoptable},
     sessions::Opened,
     stream,
@@ -29,11 +32,11 @@ use super::{
 use crate::{
     clock,
     error::Error,
-    model::id::{DeliveryId, KeyId, NodeId},
+    model::id::{KeyId, NodeId},
 };
 
 /// The version of the protocol that this control plane speaks.
-const PROTOCOL: u32 = 1;
+const PROTOCOL: u32 = 2;
 /// How many leases a node can hold.
 const CAPACITY_MAX: u32 = 8_192;
 
@@ -82,7 +85,9 @@ pub(crate) async fn converse(
         .parse::<NodeId>()
         .map_err(|error| Error::invalid("hello.node_id", error.to_string()))?;
     check_hello(&hello)?;
-    let opened = dispatch.0.sessions.open(node_id, parts.key_id)?;
+    let opened = dispatch.0.sessions.open(node_id, parts.key_id);
+    dispatch.0.metrics.opened("session", &opened);
+    let opened = opened?;
     let number = opened.number;
     tracing::info!(%node_id, name = hello.name, version = hello.version, "node {node_id} opened a session");
     dispatch.count_sessions();
@@ -201,23 +206,26 @@ impl Session {
     /// Takes over what the node held before: leases that it still works on, and outcomes that it kept.
     async fn resume(&self, hello: v1::Hello, acknowledged: &watch::Sender<u64>) -> SessionEnd {
         let dispatch = &self.dispatch;
+        let in_flight = report::parse_held(hello.in_flight, "hello.in_flight")?;
+        let in_flight = self.proven(in_flight);
         let mut unacknowledged = Vec::with_capacity(hello.unacknowledged.len());
         for (index, outcomes) in hello.unacknowledged.into_iter().enumerate() {
             let path = format!("hello.unacknowledged[{index}].outcomes");
-            unacknowledged.push((outcomes.sequence, report::parse(outcomes.outcomes, &path)?));
+            let reports = self.proven(report::parse(outcomes.outcomes, &path)?);
+            unacknowledged.push((outcomes.sequence, reports));
         }
         let reported = unacknowledged.iter().flat_map(|(_, reports)| reports);
-        let in_flight = hello.in_flight.iter().map(|lease| lease.lease_id);
-        let held = in_flight
-            .chain(reported.map(|report| report.lease_id))
-            .collect::<HashSet<_>>();
-        let lost = dispatch
-            .scheduler()
-            .lose(self.node_id, &held, clock::now_ms());
+        let named = in_flight
+            .into_iter()
+            .chain(reported.map(|report| report.lease))
+            .collect::<Vec<_>>();
+        let held = named.iter().map(|lease| lease.lease_id);
+        let held = held.collect::<HashSet<_>>();
+        let holder = (self.node_id, ServedBy::Nodes);
+        let lost = dispatch.scheduler().lose(holder, &held, clock::now_ms());
         dispatch.bury(lost);
         self.credit().held = held;
-        let foreign = self.foreign(&hello.in_flight, &unacknowledged)?;
-        self.adopt(foreign).await?;
+        self.adopt(named).await?;
         for (sequence, reports) in unacknowledged {
             self.report(reports, sequence, acknowledged).await?;
         }
@@ -225,29 +233,21 @@ impl Session {
         Ok(())
     }
 
-    /// The leases from before this process that the node works on or has reported on, with the number of their attempt.
-    fn foreign(
-        &self,
-        in_flight: &[v1::LeaseReference],
-        unacknowledged: &[(u64, Vec<Report>)],
-    ) -> Result<HashMap<DeliveryId, (u64, u32)>, Status> {
-        let mut foreign = HashMap::new();
-        for (index, lease) in in_flight.iter().enumerate() {
-            let id = lease.delivery_id.parse::<DeliveryId>();
-            let field = format!("hello.in_flight[{index}].delivery_id");
-            let id = id.map_err(|error| Error::invalid(field, error.to_string()))?;
-            foreign.insert(id, (lease.lease_id, lease.attempt));
-        }
-        for report in unacknowledged.iter().flat_map(|(_, reports)| reports) {
-            foreign.insert(report.delivery_id, (report.lease_id, report.attempt));
-        }
-        let scheduler = self.dispatch.scheduler();
-        foreign.retain(|_, (lease_id, _)| !scheduler.is_own_lease(*lease_id));
-        Ok(foreign)
+    /// What the node says of leases that were granted to its key.
+    fn proven<T>(&self, claims: Vec<Claim<T>>) -> Vec<T> {
+        self.dispatch.proven(claims, self.key_id, self.node_id)
     }
 
-    /// Takes over leases that an earlier process granted, so that nobody else gets their deliveries meanwhile.
-    async fn adopt(&self, foreign: HashMap<DeliveryId, (u64, u32)>) -> SessionEnd {
+    /// Takes over the leases that an earlier process granted, so that nobody else gets their deliveries meanwhile.
+    async fn adopt(&self, named: Vec<LeaseName>) -> SessionEnd {
+        let foreign = {
+            let scheduler = self.dispatch.scheduler();
+            let named = named.into_iter();
+            let foreign = named.filter(|lease| !scheduler.is_own_lease(lease.lease_id));
+            foreign
+                .map(|lease| (lease.delivery_id, lease))
+                .collect::<HashMap<_, _>>()
+        };
         if foreign.is_empty() {
             return Ok(());
         }
@@ -256,10 +256,16 @@ impl Session {
         let uptime_ms = self.dispatch.uptime_ms();
         let mut scheduler = self.dispatch.scheduler();
         for row in rows.map_err(Error::from)? {
-            if let Some((lease_id, attempt)) = foreign.get(&row.id)
-                && let Some(due) = adoptable(&row, *attempt)
+            if let Some(lease) = foreign.get(&row.id)
+                && let Some(due) = adoptable(&row, lease.attempt)
             {
-                scheduler.adopt(*lease_id, self.node_id, &due, row.endpoint_id, uptime_ms);
+                scheduler.adopt(
+                    lease.lease_id,
+                    self.node_id,
+                    &due,
+                    row.endpoint_id,
+                    uptime_ms,
+                );
             }
         }
         Ok(())
@@ -275,7 +281,7 @@ impl Session {
         {
             let mut credit = self.credit();
             reports.retain(|report| {
-                let is_held = credit.held.remove(&report.lease_id);
+                let is_held = credit.held.remove(&report.lease.lease_id);
                 if !is_held {
                     self.dispatch.refuse_report(self.node_id, report);
                 }
@@ -316,6 +322,7 @@ impl Session {
                     }
                     last_sequence = outcomes.sequence;
                     let reports = report::parse(outcomes.outcomes, "outcomes.outcomes")?;
+                    let reports = self.proven(reports);
                     self.report(reports, outcomes.sequence, &acknowledged)
                         .await?;
                 }

@@ -104,6 +104,7 @@ fn lease(url: &str) -> Lease {
         connect_timeout_ms: PATIENT_MS,
         timeout_ms: PATIENT_MS,
         hold_ms: PATIENT_MS,
+        proof: "proof of 1".into(),
     }
 }
 
