@@ -3,6 +3,7 @@
 //! Values that can be wrong by themselves are refused while they are read. Whether they fit together is said by
 //! [`Config::transport`] and by the start itself.
 
+mod limits;
 mod value;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -12,6 +13,7 @@ use posthorn_guard::AllowList;
 use secrecy::SecretString;
 
 use crate::retry::RetryPolicy;
+pub use limits::{Limits, LimitsError};
 pub use value::{DatabaseUrl, PublicUrl, PublicUrlError};
 use value::{parse_days, parse_payload_bytes, parse_seconds};
 
@@ -152,6 +154,10 @@ pub struct Config {
         value_parser = parse_seconds
     )]
     pub drain_timeout: Duration,
+
+    /// How much gRPC takes on.
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 /// The retry policies that a deployment can have as its own.
@@ -192,6 +198,9 @@ pub enum ConfigError {
     /// Half of what TLS takes.
     #[error("--tls-cert and --tls-key must be given together")]
     HalfTls,
+    /// Limits that leave nothing to callers.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
 }
 
 /// The defaults of the flags.
@@ -215,6 +224,7 @@ impl Default for Config {
             event_retention_days: 30,
             dead_letter_retention_days: 7,
             drain_timeout: Duration::from_secs(30),
+            limits: Limits::default(),
         }
     }
 }
@@ -254,6 +264,11 @@ impl Config {
             (None, None) => Err(ConfigError::Plaintext(self.grpc_listen)),
             _ => Err(ConfigError::HalfTls),
         }
+    }
+
+    /// Whether the limits of gRPC fit together.
+    pub fn check_limits(&self) -> Result<(), ConfigError> {
+        Ok(self.limits.check()?)
     }
 
     /// What endpoints may reach besides the public internet.

@@ -1,5 +1,6 @@
 //! The numbers that the control plane shows. Labels are bounded words, never URLs or free text, and ids only of sources.
 
+mod grpc;
 mod inbound;
 
 use std::{sync::atomic::AtomicU64, time::Duration};
@@ -17,6 +18,7 @@ use posthorn_telemetry::{
     },
 };
 
+pub(crate) use self::grpc::GrpcMetrics;
 use self::inbound::InboundCounts;
 use crate::model::id::SourceId;
 
@@ -88,6 +90,8 @@ pub(crate) struct Metrics {
     pub leases_lost: Counter,
     /// Reports under a lease that is not the delivery's.
     pub stale_reports: Counter,
+    /// What gRPC takes on and what it refuses.
+    pub grpc: GrpcMetrics,
 }
 
 fn commit_seconds() -> Histogram {
@@ -124,6 +128,7 @@ impl Metrics {
             consumers: Gauge::default(),
             leases_lost: Counter::default(),
             stale_reports: Counter::default(),
+            grpc: GrpcMetrics::default(),
         };
         metrics.register(registry.sub_registry_with_prefix("posthorn"));
         metrics
@@ -149,6 +154,7 @@ impl Metrics {
 
     fn register(&self, r: &mut Registry) {
         self.register_inbound(r);
+        self.grpc.register(r);
         r.register("emits", "Emits by what became of them", self.emits.clone());
         r.register(
             "deliveries",

@@ -5,15 +5,17 @@
 //! written, [`Resolver::resolve`] judges every address that a name leads to and returns the socket addresses that may
 //! be dialled. The control plane does both when an endpoint is registered, a node does both before each connection.
 //!
-//! [`flood`] bounds what an HTTP/2 peer sends without asking anything, on every connection of both planes.
+//! [`flood`] bounds what an HTTP/2 peer sends without asking anything, on every connection of both planes, and [`open_files`] makes
+//! room for those connections.
 //!
-//! Everything but [`Resolver`] and [`flood`] is pure. The guard opens no connection itself, and it cannot recognise NAT64 prefixes of
+//! Everything but [`Resolver`], [`flood`] and [`open_files`] is pure. The guard opens no connection itself, and it cannot recognise NAT64 prefixes of
 //! a site's own: an operator who runs one has to keep such a node from reaching private networks by other means.
 
 mod address;
 mod allow;
 pub mod flood;
 mod name;
+pub mod open_files;
 mod policy;
 mod port;
 mod resolve;

@@ -4,11 +4,12 @@
 //! roles only. Which tenant a caller may name is decided by [`Caller::tenant`], in the services.
 
 mod caller;
+mod kind;
 mod table;
 
 use std::{
     pin::Pin,
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
     task::{Context, Poll},
 };
 
@@ -17,24 +18,20 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 pub(crate) use caller::Caller;
-pub(crate) use table::is_unary;
+pub(crate) use kind::{Class, Kind};
+use table::{HEALTH, REFLECTIONS};
+pub(crate) use table::{is_unary, kind};
 
 use crate::{
     clock,
     error::Error,
+    incoming::{Peer, Standing},
     model::api_key::{self, KeyHash, Role},
     registry::{Registry, SharedRegistry},
 };
 
 /// The longest `authorization` header that is looked at, in bytes.
 const AUTHORIZATION_BYTES_MAX: usize = 512;
-/// What every caller may use, with no credential at all.
-const OPEN: &str = "/grpc.health.v1.Health/";
-/// What every credential but a node's may use.
-const REFLECTION: [&str; 2] = [
-    "/grpc.reflection.v1.ServerReflection/",
-    "/grpc.reflection.v1alpha.ServerReflection/",
-];
 const REFLECTION_ROLES: &[Role] = &[
     Role::Admin,
     Role::Operator,
@@ -96,11 +93,28 @@ where
         match admit(path, headers, &self.registry.snapshot(), clock::now_ms()) {
             Ok(Admission::Open) => Box::pin(self.inner.call(request)),
             Ok(Admission::Caller(caller)) => {
+                if let Err(error) = introduce(&request, caller) {
+                    return Box::pin(std::future::ready(Ok(Status::from(error).into_http())));
+                }
                 request.extensions_mut().insert(caller);
                 Box::pin(self.inner.call(request))
             }
             Err(status) => Box::pin(std::future::ready(Ok(status.into_http()))),
         }
+    }
+}
+
+/// Tells the connection that its peer has shown a key: it gets a place among those that are known.
+fn introduce(request: &Request<Body>, caller: Caller) -> Result<(), Error> {
+    let is_node = caller.roles().has_any(&[Role::Node]);
+    let standing = if is_node {
+        Standing::Node
+    } else {
+        Standing::Caller
+    };
+    match request.extensions().get::<Arc<Peer>>() {
+        Some(peer) => peer.know(standing),
+        None => Ok(()),
     }
 }
 
@@ -120,11 +134,11 @@ fn admit(
     registry: &Registry,
     now: i64,
 ) -> Result<Admission, Status> {
-    if path.starts_with(OPEN) {
+    if path.starts_with(HEALTH) {
         return Ok(Admission::Open);
     }
     let caller = authenticate(headers, registry, now)?;
-    let is_reflection = REFLECTION.iter().any(|service| path.starts_with(service));
+    let is_reflection = REFLECTIONS.iter().any(|service| path.starts_with(service));
     let roles = if is_reflection {
         Some(REFLECTION_ROLES)
     } else {
