@@ -31,6 +31,8 @@ mod drain;
 mod durability;
 /// Emitting: limits, idempotency, streams, and that bytes go out as they came in.
 mod emit;
+/// What gRPC takes on and what it refuses: connections, bytes, calls.
+mod frame;
 /// gRPC itself: broken messages, odd headers, limits of the transport.
 mod grpc;
 /// What providers post, from the edge to the ledger.

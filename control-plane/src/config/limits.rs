@@ -319,7 +319,7 @@ pub struct Limits {
         long = "grpc-node-streams-per-key",
         value_name = "N",
         env = "POSTHORN_GRPC_NODE_STREAMS_PER_KEY",
-        default_value = "512",
+        default_value = "128",
         hide_short_help = true,
         value_parser = parse_at_least_1
     )]
@@ -383,7 +383,7 @@ impl Default for Limits {
             emits_per_key: 2_048,
             emit_streams_per_key: 32,
             consume_streams_per_key: 256,
-            node_streams_per_key: 512,
+            node_streams_per_key: 128,
         }
     }
 }

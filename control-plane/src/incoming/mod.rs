@@ -120,3 +120,11 @@ fn log_panic(ended: Result<(), JoinError>) {
         tracing::error!(%error, "a connection of gRPC broke down");
     }
 }
+
+/// A stranger for tests of what calls may take.
+#[cfg(test)]
+pub(crate) fn stranger(limits: &Limits) -> Arc<Peer> {
+    let places = Places::new(limits.clone(), GrpcMetrics::default());
+    let address = std::net::Ipv4Addr::LOCALHOST.into();
+    places.take(address, clock::monotonic()).peer().clone()
+}

@@ -4,7 +4,7 @@
 //! roles only. Which tenant a caller may name is decided by [`Caller::tenant`], in the services.
 
 mod caller;
-mod kind;
+pub(crate) mod kinds;
 mod table;
 
 use std::{
@@ -18,7 +18,7 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 pub(crate) use caller::Caller;
-pub(crate) use kind::{Class, Kind};
+pub(crate) use kinds::{Class, Kind};
 use table::{HEALTH, REFLECTIONS};
 pub(crate) use table::{is_unary, kind};
 

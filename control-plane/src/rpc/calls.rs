@@ -17,11 +17,10 @@ use std::{
 };
 
 use http::{Request, Response};
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service, ServiceExt as _};
 
-use self::claim::Room;
+use self::claim::{Places, Room};
 pub(crate) use self::{
     claim::{Charge, Claim},
     shares::Shares,
@@ -54,7 +53,6 @@ pub(crate) struct Permit {
     _paid: Paid,
 }
 
-type Places = [Option<OwnedSemaphorePermit>; 3];
 type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 impl CallsLayer {
@@ -177,5 +175,7 @@ async fn detached(
     }
 }
 
+#[cfg(test)]
+pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;

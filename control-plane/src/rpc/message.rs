@@ -26,7 +26,8 @@ pub(crate) use items::{Schema, ShapeId};
 
 /// The length of what stands before each message: a flag, and the message's length.
 const PREFIX_BYTES: usize = 5;
-/// What an item takes in memory at most, besides its own bytes: the largest element of a list in the contract.
+/// What an item takes in memory at most, besides its own bytes: twice the largest element of a list in the contract, as
+/// a list that grows has room for more.
 pub(crate) const ITEM_BYTES: usize = 512;
 
 /// What is said of a body that is no message of its call.

@@ -1,7 +1,7 @@
 //! Every call: which roles may make it, as the comments of the contract say, and of what kind it is. A test compares it
 //! with the descriptors.
 
-use super::kind::{
+use super::kinds::{
     CHANGE, CONSUME, EMIT, EMITS, FORWARD, GET, Kind, OPEN, REFLECTION, SCAN, SESSION, VITAL,
 };
 use crate::model::api_key::Role::{self, Admin, Consumer, Emitter, Node, Operator, Viewer};
@@ -106,7 +106,7 @@ mod tests {
     use prost::Message as _;
     use prost_types::FileDescriptorSet;
 
-    use super::{super::kind::Class, *};
+    use super::{super::kinds::Class, *};
 
     /// Path and whether a stream is involved, of every call in the descriptors.
     fn described() -> BTreeMap<String, bool> {

@@ -12,7 +12,6 @@ use super::{
         access::{Class, Kind},
         message::{Schema, ShapeId},
     },
-    Places,
     shares::{AllShares, Shares},
 };
 use crate::{
@@ -72,10 +71,19 @@ pub(crate) struct Claim {
     kind: &'static Kind,
 }
 
+/// The places that a call has taken. Dropping them gives them back.
+#[derive(Debug)]
+pub(super) struct Places {
+    _taken: [Option<OwnedSemaphorePermit>; 3],
+    /// As long as something of a share is taken it is the key's, even when its connections have gone.
+    _of: Option<Shares>,
+}
+
 /// What the messages of a call take in memory. Dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Charge {
     _taken: [Option<OwnedSemaphorePermit>; 4],
+    _of: Option<Shares>,
     bytes: u32,
     shown: Gauge,
 }
@@ -156,7 +164,8 @@ impl Claim {
     pub(super) fn try_take(&self) -> Result<Places, Short> {
         let [key, tenant, all] = self.places();
         let take = |budget: Option<&Budget>| budget.map(|one| one.try_take(1)).transpose();
-        Ok([take(key)?, take(tenant)?, take(all)?])
+        let taken = [take(key)?, take(tenant)?, take(all)?];
+        Ok(self.taken(taken))
     }
 
     /// Takes them when they come free, if the call is one that waits and not too many do.
@@ -175,13 +184,20 @@ impl Claim {
     }
 
     async fn take_in_turn(&self) -> Result<Places, Short> {
-        let mut places = [None, None, None];
-        for (budget, place) in self.places().into_iter().zip(&mut places) {
+        let mut taken = [None, None, None];
+        for (budget, taken) in self.places().into_iter().zip(&mut taken) {
             if let Some(budget) = budget {
-                *place = Some(budget.take(1).await?);
+                *taken = Some(budget.take(1).await?);
             }
         }
-        Ok(places)
+        Ok(self.taken(taken))
+    }
+
+    fn taken(&self, taken: [Option<OwnedSemaphorePermit>; 3]) -> Places {
+        Places {
+            _taken: taken,
+            _of: self.shares.clone(),
+        }
     }
 
     /// A place among those who wait.
@@ -234,6 +250,7 @@ impl Claim {
         shown.inc_by(bytes.into());
         Charge {
             _taken: taken,
+            _of: self.shares.clone(),
             bytes,
             shown: shown.clone(),
         }

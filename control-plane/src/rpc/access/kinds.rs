@@ -76,6 +76,6 @@ pub(crate) const EMITS: &Kind = &stream(Class::EmitStream, 4 * MIB, 65_536);
 /// A consumer's stream.
 pub(crate) const CONSUME: &Kind = &stream(Class::Consume, 4 * MIB, 16_384);
 /// A node's session: a thousand outcomes with their excerpts.
-pub(crate) const SESSION: &Kind = &stream(Class::Node, 16 * MIB, 65_536);
+pub(crate) const SESSION: &Kind = &stream(Class::Node, 16 * MIB, 98_304);
 /// What a node forwards: the first part of a body with its head, or a later part.
 pub(crate) const FORWARD: &Kind = &stream(Class::Node, MIB, 4_096);
