@@ -37,6 +37,8 @@ mod frame;
 mod grpc;
 /// What providers post, from the edge to the ledger.
 mod inbound;
+/// The page of limits, held against the programs and the source.
+mod limits;
 /// Master keys that change, and that are missing.
 mod master_key;
 /// The protocol between nodes and the control plane, spoken by hand.

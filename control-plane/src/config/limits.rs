@@ -253,7 +253,7 @@ pub struct Limits {
     )]
     pub gets_per_key: usize,
 
-    /// How many lists an API key may have under way
+    /// How many lists, and payloads of inbound requests, an API key may read at one time
     #[arg(
         id = "grpc-scans-per-key",
         long = "grpc-scans-per-key",

@@ -9,7 +9,7 @@ pub(crate) enum Class {
     Vital,
     /// Reads one object.
     Get,
-    /// Reads a list.
+    /// Reads a list, or a payload that can be long.
     Scan,
     /// Changes something. It goes on to its end, whatever its caller does.
     Change,
@@ -65,7 +65,7 @@ pub(crate) const REFLECTION: &Kind = &stream(Class::Reflection, KIB, 64);
 pub(crate) const VITAL: &Kind = &plain(Class::Vital, KIB, 64);
 /// A call that reads one object.
 pub(crate) const GET: &Kind = &plain(Class::Get, 16 * KIB, 256);
-/// A list.
+/// A list, or a payload.
 pub(crate) const SCAN: &Kind = &plain(Class::Scan, 64 * KIB, 1_024);
 /// A change.
 pub(crate) const CHANGE: &Kind = &plain(Class::Change, MIB, 16_384);

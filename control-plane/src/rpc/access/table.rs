@@ -41,7 +41,7 @@ pub(super) const TABLE: &[(&str, &[Role], &Kind)] = &[
     ("/posthorn.v1.InboundService/GetInboundRequest", &[Admin, Operator, Viewer], GET),
     ("/posthorn.v1.InboundService/HoldInboundRequest", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.InboundService/ListInboundRequests", &[Admin, Operator, Viewer], SCAN),
-    ("/posthorn.v1.InboundService/ReadInboundPayload", &[Admin, Operator], GET),
+    ("/posthorn.v1.InboundService/ReadInboundPayload", &[Admin, Operator], SCAN),
     ("/posthorn.v1.InboundService/ReplayInboundRequest", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.InboundService/ReverifyInboundRequest", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.NodeService/Forward", &[Node], FORWARD),
@@ -144,10 +144,11 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_scans_and_what_reads_one_object_is_no_change() {
+    fn lists_and_payloads_are_scans_and_what_reads_one_object_is_no_change() {
         for (path, _, kind) in TABLE {
             let call = path.rsplit('/').next().unwrap();
-            let is_scan = call.starts_with("List") && call != "ListProviders";
+            let is_list = call.starts_with("List") && call != "ListProviders";
+            let is_scan = is_list || call == "ReadInboundPayload";
             assert_eq!(kind.class == Class::Scan, is_scan, "{path}");
             if call.starts_with("Get") {
                 assert_eq!(kind.class, Class::Get, "{path}");

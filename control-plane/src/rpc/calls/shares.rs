@@ -49,7 +49,7 @@ macro_rules! names {
 names! {
     Vital: "revocations_per_key", "revocations_per_tenant", "revocations";
     Get: "gets_per_key", "gets_per_tenant", "reads";
-    Scan: "scans_per_key", "scans_per_tenant", "lists";
+    Scan: "scans_per_key", "scans_per_tenant", "lists and payloads";
     Change: "changes_per_key", "changes_per_tenant", "changes";
     Emit: "emits_per_key", "emits_per_tenant", "emits";
     EmitStream: "emit_streams_per_key", "emit_streams_per_tenant", "streams of emits";

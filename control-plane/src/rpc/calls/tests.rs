@@ -136,6 +136,6 @@ fn who_is_refused_hears_the_limit_and_when_to_come_back() {
     assert!(details.retry_info().is_some());
     assert_eq!(
         status.message(),
-        "this API key has as many lists under way as it may (1): repeat the call later"
+        "this API key has as many lists and payloads under way as it may (1): repeat the call later"
     );
 }
