@@ -42,7 +42,8 @@ fn the_table_of_limits_is_as_the_programs_and_the_source_are() {
         }
     }
     let missing = real.iter().filter(|(key, _)| !written.contains_key(*key));
-    let missing = missing.map(|(key, value)| format!("missing: | ? | `{value}` | `{key}` | ? | ? |"));
+    let missing =
+        missing.map(|(key, value)| format!("missing: | ? | `{value}` | `{key}` | ? | ? |"));
     let left_over = written.keys().filter(|key| !real.contains_key(*key));
     let left_over = left_over.map(|key| format!("left over: `{key}`"));
     let wrong = real.iter().filter_map(|(key, value)| {
@@ -71,7 +72,10 @@ fn table() -> Limits {
             continue;
         }
         let is_said = |cell: &String| !cell.is_empty() && cell != "?";
-        assert!([limit, value, key, counted, hears].into_iter().all(is_said), "{line}");
+        assert!(
+            [limit, value, key, counted, hears].into_iter().all(is_said),
+            "{line}"
+        );
         let before = rows.insert(key.clone(), value.clone());
         assert!(before.is_none(), "two rows for `{key}`");
     }

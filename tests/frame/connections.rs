@@ -210,10 +210,13 @@ async fn an_old_connection_takes_no_more_calls_but_its_streams_go_on() {
     let mut answers = answer.into_body();
     let first = answers.frame().await.expect("an answer").expect("data");
     assert!(first.is_data());
-    eventually("the connection is told to go", DEADLINE, async || {
-        sender.is_closed()
-    })
-    .await;
+    let again = async || {
+        let (_unended, body) = open(&[]);
+        let request = call(control.grpc, "/grpc.health.v1.Health/Check", "").body(body);
+        let request = request.expect("it is well-formed");
+        sender.clone().send_request(request).await.is_err()
+    };
+    eventually("it takes no more calls", DEADLINE, again).await;
     more.send(Bytes::from(message)).expect("the stream stands");
     let second = answers.frame().await.expect("an answer").expect("data");
     assert!(second.is_data());
