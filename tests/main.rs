@@ -31,10 +31,14 @@ mod drain;
 mod durability;
 /// Emitting: limits, idempotency, streams, and that bytes go out as they came in.
 mod emit;
+/// What gRPC takes on and what it refuses: connections, bytes, calls.
+mod frame;
 /// gRPC itself: broken messages, odd headers, limits of the transport.
 mod grpc;
 /// What providers post, from the edge to the ledger.
 mod inbound;
+/// The page of limits, held against the programs and the source.
+mod limits;
 /// Master keys that change, and that are missing.
 mod master_key;
 /// The protocol between nodes and the control plane, spoken by hand.

@@ -3,8 +3,9 @@
 //! Values that can be wrong by themselves are refused while they are read. Whether they fit together is said by
 //! [`Config::transport`] and by the start itself.
 
-mod tenant_limits;
 mod forward;
+mod limits;
+mod tenant_limits;
 mod value;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -14,8 +15,9 @@ use posthorn_guard::AllowList;
 use secrecy::SecretString;
 
 use crate::retry::RetryPolicy;
-pub use tenant_limits::TenantLimits;
 pub use forward::ForwardConfig;
+pub use limits::{Limits, LimitsError};
+pub use tenant_limits::TenantLimits;
 pub use value::{DatabaseUrl, PublicUrl, PublicUrlError};
 use value::{parse_days, parse_payload_bytes, parse_seconds};
 
@@ -168,6 +170,9 @@ pub struct Config {
     /// How much of what nodes forward is held.
     #[command(flatten)]
     pub forward: ForwardConfig,
+    /// How much gRPC takes on.
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 /// The retry policies that a deployment can have as its own.
@@ -208,6 +213,9 @@ pub enum ConfigError {
     /// Half of what TLS takes.
     #[error("--tls-cert and --tls-key must be given together")]
     HalfTls,
+    /// Limits that leave nothing to callers.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
 }
 
 /// The defaults of the flags.
@@ -234,6 +242,7 @@ impl Default for Config {
             dead_letter_retention_days: 7,
             drain_timeout: Duration::from_secs(30),
             forward: ForwardConfig::default(),
+            limits: Limits::default(),
         }
     }
 }
@@ -273,6 +282,11 @@ impl Config {
             (None, None) => Err(ConfigError::Plaintext(self.grpc_listen)),
             _ => Err(ConfigError::HalfTls),
         }
+    }
+
+    /// Whether the limits of gRPC fit together.
+    pub fn check_limits(&self) -> Result<(), ConfigError> {
+        Ok(self.limits.check()?)
     }
 
     /// What endpoints may reach besides the public internet.

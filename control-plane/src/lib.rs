@@ -6,6 +6,7 @@
 //! moves events to nodes, `model`, `retry`, `sign` and `vault` are pure.
 
 pub mod bootstrap;
+mod budget;
 mod clock;
 pub mod config;
 mod dispatch;

@@ -1,5 +1,6 @@
 //! The numbers that the control plane shows. Labels are bounded words, never URLs or free text, and ids only of sources.
 
+mod grpc;
 mod inbound;
 
 use std::{sync::atomic::AtomicU64, time::Duration};
@@ -17,6 +18,7 @@ use posthorn_telemetry::{
     },
 };
 
+pub(crate) use self::grpc::GrpcMetrics;
 use self::inbound::InboundCounts;
 use crate::{error::Error, model::id::SourceId};
 
@@ -94,6 +96,8 @@ pub(crate) struct Metrics {
     pub stale_reports: Counter,
     /// What nodes said of leases that they were not given, by what was wrong with the proof.
     pub forged_reports: Family<Word, Counter>,
+    /// What gRPC takes on and what it refuses.
+    pub grpc: GrpcMetrics,
 }
 
 fn commit_seconds() -> Histogram {
@@ -133,6 +137,7 @@ impl Metrics {
             leases_lost: Counter::default(),
             stale_reports: Counter::default(),
             forged_reports: Family::default(),
+            grpc: GrpcMetrics::default(),
         };
         metrics.register(registry.sub_registry_with_prefix("posthorn"));
         metrics
@@ -166,6 +171,7 @@ impl Metrics {
 
     fn register(&self, r: &mut Registry) {
         self.register_inbound(r);
+        self.grpc.register(r);
         r.register("emits", "Emits by what became of them", self.emits.clone());
         r.register(
             "deliveries",

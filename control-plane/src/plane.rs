@@ -4,21 +4,25 @@ mod drain;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use posthorn_guard::{Policy, Resolver, ResolverError};
+use posthorn_guard::{
+    Policy, Resolver, ResolverError,
+    open_files::{self, Room},
+};
 use posthorn_telemetry::{Operations, Readiness, Registry as MetricsRegistry};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use secrecy::SecretString;
 use tokio::{net::TcpListener, task::JoinError};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::transport::{Identity, Server};
 
 use crate::{
     bootstrap::{self, FirstKeys, Scope},
     clock,
-    config::{Config, ConfigError, Transport},
+    config::{Config, ConfigError, Limits, Transport},
     dispatch::{Dispatch, Loops},
     error::Error,
     fetch::Fetch,
+    incoming::{self, Incoming},
     ingest::Ingest,
     metrics::Metrics,
     model::api_key::{Role, Roles},
@@ -44,6 +48,8 @@ const OWNER_PAUSE: Duration = Duration::from_millis(200);
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 /// How long the last answers of a drain may take to be sent.
 const FLUSH: Duration = Duration::from_millis(500);
+/// Files besides connections of gRPC: the database's, logs, listeners, requests of our own.
+const OTHER_FILES: u64 = 512;
 /// The condition of readiness that a drain takes away.
 const SERVING: &str = "serving";
 
@@ -123,7 +129,7 @@ pub struct ControlPlane {
     loops: Loops,
     metrics: Metrics,
     metrics_registry: MetricsRegistry,
-    server: Server,
+    tls: Option<TlsAcceptor>,
     listener: TcpListener,
     addr: SocketAddr,
     operations: Operations,
@@ -137,7 +143,9 @@ impl ControlPlane {
         scope: Scope,
         hand_over: impl FnOnce(&FirstKeys) -> io::Result<()>,
     ) -> Result<Self, StartError> {
-        let server = server::server(identity(&config.transport()?, config.grpc_listen)?)?;
+        config.check_limits()?;
+        let tls = tls(&config.transport()?, config.grpc_listen)?;
+        make_room(&config.limits);
         bootstrap::make_data_dir(&config).map_err(StartError::DataDir)?;
         let store = Store::open(config.database_url().expose()).await?;
         let (keys, vault) = master_keys(&config, &store).await?;
@@ -200,7 +208,7 @@ impl ControlPlane {
             loops,
             metrics,
             metrics_registry,
-            server,
+            tls,
             listener,
             addr,
             operations,
@@ -247,9 +255,15 @@ impl ControlPlane {
             operations_stop.clone(),
         ));
         let mut engine = tokio::spawn(self.dispatch.run(self.loops, engine_stops.clone()));
+        let incoming = Incoming {
+            listener: self.listener,
+            tls: self.tls,
+            limits: self.config.limits,
+            metrics: self.metrics.grpc.clone(),
+            readiness: readiness.clone(),
+        };
         let server = server::serve(
-            self.server,
-            self.listener,
+            incoming,
             self.registry,
             services,
             calls.clone(),
@@ -390,14 +404,16 @@ fn engine_error(ended: Result<Result<(), Error>, JoinError>) -> StartError {
     }
 }
 
-/// Reads the certificate of the gRPC server, if it has one.
-fn identity(transport: &Transport, addr: SocketAddr) -> Result<Option<Identity>, StartError> {
+/// Reads the certificate of the gRPC server, if it has one. Before anything is served, so that a certificate that cannot
+/// be used ends the start and nothing else.
+fn tls(transport: &Transport, addr: SocketAddr) -> Result<Option<TlsAcceptor>, StartError> {
     let read = |path: &PathBuf| {
         std::fs::read(path).map_err(|error| StartError::Certificate(path.clone(), error))
     };
     match transport {
         Transport::Tls { certificate, key } => {
-            Ok(Some(Identity::from_pem(read(certificate)?, read(key)?)))
+            let acceptor = incoming::acceptor(&read(certificate)?, &read(key)?);
+            Ok(Some(acceptor.map_err(ServeError::from)?))
         }
         Transport::Loopback => Ok(None),
         Transport::Insecure => {
@@ -423,6 +439,21 @@ async fn master_keys(
     let opens = vault.check_opens(needed, || keys.place());
     opens.map_err(KeySourceError::from)?;
     Ok((keys, Arc::new(vault)))
+}
+
+/// Makes room for every connection of gRPC. Says so when there is too little.
+fn make_room(limits: &Limits) {
+    match open_files::make_room(limits.connections as u64 + OTHER_FILES) {
+        Room::Enough => {}
+        Room::Short { limit, wanted } => tracing::warn!(
+            limit,
+            wanted,
+            "the limit of open files may be too low for --grpc-connections"
+        ),
+        Room::Unknown(error) => {
+            tracing::warn!(%error, "the limit of open files cannot be raised");
+        }
+    }
 }
 
 async fn check_durability(store: &Store, is_allowed: bool) -> Result<(), StartError> {

@@ -1,7 +1,5 @@
 //! The gRPC server: every service, and the layers that each call passes through.
 
-use std::time::Duration;
-
 use posthorn::v1::{
     FILE_DESCRIPTOR_SET, api_key_service_server::ApiKeyServiceServer,
     delivery_service_server::DeliveryServiceServer, endpoint_service_server::EndpointServiceServer,
@@ -9,40 +7,23 @@ use posthorn::v1::{
     inbound_service_server::InboundServiceServer, node_service_server::NodeServiceServer,
     source_service_server::SourceServiceServer, tenant_service_server::TenantServiceServer,
 };
-use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{
-    server::NamedService,
-    service::RoutesBuilder,
-    transport::{Identity, Server, ServerTlsConfig},
-};
+use tonic::{server::NamedService, service::RoutesBuilder};
+use tower::ServiceBuilder;
 
 use crate::{
-    incoming::incoming,
+    incoming::{Incoming, TlsError},
     registry::SharedRegistry,
     rpc::{
-        AccessLayer, ApiKeys, Deliveries, Endpoints, EventTypes, Events, FramingLayer, Inbounds,
-        Nodes, Sources, Tenants, UnaryLayer,
+        AccessLayer, ApiKeys, CallsLayer, Deliveries, Endpoints, EventTypes, Events, FramingLayer,
+        Inbounds, Nodes, Sources, Tenants, UnaryLayer,
     },
 };
 
-/// The longest message of a caller, in bytes.
+/// The longest message of a caller, in bytes: no method's limit is higher.
 const MESSAGE_BYTES_MAX: usize = 4 * 1_024 * 1_024;
-/// The longest message of a node: a thousand outcomes with their excerpts.
+/// The longest message of a node: no method's limit is higher.
 const NODE_MESSAGE_BYTES_MAX: usize = 16 * 1_024 * 1_024;
-/// How often a silent peer is asked for a sign of life, and how long it may take.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(6);
-/// Flow control windows, in bytes: a stream of a node must carry a full message without waiting for the other side.
-const STREAM_WINDOW_BYTES: u32 = 2 * 1_024 * 1_024;
-const CONNECTION_WINDOW_BYTES: u32 = 8 * 1_024 * 1_024;
-/// How many calls one connection may have under way.
-const STREAMS_MAX: u32 = 1_024;
-/// The longest head of a request, in bytes.
-const HEAD_BYTES_MAX: u32 = 16 * 1_024;
-/// How many streams a peer may open and reset before its connection is closed.
-const PENDING_RESETS_MAX: usize = 20;
-
 /// The services of the API.
 pub(crate) struct Services {
     /// `EventService`.
@@ -70,51 +51,29 @@ pub(crate) struct Services {
 pub enum ServeError {
     /// The certificate or its key.
     #[error("the certificate or key of the gRPC server cannot be used")]
-    Tls(#[source] tonic::transport::Error),
+    Tls(#[from] TlsError),
     /// The descriptors of the contract.
     #[error("reflection cannot be served")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// Serving.
-    #[error("the gRPC server failed")]
-    Serve(#[source] tonic::transport::Error),
-}
-
-/// A server with this certificate, if any. Made before anything is served, so that a certificate that cannot be used
-/// ends the start and nothing else.
-pub(crate) fn server(tls: Option<Identity>) -> Result<Server, ServeError> {
-    let server = Server::builder();
-    let Some(identity) = tls else {
-        return Ok(server);
-    };
-    let config = ServerTlsConfig::new().identity(identity);
-    server.tls_config(config).map_err(ServeError::Tls)
 }
 
 /// Serves until `shutdown`, then finishes the calls that are under way, which are counted in `calls`.
 pub(crate) async fn serve(
-    server: Server,
-    listener: TcpListener,
+    incoming: Incoming,
     registry: SharedRegistry,
     services: Services,
     calls: TaskTracker,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let routes = routes(services).await?;
-    server
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_concurrent_streams(STREAMS_MAX)
-        .http2_max_header_list_size(HEAD_BYTES_MAX)
-        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
+    let routes = routes(services).await?.prepare();
+    let service = ServiceBuilder::new()
         .layer(FramingLayer::new(calls))
         .layer(UnaryLayer)
         .layer(AccessLayer::new(registry))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming(listener), shutdown.cancelled_owned())
-        .await
-        .map_err(ServeError::Serve)
+        .layer(CallsLayer::new(&incoming.limits, incoming.metrics.clone()))
+        .service(routes);
+    incoming.serve(service, shutdown).await;
+    Ok(())
 }
 
 async fn routes(services: Services) -> Result<tonic::service::Routes, ServeError> {

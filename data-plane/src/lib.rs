@@ -19,7 +19,6 @@ pub mod fuzzing;
 mod link;
 mod metrics;
 mod node_id;
-mod open_files;
 
 use std::{
     fs,
@@ -29,14 +28,17 @@ use std::{
     time::Duration,
 };
 
-use posthorn_guard::{AllowList, Policy, Resolver};
+use posthorn_guard::{
+    AllowList, Policy, Resolver,
+    open_files::{self, Room},
+};
 use posthorn_telemetry::{Operations, Readiness, Registry};
 use rand::{SeedableRng as _, rngs::SmallRng};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{task::JoinHandle, time::interval};
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::{Ascii, MetadataValue};
-use tracing::info;
+use tracing::{info, warn};
 
 use self::{
     deliver::{Dialer, Pool, Sender},
@@ -56,6 +58,9 @@ pub use error::Error;
 /// How often connections are looked at that nobody used for a while.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Files besides connections: logs, listeners, the link, lookups.
+const OTHER_FILES: u64 = 256;
+
 /// A node that is bound and does not run yet.
 pub struct DataPlane {
     operations: Operations,
@@ -72,7 +77,7 @@ impl DataPlane {
     /// Reads what the settings name and binds the listeners: for providers, and for metrics and health. Does not connect
     /// yet.
     pub async fn bind(config: Config) -> Result<Self, Error> {
-        open_files::make_room(config.capacity, config.edge.connections);
+        make_room(config.capacity, config.edge.connections);
         let authorization = authorization(&config)?;
         let ca_pem = config.control_plane_ca.as_deref().map(read).transpose()?;
         let endpoint = link::endpoint(&config.control_plane, ca_pem)?;
@@ -227,4 +232,17 @@ fn read(file: &Path) -> Result<Vec<u8>, Error> {
 fn host_name() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim().chars().take(100).collect()
+}
+
+/// Makes room for sockets: every lease may have a connection while as many are idle, and the edge has its own. Says so
+/// when there is too little.
+fn make_room(capacity: u32, edge_connections: usize) {
+    match open_files::make_room(u64::from(capacity) * 2 + edge_connections as u64 + OTHER_FILES) {
+        Room::Enough => {}
+        Room::Short { limit, wanted } => warn!(
+            limit,
+            wanted, "the limit of open files may be too low for the capacity"
+        ),
+        Room::Unknown(error) => warn!(%error, "the limit of open files cannot be raised"),
+    }
 }

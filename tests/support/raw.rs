@@ -1,13 +1,25 @@
 //! gRPC without a client library: any bytes, any headers, over HTTP/2.
 
-use std::net::SocketAddr;
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, request::Builder};
 use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http2;
+use hyper::{
+    body::{Body, Frame},
+    client::conn::http2,
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    sync::mpsc,
+    time::timeout,
+};
 use tonic::Code;
 
 use super::DEADLINE;
@@ -52,11 +64,40 @@ pub(crate) fn field(number: u32, value: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A body whose data the test sends, and which ends when the test drops the sender.
+pub(crate) struct Sent(mpsc::UnboundedReceiver<Bytes>);
+
+/// A body with these bytes, and what sends more.
+pub(crate) fn open(first: &[u8]) -> (mpsc::UnboundedSender<Bytes>, Sent) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let _always = sender.send(Bytes::copy_from_slice(first));
+    (sender, Sent(receiver))
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let data = self.0.poll_recv(context);
+        data.map(|data| data.map(|data| Ok(Frame::data(data))))
+    }
+}
+
 /// Sends the call with this body on a connection of its own, and ends the stream.
 pub(crate) async fn send(addr: SocketAddr, call: Builder, body: impl Into<Bytes>) -> Answer {
-    let request = call
-        .body(Full::new(body.into()))
-        .expect("the test's headers are well-formed");
+    send_body(addr, call, Full::new(body.into())).await
+}
+
+/// Sends the call with this body on a connection of its own.
+pub(crate) async fn send_body<B>(addr: SocketAddr, call: Builder, body: B) -> Answer
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
+{
+    let request: Request<B> = call.body(body).expect("the test's headers are well-formed");
     let exchange = async {
         let stream = connect(addr).await;
         let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
@@ -87,6 +128,22 @@ pub(crate) async fn send(addr: SocketAddr, call: Builder, body: impl Into<Bytes>
 )]
 pub(crate) async fn connect(addr: SocketAddr) -> TcpStream {
     TcpStream::connect(addr)
+        .await
+        .expect("the control plane listens")
+}
+
+/// A bare connection from an address of this machine.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests stand for callers of the control plane"
+)]
+pub(crate) async fn connect_from(from: IpAddr, addr: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket can be made");
+    socket
+        .bind(SocketAddr::new(from, 0))
+        .expect("an address of this machine");
+    socket
+        .connect(addr)
         .await
         .expect("the control plane listens")
 }

@@ -20,6 +20,10 @@ const DAYS_MAX: u16 = 3_650;
 /// Room for the longest body, and some more.
 const FORWARD_BYTES_MIN: usize = 32 * 1_024 * 1_024;
 const BODY_SECONDS_MAX: u64 = 300;
+/// The longest time that a limit may be: a year.
+const TIME_SECONDS_MAX: u64 = 365 * 24 * 60 * 60;
+/// The most that a limit may be.
+const COUNT_MAX: u32 = 1 << 30;
 const POSTGRES_PORT: u16 = 5_432;
 const PUBLIC_URL_BYTES_MAX: usize = 1_024;
 
@@ -178,4 +182,23 @@ pub(super) fn parse_body_seconds(text: &str) -> Result<Duration, String> {
 
 pub(super) fn parse_seconds(text: &str) -> Result<Duration, ParseIntError> {
     text.parse().map(Duration::from_secs)
+}
+
+/// Whole seconds or parts of them, more than none.
+pub(super) fn parse_time(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.parse().map_err(|_| "must be a number of seconds")?;
+    let time = Duration::try_from_secs_f64(seconds).map_err(|_| "must be a time")?;
+    if time.is_zero() || time.as_secs() > TIME_SECONDS_MAX {
+        return Err("must be more than 0 and at most a year of seconds");
+    }
+    Ok(time)
+}
+
+pub(super) fn parse_at_least_1(text: &str) -> Result<usize, String> {
+    let number = text.parse::<u32>();
+    let number = number.map_err(|error| error.to_string())?;
+    if number == 0 || number > COUNT_MAX {
+        return Err(format!("must be from 1 to {COUNT_MAX}"));
+    }
+    Ok(number as usize)
 }

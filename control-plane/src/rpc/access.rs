@@ -5,11 +5,12 @@
 
 mod caller;
 mod ending;
+pub(crate) mod kinds;
 mod table;
 
 use std::{
     pin::Pin,
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
     task::{Context, Poll},
 };
 
@@ -18,25 +19,21 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 pub(crate) use caller::Caller;
-pub(crate) use table::is_unary;
+pub(crate) use kinds::{Class, Kind};
+use table::{HEALTH, REFLECTIONS};
+pub(crate) use table::{is_unary, kind};
 
 use self::ending::Ending;
 use crate::{
     clock,
     error::Error,
+    incoming::{Peer, Standing},
     model::api_key::{self, KeyHash, Role},
     registry::{Registry, SharedRegistry},
 };
 
 /// The longest `authorization` header that is looked at, in bytes.
 const AUTHORIZATION_BYTES_MAX: usize = 512;
-/// What every caller may use, with no credential at all.
-const OPEN: &str = "/grpc.health.v1.Health/";
-/// What every credential but a node's may use.
-const REFLECTION: [&str; 2] = [
-    "/grpc.reflection.v1.ServerReflection/",
-    "/grpc.reflection.v1alpha.ServerReflection/",
-];
 const REFLECTION_ROLES: &[Role] = &[
     Role::Admin,
     Role::Operator,
@@ -102,6 +99,9 @@ where
                 // Our own streams look after their keys themselves.
                 let key = registry.key(caller.key_id()).cloned();
                 let key = key.filter(|_| is_reflection(path));
+                if let Err(error) = introduce(&request, caller) {
+                    return Box::pin(std::future::ready(Ok(Status::from(error).into_http())));
+                }
                 request.extensions_mut().insert(caller);
                 let answer = self.inner.call(request);
                 match key {
@@ -115,6 +115,20 @@ where
             }
             Err(status) => Box::pin(std::future::ready(Ok(status.into_http()))),
         }
+    }
+}
+
+/// Tells the connection that its peer has shown a key: it gets a place among those that are known.
+fn introduce(request: &Request<Body>, caller: Caller) -> Result<(), Error> {
+    let is_node = caller.roles().has_any(&[Role::Node]);
+    let standing = if is_node {
+        Standing::Node
+    } else {
+        Standing::Caller
+    };
+    match request.extensions().get::<Arc<Peer>>() {
+        Some(peer) => peer.know(standing),
+        None => Ok(()),
     }
 }
 
@@ -134,7 +148,7 @@ fn admit(
     registry: &Registry,
     now: i64,
 ) -> Result<Admission, Status> {
-    if path.starts_with(OPEN) {
+    if path.starts_with(HEALTH) {
         return Ok(Admission::Open);
     }
     let caller = authenticate(headers, registry, now)?;
@@ -154,7 +168,7 @@ fn admit(
 }
 
 fn is_reflection(path: &str) -> bool {
-    REFLECTION.iter().any(|service| path.starts_with(service))
+    REFLECTIONS.iter().any(|service| path.starts_with(service))
 }
 
 fn authenticate(headers: &HeaderMap, registry: &Registry, now: i64) -> Result<Caller, Error> {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Caller, Page, QueryFingerprint, convert::timestamp, decode_status, new_event,
+    Caller, Page, QueryFingerprint, convert::timestamp, decode_status, message::Paid, new_event,
     time_range::TimeRange,
 };
 use crate::{
@@ -111,6 +111,7 @@ impl Events {
         self,
         caller: Caller,
         mut requests: Streaming<v1::EmitEventsRequest>,
+        paid: Paid,
         answers: mpsc::Sender<Result<v1::EmitEventsResponse, Status>>,
     ) {
         let room = Arc::new(Semaphore::new(STREAM_REQUESTS_MAX));
@@ -136,8 +137,11 @@ impl Events {
                 }
             };
             let (service, answers) = (self.clone(), answers.clone());
+            // The events are in memory until they are committed: so long their bytes are paid for.
+            let charges = paid.take();
             tokio::spawn(async move {
                 let answer = service.emit_batch(caller, request).await;
+                drop(charges);
                 // The caller may have gone; its events stay.
                 let _ = answers.send(Ok(answer)).await;
                 drop(permit);
@@ -317,11 +321,13 @@ impl EventService for Events {
         request: Request<Streaming<v1::EmitEventsRequest>>,
     ) -> Result<Response<Self::EmitEventsStream>, Status> {
         let caller = Caller::of(&request)?;
+        let paid = request.extensions().get::<Paid>().cloned();
+        let paid = paid.unwrap_or_default();
         let (answers, stream) = mpsc::channel(STREAM_REQUESTS_MAX);
-        tokio::spawn(
-            self.clone()
-                .take_stream(caller, request.into_inner(), answers),
-        );
+        let taking = self
+            .clone()
+            .take_stream(caller, request.into_inner(), paid, answers);
+        tokio::spawn(taking);
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 

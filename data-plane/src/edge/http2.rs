@@ -20,6 +20,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use posthorn::v1::InboundHeaderField;
+use posthorn_guard::flood::{Counted, Flood};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::Notify,
@@ -33,7 +34,6 @@ use super::{
     gate::{Answer, Gate},
     head::{Head, Length},
     refusal::{ALLOW, CONTENT_TYPE, Refusal},
-    vain::{Counted, Vain},
 };
 use crate::clock;
 
@@ -46,6 +46,8 @@ const RESETS_PENDING_MAX: usize = 20;
 const ERRORS_MAX: usize = 100;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// What may come since a request last came further, in bytes: more than the heads of all streams and their windows.
+const FLOOD_BYTES_MAX: u64 = 2 * 1024 * 1024;
 /// How long requests under way may take once the connection takes no more.
 const GRACE: Duration = Duration::from_secs(25);
 
@@ -54,26 +56,26 @@ pub(super) async fn serve<S>(stream: S, peer: IpAddr, gate: Arc<Gate>, stop: Can
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let use_of = Arc::new(Use::default());
+    let use_of = Arc::new(Use::new());
     let service = {
         let (gate, use_of) = (gate.clone(), use_of.clone());
         service_fn(move |request| {
             let (gate, one) = (gate.clone(), use_of.clone().begin());
             async move {
-                let response = respond(request, peer, &gate, &one.0.vain).await;
+                let response = respond(request, peer, &gate, &one.0.flood).await;
                 drop(one);
                 response
             }
         })
     };
-    let vain = use_of.vain.clone();
-    let stream = TokioIo::new(Counted { stream, vain });
+    let flood = use_of.flood.clone();
+    let stream = TokioIo::new(Counted::new(stream, flood));
     let served = builder(gate.limits.head.bytes).serve_connection(stream, service);
     let mut served = pin!(served);
     tokio::select! {
         ended = served.as_mut() => return log(ended),
         () = use_of.until_over(&gate, &stop) => {}
-        () = use_of.vain.much() => {}
+        () = use_of.flood.much() => {}
     }
     served.as_mut().graceful_shutdown();
     if let Ok(ended) = timeout(GRACE, served).await {
@@ -104,22 +106,30 @@ fn log(ended: hyper::Result<()>) {
 }
 
 /// What a connection was and is used for.
-#[derive(Default)]
 struct Use {
     begun: AtomicU32,
     under_way: AtomicU32,
     changed: Notify,
-    vain: Arc<Vain>,
+    flood: Arc<Flood>,
 }
 
 /// A request under way.
 struct One(Arc<Use>);
 
 impl Use {
+    fn new() -> Self {
+        Self {
+            begun: AtomicU32::new(0),
+            under_way: AtomicU32::new(0),
+            changed: Notify::new(),
+            flood: Arc::new(Flood::new(FLOOD_BYTES_MAX)),
+        }
+    }
+
     fn begin(self: Arc<Self>) -> One {
         self.begun.fetch_add(1, Ordering::Relaxed);
         self.under_way.fetch_add(1, Ordering::Relaxed);
-        self.vain.forget();
+        self.flood.forget();
         self.changed.notify_one();
         One(self)
     }
@@ -156,7 +166,7 @@ impl Use {
 impl Drop for One {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
-        self.0.vain.forget();
+        self.0.flood.forget();
         self.0.changed.notify_one();
     }
 }
@@ -170,13 +180,13 @@ async fn respond(
     request: Request<Incoming>,
     peer: IpAddr,
     gate: &Gate,
-    vain: &Vain,
+    flood: &Flood,
 ) -> Result<Response<Full<Bytes>>, Gone> {
     let (parts, incoming) = request.into_parts();
     let length = length(&incoming);
     let answer = match head(parts, gate) {
         Ok(head) => {
-            let mut body = Http2Body { incoming, vain };
+            let mut body = Http2Body { incoming, flood };
             gate.answer(head, length, &mut body, peer).await
         }
         Err(refusal) => {
@@ -274,7 +284,7 @@ fn refused(refusal: Refusal) -> Response<Full<Bytes>> {
 
 struct Http2Body<'a> {
     incoming: Incoming,
-    vain: &'a Vain,
+    flood: &'a Flood,
 }
 
 impl Body for Http2Body<'_> {
@@ -287,7 +297,7 @@ impl Body for Http2Body<'_> {
             let frame = frame.map_err(|_| Fault::Gone)?;
             match frame.into_data() {
                 Ok(data) if !data.is_empty() => {
-                    self.vain.forget();
+                    self.flood.forget();
                     return Ok(Some(data));
                 }
                 _ => {}

@@ -3,7 +3,7 @@
 //! * `listener` accepts connections, `tls` has the certificate;
 //! * `http1` and `http2` read requests and write answers;
 //! * `gate` takes one request from its head to its answer; `head`, `host`, `target` and `client_address` judge heads,
-//!   `admission`, `intake`, `pace` and `vain` bound what is taken in;
+//!   `admission`, `intake` and `pace` bound what is taken in, the guard's `flood` what comes beside requests;
 //! * `refusal` is every answer that the edge makes itself.
 //!
 //! The edge stores nothing, verifies nothing and knows no source but by its limits: whether one exists is the control
@@ -26,7 +26,6 @@ mod pace;
 mod refusal;
 mod target;
 mod tls;
-mod vain;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

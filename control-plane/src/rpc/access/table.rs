@@ -1,83 +1,102 @@
-//! Which roles may make which call, as the comments of the contract say. A test compares it with the descriptors.
+//! Every call: which roles may make it, as the comments of the contract say, and of what kind it is. A test compares it
+//! with the descriptors.
 
+use super::kinds::{
+    CHANGE, CONSUME, EMIT, EMITS, FORWARD, GET, Kind, OPEN, REFLECTION, SCAN, SESSION, VITAL,
+};
 use crate::model::api_key::Role::{self, Admin, Consumer, Emitter, Node, Operator, Viewer};
 
-/// Every call of the contract with the roles that may make it.
+/// Every call of the contract with the roles that may make it and its kind.
 #[rustfmt::skip]
-pub(super) const TABLE: &[(&str, &[Role])] = &[
-    ("/posthorn.v1.ApiKeyService/CreateApiKey", &[Admin]),
-    ("/posthorn.v1.ApiKeyService/ListApiKeys", &[Admin]),
-    ("/posthorn.v1.ApiKeyService/RevokeApiKey", &[Admin]),
-    ("/posthorn.v1.DeliveryService/CancelDelivery", &[Admin, Operator]),
-    ("/posthorn.v1.DeliveryService/DiscardDeadLetters", &[Admin, Operator]),
-    ("/posthorn.v1.DeliveryService/GetDelivery", &[Admin, Operator, Viewer]),
-    ("/posthorn.v1.DeliveryService/ListAttempts", &[Admin, Operator, Viewer]),
-    ("/posthorn.v1.DeliveryService/ListDeliveries", &[Admin, Operator, Viewer]),
-    ("/posthorn.v1.DeliveryService/RedriveDeadLetters", &[Admin, Operator]),
-    ("/posthorn.v1.DeliveryService/RetryDelivery", &[Admin, Operator]),
-    ("/posthorn.v1.EndpointService/CreateEndpoint", &[Admin, Operator]),
-    ("/posthorn.v1.EndpointService/DeleteEndpoint", &[Admin, Operator]),
-    ("/posthorn.v1.EndpointService/GetEndpoint", &[Admin, Operator, Viewer]),
-    ("/posthorn.v1.EndpointService/ListEndpoints", &[Admin, Operator, Viewer]),
-    ("/posthorn.v1.EndpointService/PauseEndpoint", &[Admin, Operator]),
-    ("/posthorn.v1.EndpointService/ResumeEndpoint", &[Admin, Operator]),
-    ("/posthorn.v1.EndpointService/RotateSecret", &[Admin, Operator]),
-    ("/posthorn.v1.EndpointService/TestEndpoint", &[Admin, Operator]),
-    ("/posthorn.v1.EndpointService/UpdateEndpoint", &[Admin, Operator]),
-    ("/posthorn.v1.EventService/EmitEvent", &[Admin, Emitter]),
-    ("/posthorn.v1.EventService/EmitEvents", &[Admin, Emitter]),
-    ("/posthorn.v1.EventService/GetEvent", &[Admin, Operator, Viewer]),
-    ("/posthorn.v1.EventService/ListEvents", &[Admin, Operator, Viewer]),
-    ("/posthorn.v1.EventTypeService/CreateEventType", &[Admin, Operator]),
-    ("/posthorn.v1.EventTypeService/DeleteEventType", &[Admin, Operator]),
-    ("/posthorn.v1.EventTypeService/GetEventType", &[Admin, Operator, Viewer, Emitter]),
-    ("/posthorn.v1.EventTypeService/ListEventTypes", &[Admin, Operator, Viewer, Emitter]),
-    ("/posthorn.v1.EventTypeService/UpdateEventType", &[Admin, Operator]),
-    ("/posthorn.v1.InboundService/Consume", &[Admin, Consumer]),
-    ("/posthorn.v1.InboundService/GetInboundRequest", &[Admin, Operator, Viewer]),
-    ("/posthorn.v1.InboundService/HoldInboundRequest", &[Admin, Operator]),
-    ("/posthorn.v1.InboundService/ListInboundRequests", &[Admin, Operator, Viewer]),
-    ("/posthorn.v1.InboundService/ReadInboundPayload", &[Admin, Operator]),
-    ("/posthorn.v1.InboundService/ReplayInboundRequest", &[Admin, Operator]),
-    ("/posthorn.v1.InboundService/ReverifyInboundRequest", &[Admin, Operator]),
-    ("/posthorn.v1.NodeService/Forward", &[Node]),
-    ("/posthorn.v1.NodeService/Session", &[Node]),
-    ("/posthorn.v1.SourceService/CreateSource", &[Admin, Operator]),
-    ("/posthorn.v1.SourceService/DeleteSource", &[Admin, Operator]),
-    ("/posthorn.v1.SourceService/GetDriftReport", &[Admin, Operator, Viewer]),
-    ("/posthorn.v1.SourceService/GetSource", &[Admin, Operator, Viewer]),
-    ("/posthorn.v1.SourceService/ListProviders", &[Admin, Operator, Viewer]),
-    ("/posthorn.v1.SourceService/ListSources", &[Admin, Operator, Viewer]),
-    ("/posthorn.v1.SourceService/RotateSourceSecret", &[Admin, Operator]),
-    ("/posthorn.v1.SourceService/SetSourceState", &[Admin, Operator]),
-    ("/posthorn.v1.SourceService/UpdateSource", &[Admin, Operator]),
-    ("/posthorn.v1.TenantService/CreateTenant", &[Admin]),
-    ("/posthorn.v1.TenantService/DeleteTenant", &[Admin]),
-    ("/posthorn.v1.TenantService/GetTenant", &[Admin, Operator, Viewer]),
-    ("/posthorn.v1.TenantService/ListTenants", &[Admin, Operator, Viewer]),
-    ("/posthorn.v1.TenantService/UpdateTenant", &[Admin]),
+pub(super) const TABLE: &[(&str, &[Role], &Kind)] = &[
+    ("/posthorn.v1.ApiKeyService/CreateApiKey", &[Admin], CHANGE),
+    ("/posthorn.v1.ApiKeyService/ListApiKeys", &[Admin], SCAN),
+    ("/posthorn.v1.ApiKeyService/RevokeApiKey", &[Admin], VITAL),
+    ("/posthorn.v1.DeliveryService/CancelDelivery", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.DeliveryService/DiscardDeadLetters", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.DeliveryService/GetDelivery", &[Admin, Operator, Viewer], GET),
+    ("/posthorn.v1.DeliveryService/ListAttempts", &[Admin, Operator, Viewer], SCAN),
+    ("/posthorn.v1.DeliveryService/ListDeliveries", &[Admin, Operator, Viewer], SCAN),
+    ("/posthorn.v1.DeliveryService/RedriveDeadLetters", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.DeliveryService/RetryDelivery", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.EndpointService/CreateEndpoint", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.EndpointService/DeleteEndpoint", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.EndpointService/GetEndpoint", &[Admin, Operator, Viewer], GET),
+    ("/posthorn.v1.EndpointService/ListEndpoints", &[Admin, Operator, Viewer], SCAN),
+    ("/posthorn.v1.EndpointService/PauseEndpoint", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.EndpointService/ResumeEndpoint", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.EndpointService/RotateSecret", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.EndpointService/TestEndpoint", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.EndpointService/UpdateEndpoint", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.EventService/EmitEvent", &[Admin, Emitter], EMIT),
+    ("/posthorn.v1.EventService/EmitEvents", &[Admin, Emitter], EMITS),
+    ("/posthorn.v1.EventService/GetEvent", &[Admin, Operator, Viewer], GET),
+    ("/posthorn.v1.EventService/ListEvents", &[Admin, Operator, Viewer], SCAN),
+    ("/posthorn.v1.EventTypeService/CreateEventType", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.EventTypeService/DeleteEventType", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.EventTypeService/GetEventType", &[Admin, Operator, Viewer, Emitter], GET),
+    ("/posthorn.v1.EventTypeService/ListEventTypes", &[Admin, Operator, Viewer, Emitter], SCAN),
+    ("/posthorn.v1.EventTypeService/UpdateEventType", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.InboundService/Consume", &[Admin, Consumer], CONSUME),
+    ("/posthorn.v1.InboundService/GetInboundRequest", &[Admin, Operator, Viewer], GET),
+    ("/posthorn.v1.InboundService/HoldInboundRequest", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.InboundService/ListInboundRequests", &[Admin, Operator, Viewer], SCAN),
+    ("/posthorn.v1.InboundService/ReadInboundPayload", &[Admin, Operator], SCAN),
+    ("/posthorn.v1.InboundService/ReplayInboundRequest", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.InboundService/ReverifyInboundRequest", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.NodeService/Forward", &[Node], FORWARD),
+    ("/posthorn.v1.NodeService/Session", &[Node], SESSION),
+    ("/posthorn.v1.SourceService/CreateSource", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.SourceService/DeleteSource", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.SourceService/GetDriftReport", &[Admin, Operator, Viewer], GET),
+    ("/posthorn.v1.SourceService/GetSource", &[Admin, Operator, Viewer], GET),
+    ("/posthorn.v1.SourceService/ListProviders", &[Admin, Operator, Viewer], GET),
+    ("/posthorn.v1.SourceService/ListSources", &[Admin, Operator, Viewer], SCAN),
+    ("/posthorn.v1.SourceService/RotateSourceSecret", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.SourceService/SetSourceState", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.SourceService/UpdateSource", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.TenantService/CreateTenant", &[Admin], CHANGE),
+    ("/posthorn.v1.TenantService/DeleteTenant", &[Admin], CHANGE),
+    ("/posthorn.v1.TenantService/GetTenant", &[Admin, Operator, Viewer], GET),
+    ("/posthorn.v1.TenantService/ListTenants", &[Admin, Operator, Viewer], SCAN),
+    ("/posthorn.v1.TenantService/UpdateTenant", &[Admin], CHANGE),
 ];
 
-/// The plain call of the health service, open to everybody.
+/// The health service, which every caller may use with no credential at all.
+pub(super) const HEALTH: &str = "/grpc.health.v1.Health/";
+/// The plain call of the health service.
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
-
-/// The calls of the contract that are no plain question and answer.
-pub(super) const STREAMING: &[&str] = &[
-    "/posthorn.v1.EventService/EmitEvents",
-    "/posthorn.v1.InboundService/Consume",
-    "/posthorn.v1.NodeService/Forward",
-    "/posthorn.v1.NodeService/Session",
+/// What every credential but a node's may use.
+pub(super) const REFLECTIONS: [&str; 2] = [
+    "/grpc.reflection.v1.ServerReflection/",
+    "/grpc.reflection.v1alpha.ServerReflection/",
 ];
 
 /// The roles that may make the call. None: there is no such call.
 pub(super) fn roles(path: &str) -> Option<&'static [Role]> {
-    let index = TABLE.binary_search_by(|(row, _)| (*row).cmp(path)).ok()?;
-    Some(TABLE[index].1)
+    Some(row(path)?.1)
+}
+
+/// The kind of the call. None: there is no such call.
+pub(crate) fn kind(path: &str) -> Option<&'static Kind> {
+    if let Some((_, _, kind)) = row(path) {
+        return Some(kind);
+    }
+    if path.starts_with(HEALTH) {
+        return Some(OPEN);
+    }
+    let is_reflection = REFLECTIONS.iter().any(|service| path.starts_with(service));
+    is_reflection.then_some(REFLECTION)
+}
+
+fn row(path: &str) -> Option<&'static (&'static str, &'static [Role], &'static Kind)> {
+    let index = TABLE.binary_search_by(|row| row.0.cmp(path)).ok()?;
+    TABLE.get(index)
 }
 
 /// Whether the call is a question with one answer: one of the contract, or the health check.
 pub(crate) fn is_unary(path: &str) -> bool {
-    path == HEALTH_CHECK || roles(path).is_some() && !STREAMING.contains(&path)
+    path == HEALTH_CHECK || row(path).is_some_and(|(_, _, kind)| kind.takes_one)
 }
 
 #[cfg(test)]
@@ -87,7 +106,7 @@ mod tests {
     use prost::Message as _;
     use prost_types::FileDescriptorSet;
 
-    use super::*;
+    use super::{super::kinds::Class, *};
 
     /// Path and whether a stream is involved, of every call in the descriptors.
     fn described() -> BTreeMap<String, bool> {
@@ -112,20 +131,29 @@ mod tests {
     fn every_call_of_the_contract_has_a_row_and_no_row_is_left_over() {
         let rows = TABLE
             .iter()
-            .map(|(path, _)| (*path).to_owned())
+            .map(|(path, ..)| (*path).to_owned())
             .collect::<Vec<_>>();
         assert_eq!(rows, described().into_keys().collect::<Vec<_>>());
     }
 
     #[test]
-    fn every_streaming_call_is_listed_as_one() {
-        let streaming = described()
-            .into_iter()
-            .filter(|(_, is_streaming)| *is_streaming);
-        assert_eq!(
-            STREAMING,
-            streaming.map(|(path, _)| path).collect::<Vec<_>>()
-        );
+    fn the_kind_of_a_call_says_whether_it_is_a_stream() {
+        for (path, is_streaming) in described() {
+            assert_eq!(is_unary(&path), !is_streaming, "{path}");
+        }
+    }
+
+    #[test]
+    fn lists_and_payloads_are_scans_and_what_reads_one_object_is_no_change() {
+        for (path, _, kind) in TABLE {
+            let call = path.rsplit('/').next().unwrap();
+            let is_list = call.starts_with("List") && call != "ListProviders";
+            let is_scan = is_list || call == "ReadInboundPayload";
+            assert_eq!(kind.class == Class::Scan, is_scan, "{path}");
+            if call.starts_with("Get") {
+                assert_eq!(kind.class, Class::Get, "{path}");
+            }
+        }
     }
 
     #[test]

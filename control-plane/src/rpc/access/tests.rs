@@ -1,7 +1,5 @@
 //! Who is let through.
 
-use std::sync::Arc;
-
 use http::HeaderValue;
 use rand::{SeedableRng as _, rngs::StdRng};
 use secrecy::ExposeSecret as _;
@@ -109,7 +107,7 @@ fn health_needs_no_key_and_nothing_else_does_without() {
     for path in [
         GET_TENANT,
         "/posthorn.v1.TenantService/Nothing",
-        REFLECTION[0],
+        REFLECTIONS[0],
     ] {
         assert_eq!(code(&fixture, path, &[]), Code::Unauthenticated, "{path}");
     }
@@ -120,7 +118,7 @@ fn a_node_sees_no_reflection() {
     let fixture = fixture(|key| key.roles = Roles::of(&[Role::Node]));
     let bearer = format!("Bearer {}", fixture.text);
     assert_eq!(
-        code(&fixture, REFLECTION[0], &[&bearer]),
+        code(&fixture, REFLECTIONS[0], &[&bearer]),
         Code::PermissionDenied
     );
     assert_eq!(

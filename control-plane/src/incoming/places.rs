@@ -1,0 +1,253 @@
+//! Who may be connected: a newcomer always, those who have shown an API key in places of their own, nodes before others.
+//!
+//! A connection is a stranger's until its first call came with a key. Strangers have a part of the places. When it is
+//! full, the stranger goes that matters least: of the address that has the most of them, one without a call, the oldest.
+//! So an honest newcomer gets in whatever others hold open. The other places are for peers that are known, and some of
+//! them for nodes alone; a caller who finds none takes that of the caller who was longest without a call.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use posthorn_telemetry::prometheus_client::metrics::gauge::Gauge;
+use tokio::time::Instant;
+
+use super::peer::{Peer, Standing};
+use crate::{config::Limits, error::Error, metrics::GrpcMetrics};
+
+/// From when on a stranger counts against its address: a burst of newcomers is no reason to lose any.
+const LINGERS: Duration = Duration::from_secs(1);
+/// How often it is logged that strangers go to make room.
+const WARN_EVERY: Duration = Duration::from_mins(1);
+
+/// Every connection there is.
+#[derive(Debug)]
+pub(super) struct Places {
+    limits: Limits,
+    metrics: GrpcMetrics,
+    strangers: Gauge,
+    callers: Gauge,
+    nodes: Gauge,
+    held: Mutex<Held>,
+}
+
+/// A connection's place. Dropping it gives it back.
+#[derive(Debug)]
+pub(super) struct Place(Arc<Peer>);
+
+/// Who holds what. Numbers rise with age.
+#[derive(Debug, Default)]
+struct Held {
+    next: u64,
+    strangers: BTreeMap<u64, Stranger>,
+    callers: BTreeMap<u64, Arc<Peer>>,
+    nodes: usize,
+    warned_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Stranger {
+    peer: Arc<Peer>,
+    since: Instant,
+}
+
+impl Places {
+    /// Nobody is connected yet.
+    pub(super) fn new(limits: Limits, metrics: GrpcMetrics) -> Arc<Self> {
+        Arc::new(Self {
+            strangers: metrics.connections("stranger"),
+            callers: metrics.connections("caller"),
+            nodes: metrics.connections("node"),
+            limits,
+            metrics,
+            held: Mutex::default(),
+        })
+    }
+
+    /// A place for a newcomer, a stranger's who goes if there is no other.
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr, now: Instant) -> Place {
+        let network = network(address);
+        let mut held = self.lock();
+        if let Some((number, reason)) = held.in_the_way(network, &self.limits, now) {
+            self.send_away(&mut held, number, reason, now);
+        }
+        let number = held.next;
+        held.next += 1;
+        let peer = Arc::new(Peer::new(number, network, self.clone(), &self.limits));
+        let stranger = Stranger {
+            peer: peer.clone(),
+            since: now,
+        };
+        held.strangers.insert(number, stranger);
+        self.show(&held);
+        Place(peer)
+    }
+
+    /// Sends a stranger away, if there is one: for when files run out.
+    pub(super) fn make_room(&self, now: Instant) {
+        let mut held = self.lock();
+        if let Some(number) = held.least(|_| true) {
+            self.send_away(&mut held, number, "files", now);
+        }
+    }
+
+    /// The stranger showed a key: it gets a place among those that are known.
+    pub(super) fn know(&self, peer: &Arc<Peer>, standing: Standing) -> Result<(), Error> {
+        let mut held = self.lock();
+        if !held.strangers.contains_key(&peer.number()) {
+            // Another call of the connection came first, or it has been sent away.
+            return Ok(());
+        }
+        let known = held.callers.len() + held.nodes;
+        let callers_max = self.limits.known_max() - self.limits.node_connections;
+        let is_full = match standing {
+            Standing::Node => known >= self.limits.known_max(),
+            _ => held.callers.len() >= callers_max || known >= self.limits.known_max(),
+        };
+        if is_full && !held.send_idle_caller_away() {
+            self.metrics.refuse("connections");
+            let max = self.limits.known_max();
+            return Err(Error::Exhausted(format!(
+                "the control plane has as many connections as it may (--grpc-connections, {max} of them with an API key): \
+                 close some, or repeat the call later"
+            )));
+        }
+        held.strangers.remove(&peer.number());
+        match standing {
+            Standing::Node => held.nodes += 1,
+            _ => {
+                held.callers.insert(peer.number(), peer.clone());
+            }
+        }
+        peer.stand(standing);
+        self.show(&held);
+        Ok(())
+    }
+
+    /// Counts a connection that was ended.
+    pub(super) fn refuse(&self, reason: &'static str) {
+        self.metrics.refuse(reason);
+    }
+
+    fn send_away(&self, held: &mut Held, number: u64, reason: &'static str, now: Instant) {
+        if let Some(stranger) = held.strangers.remove(&number) {
+            stranger.peer.send_away();
+            self.metrics.refuse(reason);
+        }
+        let is_due = |at: Instant| now.duration_since(at) >= WARN_EVERY;
+        if held.warned_at.is_none_or(is_due) {
+            held.warned_at = Some(now);
+            tracing::warn!(
+                reason,
+                strangers = held.strangers.len(),
+                "connections without an API key are many: the oldest go ({reason})"
+            );
+        }
+    }
+
+    fn leave(&self, peer: &Peer) {
+        let mut held = self.lock();
+        match peer.standing() {
+            Standing::Stranger => {
+                held.strangers.remove(&peer.number());
+            }
+            Standing::Caller => {
+                held.callers.remove(&peer.number());
+            }
+            Standing::Node => held.nodes = held.nodes.saturating_sub(1),
+        }
+        self.show(&held);
+    }
+
+    fn show(&self, held: &Held) {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.strangers.set(gauge(held.strangers.len()));
+        self.callers.set(gauge(held.callers.len()));
+        self.nodes.set(gauge(held.nodes));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        // No holder of the lock can leave it half changed, so poison means nothing.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    /// The stranger that must go before another of this network gets in, and the limit that says so.
+    fn in_the_way(
+        &self,
+        network: IpAddr,
+        limits: &Limits,
+        now: Instant,
+    ) -> Option<(u64, &'static str)> {
+        if self.strangers.len() >= limits.strangers {
+            return Some((self.least(|_| true)?, "strangers"));
+        }
+        let lingering = |stranger: &Stranger| {
+            stranger.peer.network() == network && now.duration_since(stranger.since) > LINGERS
+        };
+        let count = self.strangers.values().filter(|one| lingering(one)).count();
+        if count < limits.strangers_per_address {
+            return None;
+        }
+        Some((self.least(lingering)?, "strangers_per_address"))
+    }
+
+    /// Of these strangers the one that matters least.
+    fn least(&self, which: impl Fn(&Stranger) -> bool) -> Option<u64> {
+        let mut counts = HashMap::new();
+        for stranger in self.strangers.values() {
+            *counts.entry(stranger.peer.network()).or_insert(0_usize) += 1;
+        }
+        let strangers = self.strangers.iter().rev();
+        let candidates = strangers.filter(|(_, stranger)| which(stranger));
+        // Of equals the last is taken: the oldest.
+        let least = candidates.max_by_key(|(_, stranger)| {
+            (
+                counts.get(&stranger.peer.network()).copied(),
+                !stranger.peer.is_busy(),
+            )
+        });
+        least.map(|(number, _)| *number)
+    }
+
+    /// Sends that caller away who was longest without a call. False: everybody has one.
+    fn send_idle_caller_away(&mut self) -> bool {
+        let idle = self.callers.iter().filter(|(_, peer)| !peer.is_busy());
+        let longest = idle.max_by_key(|(_, peer)| peer.quiet_looks());
+        let Some(number) = longest.map(|(number, _)| *number) else {
+            return false;
+        };
+        if let Some(peer) = self.callers.remove(&number) {
+            peer.send_away();
+        }
+        true
+    }
+}
+
+impl Place {
+    /// Whose place it is.
+    pub(super) fn peer(&self) -> &Arc<Peer> {
+        &self.0
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.places().leave(&self.0);
+    }
+}
+
+/// An IPv4 address itself; the first 64 bits of an IPv6 one, as one client has all of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! What an HTTP/2 peer sends without any request coming further: floods of pings, settings, priorities and resets.
+//! Nothing else bounds them, since an HTTP/2 library answers each.
+//!
+//! Their bytes are counted, whatever they are. A connection that has brought too many is told to go; one that goes on
+//! nevertheless is cut. Counting costs one addition for each read.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::Notify,
+};
+
+/// How much came since a request last came further.
+#[derive(Debug)]
+pub struct Flood {
+    bytes: AtomicU64,
+    bytes_max: AtomicU64,
+    much: Notify,
+}
+
+impl Flood {
+    /// Bears so many bytes: more than the longest heads of all streams and the window of the connection together, which
+    /// can come before anyone looks at a request.
+    pub fn new(bytes_max: u64) -> Self {
+        Self {
+            bytes: AtomicU64::new(0),
+            bytes_max: AtomicU64::new(bytes_max),
+            much: Notify::new(),
+        }
+    }
+
+    /// A request began, got more of its body, or ended.
+    pub fn forget(&self) {
+        self.bytes.store(0, Ordering::Relaxed);
+    }
+
+    /// Time went by: so many bytes are what a quiet peer sends in it.
+    pub fn forgive(&self, bytes: u64) {
+        let less = |before: u64| Some(before.saturating_sub(bytes));
+        let _always = self
+            .bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    /// Bears so many bytes from now on.
+    pub fn bear(&self, bytes_max: u64) {
+        self.bytes_max.store(bytes_max, Ordering::Relaxed);
+        self.forget();
+    }
+
+    /// Waits until more came than is borne.
+    pub async fn much(&self) {
+        while self.bytes.load(Ordering::Relaxed) <= self.bytes_max() {
+            self.much.notified().await;
+        }
+    }
+
+    fn came(&self, bytes: usize) {
+        let before = self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        if before + bytes as u64 > self.bytes_max() {
+            self.much.notify_one();
+        }
+    }
+
+    fn is_cut(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) > 2 * self.bytes_max()
+    }
+
+    fn bytes_max(&self) -> u64 {
+        self.bytes_max.load(Ordering::Relaxed)
+    }
+}
+
+/// A connection whose bytes are counted as they are read.
+#[derive(Debug)]
+pub struct Counted<S> {
+    stream: S,
+    flood: Arc<Flood>,
+}
+
+impl<S> Counted<S> {
+    /// Counts what comes over the stream.
+    pub fn new(stream: S, flood: Arc<Flood>) -> Self {
+        Self { stream, flood }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.flood.is_cut() {
+            let flood = io::Error::other("the peer sends much and asks nothing");
+            return Poll::Ready(Err(flood));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        self.flood.came(buffer.filled().len() - before);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_sends_much_is_told_to_go_and_then_cut() {
+        let flood = Flood::new(100);
+        flood.came(100);
+        assert!(!flood.is_cut());
+        flood.came(1);
+        flood.much().await;
+        assert!(!flood.is_cut());
+        flood.came(100);
+        assert!(flood.is_cut());
+    }
+
+    #[test]
+    fn what_comes_further_and_time_make_up_for_bytes() {
+        let flood = Flood::new(100);
+        flood.came(300);
+        assert!(flood.is_cut());
+        flood.forgive(50);
+        assert!(flood.is_cut());
+        flood.forgive(50);
+        assert!(!flood.is_cut());
+        flood.came(1);
+        assert!(flood.is_cut());
+        flood.forget();
+        assert!(!flood.is_cut());
+        flood.came(300);
+        flood.bear(1_000);
+        flood.came(1_000);
+        assert!(!flood.is_cut());
+    }
+}
