@@ -124,3 +124,17 @@ fn a_signed_time_is_claimed_with_the_body_where_there_is_no_id() {
     let unsigned = identity(r#""event_id":[]"#, b"{}");
     assert_eq!(unsigned.claim, None);
 }
+
+#[test]
+fn the_records_of_the_readme_can_be_used() {
+    let readme = include_str!("../../../../README.md");
+    let (_, section) = readme
+        .split_once("**A scheme of your own**")
+        .expect("the section");
+    let blocks = section.split("```json\n").skip(1).take(2);
+    let records: Vec<_> = blocks
+        .filter_map(|block| block.split_once("```"))
+        .map(|(record, _)| own(record).map(drop))
+        .collect();
+    assert_eq!(records, [Ok(()), Ok(())]);
+}
