@@ -241,6 +241,7 @@ fn owner(n: u8) -> Tenant {
 }
 
 /// Makes the change. Returns what was changed, or nothing when it was not possible.
+#[expect(clippy::too_many_lines, reason = "an arm for each step")]
 async fn make(store: &Store, step: &Step) -> Vec<Changed> {
     let mut tx = store.begin().await.unwrap();
     let (change, changed) = match step {
