@@ -6,6 +6,7 @@
 //! with one node, `report` takes what nodes report, `lost` takes back leases, `pager` reads backlogs from the table,
 //! `operate` does what operators ask for. All waiting happens here; the decisions are in pure modules.
 
+mod arrival;
 mod commit;
 pub(crate) mod consume;
 mod emit;
@@ -36,6 +37,13 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use self::{
+    arrival::{Arrival, Holds},
+    emit::{Accepted, Emitting},
+    inbound::Received,
+    scheduler::Loaded,
+    session::{SessionParts, converse},
+};
 use self::{
     emit::PendingEmit,
     inbound::{PendingInbound, PendingKeep},
@@ -44,13 +52,6 @@ use self::{
     payload::PayloadBudget,
     scheduler::{LaneSettings, Scheduler},
     sessions::Sessions,
-};
-pub(crate) use self::{
-    emit::{Accepted, Emitting},
-    emit_within::Written,
-    inbound::Received,
-    scheduler::Loaded,
-    session::{SessionParts, converse},
 };
 use crate::{
     clock,

@@ -1,16 +1,16 @@
 //! Events: reading what was emitted.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
-use sqlx::FromRow;
+use sqlx::{FromRow, QueryBuilder};
 use uuid::Uuid;
 
 use super::{OneOf, Result, Store};
 use crate::model::{
-    event::Event,
+    event::{Event, inbound_id},
     event_type::EventTypeName,
-    id::{EventId, Shard, SourceId, TenantId},
+    id::{EventId, InboundId, Shard, SourceId, TenantId},
 };
 
 /// An event without its payload.
@@ -50,6 +50,7 @@ struct EventRow {
     delivery_count: i32,
     traceparent: Option<String>,
     source_id: Option<Uuid>,
+    batch_id: Option<Uuid>,
     headers: Option<String>,
 }
 
@@ -70,7 +71,7 @@ impl Store {
         let row = on!(self.reader(), pool => {
             sqlx::query_as::<_, EventRow>(
                 "select event_id, tenant_id, event_type, payload, content_type, occurred_at, delivery_count, traceparent,
-                        source_id, headers
+                        source_id, batch_id, headers
                  from event
                  where shard = $1 and event_id = $2 and tenant_id = $3",
             )
@@ -88,7 +89,7 @@ impl Store {
         let rows = on!(self.reader(), pool => {
             sqlx::query_as::<_, SummaryRow>(
                 "select event_id, tenant_id, event_type, substr(payload, 1, 0) as payload, content_type, occurred_at,
-                        delivery_count, traceparent, source_id, headers, length(payload) as payload_bytes
+                        delivery_count, traceparent, source_id, batch_id, headers, length(payload) as payload_bytes
                  from event
                  where shard = $1 and tenant_id = $2 and event_id >= $3 and event_id < $4
                    and ($5 is null or event_type = $5)
@@ -113,7 +114,7 @@ impl Store {
             OneOf::Postgres(pool) => {
                 sqlx::query_as::<_, EventRow>(
                     "select e.event_id, e.tenant_id, e.event_type, e.payload, e.content_type, e.occurred_at,
-                            e.delivery_count, e.traceparent, e.source_id, e.headers
+                            e.delivery_count, e.traceparent, e.source_id, e.batch_id, e.headers
                      from unnest($1::smallint[], $2::uuid[]) as i (shard, event_id)
                      join event e using (shard, event_id)",
                 )
@@ -128,7 +129,7 @@ impl Store {
                 for id in ids {
                     let row = sqlx::query_as::<_, EventRow>(
                         "select event_id, tenant_id, event_type, payload, content_type, occurred_at, delivery_count,
-                                traceparent, source_id, headers
+                                traceparent, source_id, batch_id, headers
                          from event
                          where shard = $1 and event_id = $2",
                     )
@@ -144,6 +145,46 @@ impl Store {
         rows.into_iter()
             .map(|row| row.into_event().map(Arc::new))
             .collect()
+    }
+}
+
+#[derive(FromRow)]
+struct OriginRow {
+    event_id: Uuid,
+    occurred_at: i64,
+    source_id: Option<Uuid>,
+    batch_id: Option<Uuid>,
+}
+
+impl Store {
+    /// The inbound requests that brought events of one shard; those that were emitted or are gone are not among them.
+    pub(crate) async fn event_origins(
+        &self,
+        shard: Shard,
+        ids: &[EventId],
+    ) -> Result<HashMap<EventId, InboundId>> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows = on!(self.reader(), pool => {
+            let mut query = QueryBuilder::new(
+                "select event_id, occurred_at, source_id, batch_id from event where shard = ",
+            );
+            query.push_bind(shard.column()).push(" and event_id in (");
+            let mut list = query.separated(", ");
+            for id in ids {
+                list.push_bind(id.uuid());
+            }
+            query.push(")");
+            query.build_query_as::<OriginRow>().fetch_all(pool).await
+        })?;
+        let origins = rows.into_iter().filter_map(|row| {
+            let id = EventId::from_uuid(row.event_id);
+            let source = row.source_id.map(SourceId::from_uuid);
+            let batch = row.batch_id.map(InboundId::from_uuid);
+            Some((id, inbound_id(id, source, batch, row.occurred_at)?))
+        });
+        Ok(origins.collect())
     }
 }
 
@@ -171,6 +212,7 @@ impl EventRow {
             delivery_count: u16::try_from(self.delivery_count).map_err(super::Error::bug)?,
             traceparent: self.traceparent,
             source_id: self.source_id.map(SourceId::from_uuid),
+            batch_id: self.batch_id.map(InboundId::from_uuid),
             headers: read_headers(self.headers.as_deref())?,
         })
     }

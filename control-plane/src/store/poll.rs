@@ -130,7 +130,8 @@ impl Store {
                 coalesce(sum(case when channel = 1 then 1 else 0 end), 0),
                 coalesce(sum(case when channel = 2 then 1 else 0 end), 0)
             from inbound_request
-            where shard = $1 and request_id >= $3 and source_id = $2 and verdict = 1";
+            where shard = $1 and request_id >= $3 and source_id = $2 and verdict = 1
+              and (batch_id is null or batch_id <> request_id)";
         Ok(on!(&self.reader, pool => {
             let query = sqlx::query_as(SQL).bind(shard.column()).bind(source.uuid());
             query.bind(uuid_floor(from)).fetch_one(pool).await

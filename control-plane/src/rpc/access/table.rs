@@ -33,6 +33,7 @@ pub(super) const TABLE: &[(&str, &[Role])] = &[
     ("/posthorn.v1.EventTypeService/GetEventType", &[Admin, Operator, Viewer, Emitter]),
     ("/posthorn.v1.EventTypeService/ListEventTypes", &[Admin, Operator, Viewer, Emitter]),
     ("/posthorn.v1.EventTypeService/UpdateEventType", &[Admin, Operator]),
+    ("/posthorn.v1.InboundService/AcceptInboundRequest", &[Admin, Operator]),
     ("/posthorn.v1.InboundService/Consume", &[Admin, Consumer]),
     ("/posthorn.v1.InboundService/GetInboundRequest", &[Admin, Operator, Viewer]),
     ("/posthorn.v1.InboundService/HoldInboundRequest", &[Admin, Operator]),

@@ -3,6 +3,8 @@
 mod bulk;
 mod view;
 
+use std::collections::BTreeSet;
+
 use posthorn::v1::{self, DeliveryActionKind, delivery_service_server::DeliveryService};
 use prost::Message;
 use tonic::{Request, Response, Status};
@@ -18,7 +20,7 @@ use crate::{
     error::Error,
     model::{
         delivery::Action,
-        id::{DeliveryId, EventId, uuid_floor},
+        id::{DeliveryId, EventId, InboundId, uuid_floor},
     },
     registry::{SharedRegistry, TenantEntry},
     store::{DeliveryFilter, Store},
@@ -49,6 +51,13 @@ impl Deliveries {
         caller.tenant(&self.registry.snapshot(), text)
     }
 
+    /// The inbound request that brought a delivery's event.
+    async fn origin(&self, id: DeliveryId) -> Result<Option<InboundId>, Error> {
+        let event = id.event();
+        let origins = self.store.event_origins(id.shard(), &[event]).await?;
+        Ok(origins.get(&event).copied())
+    }
+
     async fn get(
         &self,
         caller: Caller,
@@ -63,7 +72,7 @@ impl Deliveries {
             .ok_or(Error::NotFound("delivery"))?;
         let actions = self.store.action_list(id).await?;
         Ok(v1::GetDeliveryResponse {
-            delivery: Some(delivery_proto(tenant, &view)),
+            delivery: Some(delivery_proto(tenant, &view, self.origin(id).await?)),
             actions: actions.iter().map(action_proto).collect(),
         })
     }
@@ -113,11 +122,18 @@ impl Deliveries {
         };
         let rows = self.store.delivery_list(&filter).await?;
         let (rows, next_page_token) = page.cut(rows, |row| *row.id.uuid().as_bytes());
+        let events = rows
+            .iter()
+            .map(|row| row.id.event())
+            .collect::<BTreeSet<_>>();
+        let events = events.into_iter().collect::<Vec<_>>();
+        let origins = self.store.event_origins(tenant.shard, &events).await?;
+        let deliveries = rows.iter().map(|row| {
+            let origin = origins.get(&row.id.event()).copied();
+            delivery_proto(tenant.tenant.id, row, origin)
+        });
         Ok(v1::ListDeliveriesResponse {
-            deliveries: rows
-                .iter()
-                .map(|row| delivery_proto(tenant.tenant.id, row))
-                .collect(),
+            deliveries: deliveries.collect(),
             next_page_token,
         })
     }
@@ -172,12 +188,13 @@ impl Deliveries {
             Begun::Repeat(response) => return Ok(response),
             Begun::Fresh(mutation) => mutation,
         };
+        let origin = self.origin(id).await?;
         let (view, moved) = self
             .dispatch
             .retry(mutation.tx(), tenant, id, &action)
             .await?;
         let response = v1::RetryDeliveryResponse {
-            delivery: Some(delivery_proto(tenant, &view)),
+            delivery: Some(delivery_proto(tenant, &view, origin)),
         };
         mutation.commit(&response, &self.registry).await?;
         moved.committed();
@@ -200,12 +217,13 @@ impl Deliveries {
             Begun::Repeat(response) => return Ok(response),
             Begun::Fresh(mutation) => mutation,
         };
+        let origin = self.origin(id).await?;
         let (view, moved) = self
             .dispatch
             .cancel(mutation.tx(), tenant, id, &action)
             .await?;
         let response = v1::CancelDeliveryResponse {
-            delivery: Some(delivery_proto(tenant, &view)),
+            delivery: Some(delivery_proto(tenant, &view, origin)),
         };
         mutation.commit(&response, &self.registry).await?;
         moved.committed();
