@@ -150,6 +150,7 @@ fn records(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scheme::{IdOf, IdRule, Many};
 
     #[test]
     fn every_record_of_the_catalogue_can_be_used() {
@@ -158,6 +159,57 @@ mod tests {
             .map(|(name, fault)| format!("{name}: {fault}"))
             .collect();
         assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+
+    /// What a record says of its ids, and of those of its items.
+    fn rules(scheme: &Scheme) -> impl Iterator<Item = (&IdRule, &Many)> {
+        let items = scheme
+            .items
+            .iter()
+            .map(|items| (&items.id, &items.event_id));
+        std::iter::once((&scheme.id, &scheme.event_id)).chain(items)
+    }
+
+    fn faults_of(record: impl Fn(&Provider) -> bool) -> Vec<&'static str> {
+        let providers = catalogue().names().filter_map(|name| catalogue().get(name));
+        let faulty = providers.filter(|provider| !record(provider));
+        faulty.map(|provider| provider.name.as_str()).collect()
+    }
+
+    #[test]
+    fn every_record_says_what_its_id_identifies_and_by_what_page() {
+        let silent = faults_of(|provider| {
+            let rule = &provider.scheme.id;
+            let said = rules(&provider.scheme).all(|(rule, _)| rule.of.is_some());
+            said && rule.repeats.is_some() && rule.page.len() > 5
+        });
+        assert!(silent.is_empty(), "{silent:?}");
+    }
+
+    #[test]
+    fn every_id_of_the_catalogue_has_a_scope_and_nothing_else_has() {
+        let wrong = faults_of(|provider| {
+            // Code of its own reads the id.
+            let by_code = provider.name == "wix";
+            rules(&provider.scheme).all(|(rule, ids)| {
+                let has_id = rule.of != Some(IdOf::None);
+                by_code
+                    || (has_id != ids.0.is_empty()
+                        && (!has_id || rule.scope.is_some() || rule.of == Some(IdOf::Webhook)))
+            })
+        });
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+
+    #[test]
+    fn an_id_of_something_else_is_never_claimed_alone() {
+        let wrong = faults_of(|provider| {
+            rules(&provider.scheme).all(|(rule, ids)| {
+                let alone = |claim: &String| ids.0.contains(claim);
+                rule.of == Some(IdOf::Webhook) || !rule.claim.0.iter().any(alone)
+            })
+        });
+        assert!(wrong.is_empty(), "{wrong:?}");
     }
 
     #[test]

@@ -19,9 +19,9 @@ pub struct Claim {
 pub enum ClaimedBy {
     /// The id of the webhook. Another body with it is a contradiction.
     Id,
-    /// Values that are unique together, as the record lists them.
+    /// Values that are unique together, as the record lists them, and the type.
     Values,
-    /// The signed time and the whole body.
+    /// The signed time, the type and the whole body.
     TimeAndBody,
     /// The place in a batch that has a claim as a whole.
     PlaceInBatch,
@@ -36,14 +36,19 @@ impl Claim {
         }
     }
 
-    /// Of values that are unique together, given with what stands between them.
-    pub(crate) fn of_values<'v>(values: impl Iterator<Item = &'v [u8]>) -> Self {
+    /// Of a type and of values that are unique together, given with what stands between them.
+    pub(crate) fn of_values<'v>(
+        event_type: &'v str,
+        values: impl Iterator<Item = &'v [u8]>,
+    ) -> Self {
+        let values = std::iter::once(event_type.as_bytes()).chain(values);
         Self::of(ClaimedBy::Values, values)
     }
 
-    /// Of a time as it is written and signed, and of the body that is signed with it.
-    pub(crate) fn of_time(time: &str, body: &[u8]) -> Self {
-        let values = [time.as_bytes(), body];
+    /// Of a time as it is written and signed, of the body that is signed with it, and of the type, which can be beside the
+    /// body.
+    pub(crate) fn of_time(time: &str, event_type: &str, body: &[u8]) -> Self {
+        let values = [time.as_bytes(), event_type.as_bytes(), body];
         Self::of(ClaimedBy::TimeAndBody, values.into_iter())
     }
 
@@ -90,7 +95,7 @@ mod tests {
     use super::*;
 
     fn values(values: &[&str]) -> Claim {
-        Claim::of_values(values.iter().map(|value| value.as_bytes()))
+        Claim::of_values("t", values.iter().map(|value| value.as_bytes()))
     }
 
     #[test]
@@ -101,7 +106,8 @@ mod tests {
             values(&["a.b.c"]),
             values(&["a", ".", "b.c"]),
             Claim::of_id("a.b.c"),
-            Claim::of_time("a", b"b.c"),
+            Claim::of_time("a", "b", b"c"),
+            Claim::of_time("a", "", b"b.c"),
             Claim::of_place(&Claim::of_id("a"), 0),
             Claim::of_place(&Claim::of_id("a"), 1),
         ];

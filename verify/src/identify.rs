@@ -99,15 +99,16 @@ impl IdentityPlan {
     /// Recognises a request.
     pub(crate) fn identify(&self, values: &mut Values<'_>) -> Identity {
         let event_id = self.whole.id(values);
-        let claim = self.whole.claims.claim(event_id.as_deref(), values);
-        let claim = claim.or_else(|| self.claim_of_time(values));
+        let kind = self.whole.kind(values);
+        let claim = self.whole.claims.claim(event_id.as_deref(), &kind, values);
+        let claim = claim.or_else(|| self.claim_of_time(&kind, values));
         let mut items = self.items(claim, values);
         let more_items = items.len() > ITEMS_MAX;
         items.truncate(ITEMS_MAX);
         Identity {
             event_id,
             event_type: if items.is_empty() {
-                self.type_below(&self.whole.kind(values))
+                self.type_below(&kind)
             } else {
                 self.type_below(BATCH)
             },
@@ -123,10 +124,10 @@ impl IdentityPlan {
         type_name(&self.provider, text)
     }
 
-    fn claim_of_time(&self, values: &Values<'_>) -> Option<Claim> {
+    fn claim_of_time(&self, kind: &str, values: &Values<'_>) -> Option<Claim> {
         let texts = self.times.iter().filter_map(|at| values.text(at).ok()?);
         let time = texts.into_iter().find(|time| !time.trim().is_empty())?;
-        Some(Claim::of_time(&time, values.request().body))
+        Some(Claim::of_time(&time, kind, values.request().body))
     }
 
     fn items(&self, batch: Option<Claim>, values: &mut Values<'_>) -> Vec<Item> {
@@ -138,12 +139,12 @@ impl IdentityPlan {
         for (place, json) in texts.into_iter().enumerate() {
             values.item = Some(json);
             let event_id = plan.event.id(values);
-            let claim = plan.event.claims.claim(event_id.as_deref(), values);
-            let event_type = self.type_below(&plan.event.kind(values));
+            let kind = plan.event.kind(values);
+            let claim = plan.event.claims.claim(event_id.as_deref(), &kind, values);
             items.push(Item {
                 claim: claim.or_else(|| Some(Claim::of_place(&batch?, place))),
                 event_id,
-                event_type,
+                event_type: self.type_below(&kind),
                 json: values.item.take().unwrap_or_default(),
             });
         }

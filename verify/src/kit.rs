@@ -14,6 +14,7 @@ use crate::{
 
 mod changes;
 mod checks;
+mod claims;
 
 /// A request that a provider, or its SDK, made or would make.
 #[derive(Debug, Clone, Deserialize)]
@@ -40,6 +41,22 @@ pub(crate) struct Vector {
     event_id: Option<String>,
     #[serde(default)]
     event_type: Option<String>,
+    /// What makes the claim unique, or `none`.
+    #[serde(default)]
+    claim: Option<String>,
+    #[serde(default)]
+    items: Option<Vec<ExpectedItem>>,
+}
+
+/// An item as it is to be recognised.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExpectedItem {
+    #[serde(default)]
+    event_id: Option<String>,
+    event_type: String,
+    claim: String,
+    json: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]

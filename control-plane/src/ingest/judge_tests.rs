@@ -206,11 +206,6 @@ fn bc17_to_bc21_what_says_that_it_is_json_has_to_be() {
         b"\"\xff\"",
         b"\xff\xfe{\0}\0",
         b"{\"a\":\"\0\"}",
-        br#""\u0000""#,
-        br#""\ud800""#,
-        br#""\udc00""#,
-        br#""\ud800\u0041""#,
-        br#""\ud800x""#,
     ] {
         assert_eq!(refused(&source, &signed(body)), QUARANTINED);
         let unsigned = with(&signed(body), "webhook-signature", Some(b"v1,AAAA"));
@@ -224,6 +219,11 @@ fn bc17_to_bc21_what_says_that_it_is_json_has_to_be() {
         &deep(64),
         br#"{"a":1,"a":2,"__proto__":{},"b":1e400,"c":-0,"d":9223372036854775808}"#,
         br#""\ud83d\ude00 \\ud800 \n""#,
+        br#""\u0000\ufffe\uffff""#,
+        br#""\ud800""#,
+        br#""\udc00""#,
+        br#""\ud800\u0041""#,
+        br#"{"\ud800x":1}"#,
         &long_key,
     ] {
         assert!(judge(&source, &signed(body)).is_ok());

@@ -2,9 +2,10 @@
 //!
 //! Pure. Items keep their bytes: nothing is parsed and written anew.
 
-use std::collections::BTreeMap;
+use std::{borrow::Borrow, collections::BTreeMap, fmt};
 
 use bytes::Bytes;
+use serde::{Deserialize, Deserializer, de::Visitor};
 use serde_json::value::RawValue;
 
 use crate::model::source::PollSettings;
@@ -92,13 +93,47 @@ fn at<'a>(value: &'a RawValue, pointer: &str) -> Option<&'a RawValue> {
             let elements: Vec<&RawValue> = serde_json::from_str(text).ok()?;
             elements.get(place).copied()
         } else {
-            let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
-            members.get(&step).copied()
+            let members: BTreeMap<Name, &RawValue> = serde_json::from_str(text).ok()?;
+            members.get(step.as_bytes()).copied()
         }
     })
 }
 
-/// A string's text, or a number as it is written. None for everything else.
+/// The name of a member: its bytes, so that one with half of a surrogate pair hides no other member.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Name(Vec<u8>);
+
+impl Borrow<[u8]> for Name {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_byte_buf(NameVisitor)
+    }
+}
+
+struct NameVisitor;
+
+impl Visitor<'_> for NameVisitor {
+    type Value = Name;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a name")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Name, E> {
+        Ok(Name(name.into()))
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, name: &[u8]) -> Result<Name, E> {
+        Ok(Name(name.to_owned()))
+    }
+}
+
+/// A string's text, or a number as it is written. None for everything else, and for a string that is no text.
 fn text(value: &RawValue) -> Option<String> {
     let text = value.get();
     if text.starts_with('"') {
@@ -141,6 +176,18 @@ mod tests {
             (page.items[1].id.as_str(), page.items[1].kind.as_str()),
             ("17", "")
         );
+    }
+
+    #[test]
+    fn what_is_no_text_hides_nothing_beside_it() {
+        let body = r#"{"\ud800":1,"data":[{"\udc00":"\ud800","id":"a\u0000","meta":{"type":"\ud800"}}],"next":"\ud800"}"#;
+        let page = read(body.as_bytes(), &settings()).unwrap();
+        assert_eq!(page.items.len(), 1);
+        assert_eq!(
+            (page.items[0].id.as_str(), page.items[0].kind.as_str()),
+            ("a\0", "")
+        );
+        assert_eq!(page.cursor, None);
     }
 
     #[test]

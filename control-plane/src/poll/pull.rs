@@ -57,6 +57,9 @@ pub(super) enum PullError {
     /// The cursor that the page names is too long.
     #[error("cursor_too_long")]
     Cursor,
+    /// The cursor that the page names holds NUL, which no text column takes.
+    #[error("cursor_not_text")]
+    CursorText,
     /// A header of the settings cannot be sent.
     #[error("header_not_sendable")]
     Header,
@@ -89,6 +92,9 @@ pub(super) async fn pull(
         };
         if next.len() > CURSOR_BYTES_MAX {
             return Err(PullError::Cursor);
+        }
+        if next.contains('\0') {
+            return Err(PullError::CursorText);
         }
         let store = &polling.store;
         let is_current = store

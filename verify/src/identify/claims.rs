@@ -49,8 +49,13 @@ impl ClaimPlan {
         self.values.iter()
     }
 
-    /// The claim of an event with this id.
-    pub(super) fn claim(&self, id: Option<&str>, values: &Values<'_>) -> Option<Claim> {
+    /// The claim of an event with this id and type.
+    pub(super) fn claim(
+        &self,
+        id: Option<&str>,
+        event_type: &str,
+        values: &Values<'_>,
+    ) -> Option<Claim> {
         if self.by_id {
             return id.map(Claim::of_id);
         }
@@ -59,9 +64,8 @@ impl ClaimPlan {
             .iter()
             .filter_map(|value| value.present(values).ok());
         let pieces = whole.next()?;
-        Some(Claim::of_values(
-            pieces.iter().map(|piece| piece.bytes(&[])),
-        ))
+        let values = pieces.iter().map(|piece| piece.bytes(&[]));
+        Some(Claim::of_values(event_type, values))
     }
 }
 

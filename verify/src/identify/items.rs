@@ -58,6 +58,7 @@ fn collect<'t>(
     values: &Values<'_>,
     items: &mut Vec<Found<'t>>,
 ) {
+    let start = items.len();
     for (number, place) in places.iter().enumerate() {
         let Some((head, _)) = place.split_first() else {
             continue;
@@ -73,7 +74,11 @@ fn collect<'t>(
             .filter(|place| begins(place))
             .filter_map(|place| place.get(1..))
             .collect();
-        for element in found.into_iter().flat_map(elements) {
+        let is_first = items.len() == start;
+        let elements = found
+            .into_iter()
+            .flat_map(|found| elements(found, is_first));
+        for element in elements {
             let before = items.len();
             collect(element, &within, values, items);
             if items.len() == before {
@@ -86,8 +91,8 @@ fn collect<'t>(
     }
 }
 
-/// The elements of an array; an object in its place is the one element.
-fn elements(found: Found<'_>) -> impl Iterator<Item = Found<'_>> {
-    let alone = (found.kind == Kind::Object).then_some(found);
+/// The elements of an array. An object in its place is the one element, when nothing was found before.
+fn elements(found: Found<'_>, is_first: bool) -> impl Iterator<Item = Found<'_>> {
+    let alone = (is_first && found.kind == Kind::Object).then_some(found);
     found.elements().chain(alone)
 }

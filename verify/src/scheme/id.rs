@@ -20,8 +20,10 @@ pub struct IdRule {
     /// The page or package that this rests on, such as `docs.stripe.com/webhooks`; `unconfirmed` when none was seen.
     pub page: String,
     /// What is unique per webhook where the id alone is not: references or templates, the first that is whole counts,
-    /// and an empty value is a missing one. What it lists must be unique together, and, unless the id is that of a
-    /// webhook, hold more than `event_id` holds. Without it an id that is not that of a webhook claims nothing.
+    /// and an empty value is a missing one. What it lists must be unique together with the type, which is always part of
+    /// the claim, and, unless the id is that of a webhook, hold more than `event_id` holds: a time, or what the event
+    /// says. Whoever repeats a request can change what is not signed in it. Without `claim` an id that is not that of a
+    /// webhook claims nothing; then, as where what it lists is missing, a signed time is claimed with the body.
     pub claim: Many,
 }
 

@@ -10,7 +10,7 @@ use super::{IdRule, Many};
 pub struct ItemsRule {
     /// The pointers to the arrays; empty text when the body is the array. A `*` goes through all elements of an array
     /// on the way, `/entry/*/changes`; one that has none of the arrays is an item itself, so that nothing is lost.
-    /// An object where an array is expected is the one item.
+    /// Places are tried in their order; an object where an array is expected is the one item, when no place before has any.
     pub at: Many,
     /// As in [`super::Scheme`], usually with `item:` references.
     #[serde(default)]

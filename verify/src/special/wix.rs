@@ -61,16 +61,15 @@ fn identify(request: &Request<'_>, _plan: &SpecialPlan) -> Option<Identity> {
         .and_then(|event| text_at(event, "/id"))
         .filter(|id| !id.trim().is_empty());
     let event_id = id.map(|id| fit_id(id.into_owned()));
+    let event_type = text_at(outer, "/eventType").unwrap_or_default();
     let signed = text_at(&payload, "/iat");
     Some(Identity {
         claim: match &event_id {
             Some(id) => Some(Claim::of_id(id)),
-            None => signed.map(|time| Claim::of_time(&time, request.body)),
+            None => signed.map(|time| Claim::of_time(&time, &event_type, request.body)),
         },
         event_id,
-        event_type: text_at(outer, "/eventType")
-            .unwrap_or_default()
-            .into_owned(),
+        event_type: event_type.into_owned(),
         ..Identity::default()
     })
 }

@@ -39,14 +39,24 @@ fn an_item_is_accepted_under_the_claim_of_its_webhook() {
 }
 
 #[test]
+fn an_item_keeps_what_a_text_column_could_not_hold() {
+    for body in [r#"{"a":"\u0000"}"#, r#"{"a":"\ud800","\udc00":1}"#] {
+        let record = request(&source(), &item("a", body), NOW);
+        assert_eq!(
+            (record.verdict, record.reason.as_str()),
+            (Verdict::Accepted, "")
+        );
+    }
+}
+
+#[test]
 fn an_item_that_its_source_would_not_take_by_webhook_is_quarantined() {
     let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
     let long = format!("\"{}\"", "a".repeat(1_024));
     for (body, reason) in [
         (deep.as_str(), "too_deep"),
         (long.as_str(), "too_long"),
-        (r#"{"a":"\u0000"}"#, "not_text"),
-        (r#"{"a":"\ud800"}"#, "not_text"),
+        ("{\"a\":\"\0\"}", "not_text"),
     ] {
         let record = request(&source(), &item("a", body), NOW);
         assert_eq!(record.verdict, Verdict::Quarantined, "{reason}");
@@ -59,9 +69,9 @@ fn an_unfit_item_is_one_record_an_hour() {
     let unfit = |source: &Source, body: &str, now| request(source, &item("a", body), now).id;
     let (source, hour) = (source(), NOW - NOW.rem_euclid(HOUR_MS));
     let other = fixture::source(11, &fixture::tenant(1), "github");
-    let id = unfit(&source, r#""\u0000""#, hour);
-    assert_eq!(unfit(&source, r#""\u0000""#, hour + HOUR_MS - 1), id);
-    assert_ne!(unfit(&source, r#""\u0000""#, hour + HOUR_MS), id);
-    assert_ne!(unfit(&source, r#"["\u0000"]"#, hour), id);
-    assert_ne!(unfit(&other, r#""\u0000""#, hour), id);
+    let id = unfit(&source, "\"\0\"", hour);
+    assert_eq!(unfit(&source, "\"\0\"", hour + HOUR_MS - 1), id);
+    assert_ne!(unfit(&source, "\"\0\"", hour + HOUR_MS), id);
+    assert_ne!(unfit(&source, "[\"\0\"]", hour), id);
+    assert_ne!(unfit(&other, "\"\0\"", hour), id);
 }
