@@ -36,6 +36,8 @@ pub(crate) enum Received {
     Accepted {
         /// How many endpoints and handlers that goes to.
         delivery_count: u32,
+        /// The accepted request that one of its items is a conflict of.
+        conflict: Option<InboundId>,
     },
     /// The same body had been accepted under the same claim.
     Duplicate {
@@ -75,6 +77,10 @@ impl Received {
             Some(repeated) if counts.is_empty() => repeated,
             _ => Self::Accepted {
                 delivery_count: counts.iter().sum(),
+                conflict: receipts.iter().find_map(|receipt| match receipt {
+                    Receipt::Conflict(original) => Some(original.posted_id),
+                    Receipt::New | Receipt::Duplicate(_) => None,
+                }),
             },
         }
     }

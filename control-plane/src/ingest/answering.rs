@@ -226,8 +226,13 @@ impl Taking<'_> {
             Received::Duplicate { .. } => Verdict::Duplicate,
             Received::Conflict { .. } => Verdict::Conflict,
         });
-        if let Received::Conflict { original, .. } = &received {
-            self.warn_of_conflict(*original);
+        match &received {
+            Received::Conflict { original, .. }
+            | Received::Accepted {
+                conflict: Some(original),
+                ..
+            } => self.warn_of_conflict(*original),
+            Received::Accepted { .. } | Received::Duplicate { .. } => {}
         }
         Ok(match (wait, synchronous) {
             (Some(wait), Some(synchronous)) => {

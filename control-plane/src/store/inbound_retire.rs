@@ -1,4 +1,4 @@
-//! Retention of inbound requests: what was not accepted goes as a whole, a conflict only loses its body.
+//! Retention of inbound requests: what was not accepted goes as a whole, a conflict or a batch only loses its body.
 //!
 //! What is under a legal hold stays. The records of accepted requests, duplicates and conflicts stay for ever: they are
 //! what tells a repeat, whenever it comes. The body of an accepted one is its event's and goes with it.
