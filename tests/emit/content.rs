@@ -32,6 +32,8 @@ async fn payloads_go_out_byte_for_byte(store: StoreKind) {
         ("", &long),
         ("application/vnd.example+json", "[1, 2]"),
         ("text/plain; charset=utf-8", "not JSON at all {"),
+        ("text/plain", "a\0b\u{fffe}"),
+        ("", r#"{"e":"\ud800","\udc00":0}"#),
         ("application/x-www-form-urlencoded", "a=1&b=%20"),
     ] {
         let request = EmitEventRequest {

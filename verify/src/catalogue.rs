@@ -187,16 +187,25 @@ mod tests {
     }
 
     #[test]
-    fn every_id_of_the_catalogue_has_a_scope_and_nothing_else_has() {
+    fn every_id_of_the_catalogue_has_a_scope() {
         let wrong = faults_of(|provider| {
             // Code of its own reads the id.
             let by_code = provider.name == "wix";
             rules(&provider.scheme).all(|(rule, ids)| {
                 let has_id = rule.of != Some(IdOf::None);
-                by_code
-                    || (has_id != ids.0.is_empty()
-                        && (!has_id || rule.scope.is_some() || rule.of == Some(IdOf::Webhook)))
+                // A record that is like another may have its scope and no id.
+                by_code || (has_id != ids.0.is_empty() && (!has_id || rule.scope.is_some()))
             })
+        });
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+
+    #[test]
+    fn an_id_that_no_page_speaks_of_is_never_claimed_alone() {
+        let wrong = faults_of(|provider| {
+            let rule = &provider.scheme.id;
+            let alone = rule.of == Some(IdOf::Webhook) && rule.claim.0.is_empty();
+            !alone || rule.page != "unconfirmed"
         });
         assert!(wrong.is_empty(), "{wrong:?}");
     }

@@ -110,6 +110,11 @@ pub fn declarative_verifier(data: &[u8]) {
             .is_none_or(|id| (1..=256).contains(&id.len())),
         "an id fits"
     );
+    for (place, item) in identity.items.iter().enumerate() {
+        let json = serde_json::from_str::<serde::de::IgnoredAny>(&item.json);
+        assert!(json.is_ok(), "item {place} is JSON");
+    }
+    assert!(identity.items.len() <= 1_000, "items are bounded");
     let _ = verifier.key_request(&request);
     if let Some(handshake) = verifier.handshake(&request)
         && let Ok(done) = handshake.answer(&context)

@@ -24,8 +24,7 @@ impl ClaimPlan {
         let values = templates(field, &rule.claim)?;
         let of_webhook = rule.is_of_webhook();
         for value in &values {
-            let told = |reference: &&Reference| tells_apart(reference);
-            if value.needed().filter(told).next().is_none() {
+            if !value.needed().any(tells_apart) {
                 return Err(SchemeError::new(
                     field,
                     "holds nothing that tells events apart",

@@ -7,6 +7,8 @@ use crate::{
     scheme::{Algorithm, Encoding},
 };
 
+mod batches;
+mod claims;
 mod events;
 mod handshakes;
 mod records;

@@ -56,7 +56,7 @@ fn an_item_that_its_source_would_not_take_by_webhook_is_quarantined() {
     for (body, reason) in [
         (deep.as_str(), "too_deep"),
         (long.as_str(), "too_long"),
-        ("{\"a\":\"\0\"}", "not_text"),
+        ("{\"a\":\"\0\"}", "not_json"),
     ] {
         let record = request(&source(), &item("a", body), NOW);
         assert_eq!(record.verdict, Verdict::Quarantined, "{reason}");

@@ -1,6 +1,7 @@
 //! What a verified request is recognised as.
 
 use super::*;
+use crate::Identity;
 
 #[test]
 fn a_body_that_is_no_json_is_told_apart_from_a_forgery() {
@@ -87,4 +88,14 @@ fn headers_that_are_read_are_known_to_the_edge() {
         assert!(names.contains(&name), "{name}");
     }
     assert!(!names.contains(&"x-mollie-signature"));
+}
+
+/// The identity of a body under a record that is like `generic_hmac` but for these fields.
+pub(super) fn identity(fields: &str, body: &[u8]) -> Identity {
+    let verifier = own(&format!(r#"{{"like":"generic_hmac",{fields}}}"#)).expect("a record");
+    let case = Case {
+        body,
+        ..Case::default()
+    };
+    case.run(|context| verifier.identify(context.request))
 }
