@@ -16,7 +16,7 @@ use super::hex;
 
 /// The URL that the providers have, of any source.
 pub(crate) const URL: &str = "https://hooks.example.com/in/any";
-/// What all of them but SendGrid sign with.
+/// What all of them sign with, but the one that has a key of its own.
 const SECRET: &str = "a-secret-of-the-test";
 
 /// What DER says before the point of a public key on P-256.
@@ -299,7 +299,11 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 fn percent_encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or_default();
+    let escapes = text
+        .bytes()
+        .flat_map(|byte| ['%', digit(byte >> 4), digit(byte & 0xf)]);
+    escapes.collect()
 }
 
 /// An instant as HTTP writes it.
