@@ -3,6 +3,7 @@
 //!
 //! The kills are random; the seed is printed, and `POSTHORN_TEST_SEED` repeats a run.
 
+mod batches;
 mod disk;
 mod ledger;
 mod load;
@@ -21,6 +22,7 @@ use tonic::Code;
 
 use super::support::refusal::assert_refused;
 
+use batches::Batches;
 use ledger::Ledger;
 use load::Load;
 use provider::Posting;
@@ -30,6 +32,7 @@ on_both! {
     without_a_kill_nothing_is_lost_and_nothing_comes_twice,
     kills_under_load_lose_nothing,
     kills_under_inbound_load_lose_nothing_and_repeats_have_no_second_effect,
+    kills_under_batches_of_every_provider_leave_each_item_one_event,
 }
 
 /// How many events a run emits.
@@ -37,6 +40,9 @@ const EVENTS: usize = 4_000;
 
 /// How many events a provider posts in a run.
 const REQUESTS: usize = 2_000;
+
+/// How many batches the providers of batches post in a run.
+const BATCHES: usize = 600;
 
 /// How often each kind of victim is killed.
 const KILLS_EACH: usize = 3;
@@ -95,6 +101,42 @@ async fn kills_under_inbound_load_lose_nothing_and_repeats_have_no_second_effect
     world.quiet().await;
     assert_one_event_each(&received.requests());
     assert_eq!(world.accepted().await, REQUESTS);
+}
+
+async fn kills_under_batches_of_every_provider_leave_each_item_one_event(store: StoreKind) {
+    let seed = seed();
+    println!("POSTHORN_TEST_SEED={seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut world = World::start(store).await;
+    let batches = Batches::start(&world.client, world.edges.subscribe(), BATCHES).await;
+    let mut victims = world.victims().repeat(KILLS_EACH);
+    victims.shuffle(&mut rng);
+    let stretch = BATCHES / (victims.len() + 1);
+    for (number, victim) in victims.iter().enumerate() {
+        let moment = number * stretch + rng.random_range(0..stretch);
+        batches.answered(moment).await;
+        println!("after {moment} answered batches: {victim:?} is killed");
+        world.kill(*victim, &mut rng).await;
+    }
+    batches.finish().await;
+    let received = world.receiver.received(world::PATH);
+    let items = BATCHES * batches::ITEMS;
+    received.await_distinct(items, SETTLING).await;
+    world.quiet().await;
+    let mut events: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for request in received.requests() {
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        let event_type = request.header("webhook-event-type").to_owned();
+        let ids = events.entry((body, event_type)).or_default();
+        ids.insert(request.webhook_id().to_owned());
+    }
+    for number in 0..BATCHES {
+        for (item, event_type) in batches::items(number) {
+            let ids = events.remove(&(item.clone(), event_type.to_owned()));
+            assert_eq!(ids.map_or(0, |ids| ids.len()), 1, "{item}");
+        }
+    }
+    assert!(events.is_empty(), "nobody posted {events:?}");
 }
 
 /// Every event of the provider arrived with the bytes that it posted, under one id, and nothing else did.

@@ -1,8 +1,10 @@
 //! What providers post, from the edge to the ledger.
 
+mod batches;
 mod characters;
 mod large;
 mod operators;
+mod repeats;
 mod secrets;
 mod taking;
 mod unfinished;

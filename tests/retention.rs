@@ -84,7 +84,7 @@ impl Past {
         let statement = format!(
             "insert into event
              select shard, {new}, tenant_id, event_type, payload, content_type, occurred_at, delivery_count, traceparent,
-                    source_id, headers
+                    source_id, headers, batch_id
              from event where event_id = {old}"
         );
         assert_eq!(self.sql.run(&statement).await, 1);

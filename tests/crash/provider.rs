@@ -20,13 +20,13 @@ use tokio::{
 use super::SETTLING;
 
 /// How many posts are under way at one time.
-const POSTERS: usize = 8;
+pub(super) const POSTERS: usize = 8;
 /// How long one post may take before it is made again.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a provider waits before it posts again. Real ones wait longer.
-const PAUSE: Duration = Duration::from_millis(20);
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
 /// Every so many events are posted again although they were answered.
-const REPEATED: usize = 5;
+pub(super) const REPEATED: usize = 5;
 
 /// Posters at work.
 pub(super) struct Posting {

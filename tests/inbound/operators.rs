@@ -1,5 +1,6 @@
 //! What operators do with inbound requests. An edge moved by hand forwards them.
 
+mod accept;
 mod body;
 mod find;
 mod hold;
@@ -164,9 +165,11 @@ impl World {
                 let set = format!("update {table} set request_id = {new} where request_id = {old}");
                 sql.run(&set).await;
             }
-            let set =
-                format!("update inbound_request set original_id = {new} where original_id = {old}");
-            sql.run(&set).await;
+            for column in ["original_id", "batch_id"] {
+                let set =
+                    format!("update inbound_request set {column} = {new} where {column} = {old}");
+                sql.run(&set).await;
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use posthorn::v1::{
     CreateSourceRequest, CreateSourceResponse, DeleteSourceRequest, DeleteTenantRequest,
-    GetDriftReportRequest, GetSourceRequest, ListProvidersRequest, ListSourcesRequest,
+    GetDriftReportRequest, GetSourceRequest, ListProvidersRequest, ListSourcesRequest, OnConflict,
     PollSettings, SetSourceStateRequest, Source, SourceSettings, SourceState, UpdateSourceRequest,
 };
 use posthorn_harness::{Client, ControlPlaneOptions, Deployment, StoreKind};
@@ -129,6 +129,9 @@ async fn a_source_is_as_it_was_made(store: StoreKind) {
         content_types: vec!["application/json".to_owned()],
         forward_headers: vec!["x-request-id".to_owned()],
         rate_per_second: 50,
+        dedupe_window: Some(millis(60_000)),
+        on_conflict: OnConflict::Record.into(),
+        split: Some(false),
         ..standard()
     };
     let answer = made(admin, settings.clone()).await;

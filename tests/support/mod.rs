@@ -1,5 +1,6 @@
 //! What the tests share: running one test on both databases, reading refusals, waiting for deliveries.
 
+pub(crate) mod batch_provider;
 pub(crate) mod descriptor;
 pub(crate) mod follow;
 pub(crate) mod grpcurl;

@@ -14,21 +14,54 @@ use crate::{
     store::{self, EmitRow},
 };
 
-/// How many events one commit carries.
+/// How many events one commit carries, unless a single request has more.
 const BATCH_EVENTS_MAX: usize = 512;
-/// How many deliveries one commit carries, unless a single event has more.
+/// How many deliveries one commit carries, unless a single event or request has more.
 const BATCH_DELIVERIES_MAX: usize = 4_096;
-/// How many bytes of payloads one commit carries, unless a single event has more.
+/// How many bytes of payloads one commit carries, unless a single event or request has more.
 const BATCH_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 /// For how long a commit is repeated while the database does not answer.
 const REPEAT_FOR: Duration = Duration::from_secs(3);
 /// How long a repeat waits.
 const REPEAT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What something adds to a commit.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Load {
+    pub(super) events: usize,
+    pub(super) deliveries: usize,
+    pub(super) bytes: usize,
+}
+
+impl Load {
+    /// An event and its deliveries.
+    pub(super) fn of(emit: &EmitRow) -> Self {
+        Self {
+            events: 1,
+            deliveries: emit.endpoints.len(),
+            bytes: emit.event.payload.len(),
+        }
+    }
+
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            events: self.events + other.events,
+            deliveries: self.deliveries + other.deliveries,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+
+    fn fits(self) -> bool {
+        self.events <= BATCH_EVENTS_MAX
+            && self.deliveries <= BATCH_DELIVERIES_MAX
+            && self.bytes <= BATCH_BYTES_MAX
+    }
+}
+
 /// What waits for a group commit.
 pub(super) trait Pending: Sized + Send {
-    /// The event and its deliveries.
-    fn emit(&self) -> &EmitRow;
+    /// What it adds to the commit.
+    fn load(&self) -> Load;
 
     /// Writes a batch and answers whoever waits for it.
     fn commit(dispatch: &Dispatch, batch: Vec<Self>) -> impl Future<Output = ()> + Send;
@@ -63,11 +96,10 @@ pub(super) async fn run<P: Pending>(
 
 /// How many of those that wait go into the next commit.
 fn batch_len<P: Pending>(waiting: &[P]) -> usize {
-    let (mut deliveries, mut bytes) = (0, 0);
+    let mut load = Load::default();
     let fitting = waiting.iter().take_while(|pending| {
-        deliveries += pending.emit().endpoints.len();
-        bytes += pending.emit().event.payload.len();
-        deliveries <= BATCH_DELIVERIES_MAX && bytes <= BATCH_BYTES_MAX
+        load = load.plus(pending.load());
+        load.fits()
     });
     fitting.count().max(1).min(waiting.len())
 }

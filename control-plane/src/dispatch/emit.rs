@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
     Dispatch,
-    commit::{self, Pending},
+    commit::{self, Load, Pending},
 };
 use crate::{
     error::Error,
@@ -126,6 +126,7 @@ impl Dispatch {
             idempotency_key: None,
             traceparent: None,
             source_id: None,
+            batch_id: None,
             headers: Vec::new(),
         };
         let permit = self
@@ -219,6 +220,7 @@ fn row_to(
         delivery_count: u16::try_from(endpoints.len()).unwrap_or(DELIVERIES_PER_EVENT_MAX),
         traceparent: event.traceparent,
         source_id: event.source_id,
+        batch_id: event.batch_id,
         headers: event.headers,
     };
     EmitRow {
@@ -231,8 +233,8 @@ fn row_to(
 type Reply = oneshot::Sender<Result<Accepted, Error>>;
 
 impl Pending for PendingEmit {
-    fn emit(&self) -> &EmitRow {
-        &self.row
+    fn load(&self) -> Load {
+        Load::of(&self.row)
     }
 
     async fn commit(dispatch: &Dispatch, batch: Vec<Self>) {

@@ -1,4 +1,4 @@
-//! Receiving: an inbound request, its event and its deliveries, durable in one group commit, then on to the scheduler.
+//! Receiving: an inbound request, its events and their deliveries, durable in one group commit, then on to the scheduler.
 //!
 //! Whoever forwarded the request hears of it after the commit. A request whose sender has gone by the time that its
 //! commit begins is dropped unwritten: nobody was told that it is kept. Records of what was not accepted are written
@@ -11,15 +11,14 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Dispatch,
-    commit::{self, Pending},
-    emit,
+    Arrival, Dispatch, arrival,
+    commit::{self, Load, Pending},
 };
 use crate::{
     error::Error,
-    model::{event::NewEvent, id::InboundId, inbound::InboundRequest, source::Answer},
+    model::{id::InboundId, inbound::InboundRequest, source::Answer},
     outage,
-    store::{self, EmitRow, InboundRow, KeptRow, Original, Receipt},
+    store::{self, EmitRow, InboundRow, KeptRow, Receipt},
 };
 
 /// How much may wait for its commit in all, in KiB: each request counts as one and its body.
@@ -34,10 +33,12 @@ pub(super) const KEEP_QUEUE_KIB: usize = 32 * 1_024;
 /// What became of a request that verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Received {
-    /// It is an event.
+    /// It is an event, or some of its items are.
     Accepted {
-        /// How many endpoints and handlers it goes to.
-        delivery_count: u16,
+        /// How many endpoints and handlers that goes to.
+        delivery_count: u32,
+        /// The accepted request that one of its items is a conflict of.
+        conflict: Option<InboundId>,
     },
     /// The same body had been accepted under the same claim.
     Duplicate {
@@ -55,12 +56,44 @@ pub(crate) enum Received {
     },
 }
 
+impl Received {
+    /// What became of a request, by its rows: the events that are new count before what it repeats.
+    fn of(rows: &[InboundRow], receipts: &[Receipt]) -> Self {
+        let events = rows.iter().map(InboundRow::emit).zip(receipts);
+        let new = events.filter(|(_, receipt)| **receipt == Receipt::New);
+        let new = new.filter_map(|(emit, _)| Some(u32::from(emit?.event.delivery_count)));
+        let counts = new.collect::<Vec<_>>();
+        let repeated = receipts.iter().find_map(|receipt| match receipt {
+            Receipt::New => None,
+            Receipt::Duplicate(original) => Some(Self::Duplicate {
+                original: original.posted_id,
+                answer: original.answer.clone(),
+            }),
+            Receipt::Conflict(original) => Some(Self::Conflict {
+                original: original.posted_id,
+                answer: original.answer.clone(),
+            }),
+        });
+        match repeated {
+            Some(repeated) if counts.is_empty() => repeated,
+            _ => Self::Accepted {
+                delivery_count: counts.iter().sum(),
+                conflict: receipts.iter().find_map(|receipt| match receipt {
+                    Receipt::Conflict(original) => Some(original.posted_id),
+                    Receipt::New | Receipt::Duplicate(_) => None,
+                }),
+            },
+        }
+    }
+}
+
 type Reply = oneshot::Sender<Result<Received, Error>>;
 
 /// A request that waits for its commit.
 #[derive(Debug)]
 pub(super) struct PendingInbound {
-    row: InboundRow,
+    /// One row, or a batch's and those of its items.
+    rows: Vec<InboundRow>,
     reply: Reply,
     _permit: OwnedSemaphorePermit,
 }
@@ -73,28 +106,20 @@ pub(super) struct PendingKeep {
 }
 
 impl Dispatch {
-    /// Takes a request over that verified: `request` is its record as it is when it is accepted, `headers` go out with its
-    /// event. Returns when it is durable.
+    /// Takes a request over that verified, or a batch with its items. Returns when it is durable.
     ///
     /// # Errors
     /// `Exhausted` when too much waits, `Unavailable` when the database is away: then it may have been written, and its
     /// repeat finds out.
-    pub(crate) async fn receive(
-        &self,
-        request: InboundRequest,
-        body: Bytes,
-        content_type: String,
-        headers: Vec<(String, String)>,
-        traceparent: Option<String>,
-    ) -> Result<Received, Error> {
-        let permit = Arc::clone(&self.0.receiving).try_acquire_many_owned(weight(&body));
+    pub(crate) async fn receive(&self, arrivals: Vec<Arrival>) -> Result<Received, Error> {
+        let rows = self.rows(arrivals)?;
+        let permit = Arc::clone(&self.0.receiving).try_acquire_many_owned(weight_of(&rows));
         let permit = permit.map_err(|_| {
             Error::Exhausted("too many inbound requests wait to be written".to_owned())
         })?;
-        let emit = self.emit_row(&request, body, content_type, headers, traceparent)?;
         let (reply, answer) = oneshot::channel();
         let pending = PendingInbound {
-            row: InboundRow { request, emit },
+            rows,
             reply,
             _permit: permit,
         };
@@ -117,32 +142,6 @@ impl Dispatch {
         };
         self.0.keeps.try_send(pending).is_ok()
     }
-
-    /// The event that an accepted request is, with its deliveries.
-    fn emit_row(
-        &self,
-        request: &InboundRequest,
-        body: Bytes,
-        content_type: String,
-        headers: Vec<(String, String)>,
-        traceparent: Option<String>,
-    ) -> Result<EmitRow, Error> {
-        let registry = self.0.registry.snapshot();
-        let tenant = registry
-            .tenant(request.tenant_id)
-            .ok_or(Error::NotFound("tenant"))?;
-        let event = NewEvent {
-            event_type: request.event_type.clone(),
-            payload: body,
-            content_type,
-            occurred_at: Some(request.received_at),
-            idempotency_key: None,
-            traceparent,
-            source_id: Some(request.source_id),
-            headers,
-        };
-        emit::row_of(tenant, request.id.event(), event)
-    }
 }
 
 /// What a body counts for in a queue.
@@ -150,13 +149,19 @@ fn weight(body: &Bytes) -> u32 {
     u32::try_from(1 + body.len() / 1_024).unwrap_or(u32::MAX)
 }
 
+/// What rows count for in the queue: each as one, and its body.
+fn weight_of(rows: &[InboundRow]) -> u32 {
+    let bytes = arrival::load(rows).bytes;
+    u32::try_from(rows.len() + bytes / 1_024).unwrap_or(u32::MAX)
+}
+
 fn shutting_down() -> Error {
     Error::Unavailable("the control plane shuts down".to_owned())
 }
 
 impl Pending for PendingInbound {
-    fn emit(&self) -> &EmitRow {
-        &self.row.emit
+    fn load(&self) -> Load {
+        arrival::load(&self.rows)
     }
 
     async fn commit(dispatch: &Dispatch, mut batch: Vec<Self>) {
@@ -164,27 +169,36 @@ impl Pending for PendingInbound {
         if batch.is_empty() {
             return;
         }
-        let (rows, replies): (Vec<_>, Vec<_>) = batch
-            .into_iter()
-            .map(|pending| (pending.row, pending.reply))
-            .unzip();
-        dispatch.writing(rows.iter().map(|row| &row.emit));
+        let mut rows = Vec::with_capacity(batch.len());
+        let mut replies = Vec::with_capacity(batch.len());
+        for pending in batch {
+            replies.push((pending.rows.len(), pending.reply));
+            rows.extend(pending.rows);
+        }
+        dispatch.writing(emits(&rows));
         match write(dispatch, &rows).await {
-            Ok(receipts) => accept(dispatch, &rows, receipts, replies),
-            Err(error) if rows.len() > 1 && error.is_fault_of_a_row() => {
-                // One row that the database refuses must not take the others with it.
-                tracing::warn!(error = ?error, rows = rows.len(), "an inbound batch was refused; writing its rows one by one");
-                for (row, reply) in rows.into_iter().zip(replies) {
-                    let row = [row];
-                    match write(dispatch, &row).await {
-                        Ok(receipts) => accept(dispatch, &row, receipts, vec![reply]),
-                        Err(error) => refuse(dispatch, &row, vec![reply], error),
+            Ok(receipts) => accept(dispatch, &rows, &receipts, replies),
+            Err(error) if replies.len() > 1 && error.is_fault_of_a_row() => {
+                // One row that the database refuses must not take the others with it, but those of its own request.
+                tracing::warn!(error = ?error, rows = rows.len(), "an inbound batch was refused; writing its requests one by one");
+                let mut rest = &rows[..];
+                for (count, reply) in replies {
+                    let (rows, others) = rest.split_at(count);
+                    rest = others;
+                    match write(dispatch, rows).await {
+                        Ok(receipts) => accept(dispatch, rows, &receipts, vec![(count, reply)]),
+                        Err(error) => refuse(dispatch, rows, vec![(count, reply)], error),
                     }
                 }
             }
             Err(error) => refuse(dispatch, &rows, replies, error),
         }
     }
+}
+
+/// The events of rows.
+fn emits(rows: &[InboundRow]) -> impl Iterator<Item = &EmitRow> + Clone {
+    rows.iter().filter_map(InboundRow::emit)
 }
 
 async fn write(dispatch: &Dispatch, rows: &[InboundRow]) -> Result<Vec<Receipt>, store::Error> {
@@ -195,34 +209,35 @@ async fn write(dispatch: &Dispatch, rows: &[InboundRow]) -> Result<Vec<Receipt>,
     .await
 }
 
-/// Hands what was written to the scheduler and answers those who wait.
-fn accept(dispatch: &Dispatch, rows: &[InboundRow], receipts: Vec<Receipt>, replies: Vec<Reply>) {
+/// Hands what was written to the scheduler and answers those who wait: each with how many of the rows are its own.
+fn accept(
+    dispatch: &Dispatch,
+    rows: &[InboundRow],
+    receipts: &[Receipt],
+    replies: Vec<(usize, Reply)>,
+) {
     let is_new = receipts.iter().map(|receipt| *receipt == Receipt::New);
-    dispatch.schedule(rows.iter().map(|row| &row.emit).zip(is_new));
-    for ((row, receipt), reply) in rows.iter().zip(receipts).zip(replies) {
-        let received = match receipt {
-            Receipt::New => Received::Accepted {
-                delivery_count: row.emit.event.delivery_count,
-            },
-            Receipt::Duplicate(Original { id, answer }) => Received::Duplicate {
-                original: id,
-                answer,
-            },
-            Receipt::Conflict(Original { id, answer }) => Received::Conflict {
-                original: id,
-                answer,
-            },
-        };
+    let events = rows.iter().map(InboundRow::emit).zip(is_new);
+    dispatch.schedule(events.filter_map(|(emit, is_new)| Some((emit?, is_new))));
+    let (mut rows, mut receipts) = (rows, receipts);
+    for (count, reply) in replies {
+        let received = Received::of(&rows[..count], &receipts[..count]);
+        (rows, receipts) = (&rows[count..], &receipts[count..]);
         // The sender may have gone; the request stays, and its repeat is a duplicate.
         let _ = reply.send(Ok(received));
     }
 }
 
 /// Answers those whose requests were not written, or perhaps were.
-fn refuse(dispatch: &Dispatch, rows: &[InboundRow], replies: Vec<Reply>, error: store::Error) {
-    dispatch.doubt(rows.iter().map(|row| &row.emit));
+fn refuse(
+    dispatch: &Dispatch,
+    rows: &[InboundRow],
+    replies: Vec<(usize, Reply)>,
+    error: store::Error,
+) {
+    dispatch.doubt(emits(rows));
     let mut error = Some(Error::from(error));
-    for reply in replies {
+    for (_, reply) in replies {
         let away = || Error::Unavailable("the database did not answer".to_owned());
         let _ = reply.send(Err(error.take().unwrap_or_else(away)));
     }

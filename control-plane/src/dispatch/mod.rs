@@ -6,6 +6,7 @@
 //! with one node, `proof` says whose a lease is, `report` takes what nodes report, `lost` takes back leases, `pager` reads backlogs from the table,
 //! `operate` does what operators ask for. All waiting happens here; the decisions are in pure modules.
 
+mod arrival;
 mod commit;
 pub(crate) mod consume;
 mod emit;
@@ -37,6 +38,13 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use self::{
+    arrival::{Arrival, Holds},
+    emit::{Accepted, Emitting},
+    inbound::Received,
+    scheduler::Loaded,
+    session::{SessionParts, converse},
+};
 use self::{
     emit::PendingEmit,
     inbound::{PendingInbound, PendingKeep},
@@ -46,13 +54,6 @@ use self::{
     proof::Told,
     scheduler::{LaneSettings, Scheduler},
     sessions::Sessions,
-};
-pub(crate) use self::{
-    emit::{Accepted, Emitting},
-    emit_within::Written,
-    inbound::Received,
-    scheduler::Loaded,
-    session::{SessionParts, converse},
 };
 use crate::{
     clock,

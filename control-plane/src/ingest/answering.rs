@@ -11,6 +11,7 @@ use tokio::{
 
 use super::{
     Ingest,
+    arrivals::arrivals,
     content::{Content, examine},
     judge::{ADDRESS, Proof, Refused, prove, refuse_stranger, refused, secrets},
     posted::Posted,
@@ -22,7 +23,6 @@ use crate::{
     dispatch::Received,
     error::Error,
     model::{
-        event::is_traceparent,
         id::{InboundId, SourceId},
         inbound::{InboundRequest, Verdict},
         source::{Answer, BODY_BYTES_DEFAULT, LiveSource, SourceState},
@@ -100,6 +100,19 @@ impl Ingest {
             Proof::UnknownKey(_) => Judgement::Refused(refused(verifier, Refusal::UnknownKey)),
             Proof::Refused(refused) => Judgement::Refused(refused),
         }
+    }
+}
+
+impl Ingest {
+    /// What a request holds, as one event when its items have too many subscribers to be one commit.
+    pub(crate) fn as_taken(&self, live: &LiveSource, mut content: Content) -> Content {
+        let source = &live.source;
+        let types = content.items.iter().map(|item| &item.event_type);
+        let dispatch = &self.0.dispatch;
+        if !dispatch.can_split(source.tenant_id, source.id, types) {
+            content.items.clear();
+        }
+        content
     }
 }
 
@@ -192,39 +205,34 @@ impl Taking<'_> {
 
     async fn receive(self, content: Content) -> Result<Answer, Refused> {
         let (answer, since) = (self.accepted(), self.posted.complete_at);
-        let synchronous = self.live.source.settings.synchronous.as_ref();
+        let (source, ingest) = (&self.live.source, &self.ingest.0);
+        let synchronous = source.settings.synchronous.as_ref();
         let fallback = synchronous.and_then(|synchronous| synchronous.fallback.clone());
         let answer = fallback.unwrap_or(answer);
         let request = self.record(Outcome {
             verdict: Verdict::Accepted,
             reason: "",
-            content: Some(&content),
             answer_status: answer.status,
         });
         let id = request.id;
         let wait = synchronous.map(|synchronous| self.ingest.open_wait(id, synchronous, since));
-        let traceparent = self.posted.header("traceparent");
-        let traceparent = traceparent.filter(|text| is_traceparent(text));
-        let received = self
-            .ingest
-            .0
-            .dispatch
-            .receive(
-                request,
-                self.posted.body.clone(),
-                content.content_type,
-                content.headers,
-                traceparent.map(ToOwned::to_owned),
-            )
-            .await;
+        let content = self.ingest.as_taken(self.live, content);
+        let body = self.posted.body.clone();
+        let arrivals = self.at_work(|| arrivals(request, &source.settings, content, body));
+        let received = ingest.dispatch.receive(arrivals).await;
         let received = received.map_err(|error| self.not_received(error))?;
         self.count(match received {
             Received::Accepted { .. } => Verdict::Accepted,
             Received::Duplicate { .. } => Verdict::Duplicate,
             Received::Conflict { .. } => Verdict::Conflict,
         });
-        if let Received::Conflict { original, .. } = &received {
-            self.warn_of_conflict(*original);
+        match &received {
+            Received::Conflict { original, .. }
+            | Received::Accepted {
+                conflict: Some(original),
+                ..
+            } => self.warn_of_conflict(*original),
+            Received::Accepted { .. } | Received::Duplicate { .. } => {}
         }
         Ok(match (wait, synchronous) {
             (Some(wait), Some(synchronous)) => {
@@ -293,7 +301,6 @@ impl Taking<'_> {
             let record = self.record(Outcome {
                 verdict,
                 reason: refused.reason,
-                content: None,
                 answer_status: refused.status,
             });
             ingest.dispatch.keep(record, self.posted.body.clone())

@@ -82,7 +82,9 @@ impl Ingest {
         since: Instant,
     ) -> Option<Answer> {
         let (id, wait) = match received {
-            Received::Accepted { delivery_count: 0 } => return None,
+            Received::Accepted {
+                delivery_count: 0, ..
+            } => return None,
             Received::Accepted { .. } => (id, wait),
             Received::Duplicate { original, answer } | Received::Conflict { original, answer } => {
                 drop(wait);

@@ -5,8 +5,9 @@
 
 use std::{borrow::Cow, io::Read as _};
 
+use bytes::Bytes;
 use flate2::bufread::GzDecoder;
-use posthorn_verify::Verifier;
+use posthorn_verify::{Claim, Item, Verifier};
 
 use super::{judge::Refused, posted::Posted};
 use crate::model::{
@@ -33,10 +34,27 @@ pub(crate) struct Content {
     pub event_type: EventTypeName,
     /// The provider's id of it; empty when it has none.
     pub provider_event_id: String,
+    /// What is unique about it. None: nothing.
+    pub claim: Option<Claim>,
     /// What the body is.
     pub content_type: String,
     /// The headers that go out with it, names in lower case.
     pub headers: Vec<(String, String)>,
+    /// The events that it is instead, when it is a batch that is taken apart.
+    pub items: Vec<ContentItem>,
+}
+
+/// One event of a batch. It is JSON, whatever the batch is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ContentItem {
+    /// Its type.
+    pub event_type: EventTypeName,
+    /// The provider's id of it; empty when it has none.
+    pub provider_event_id: String,
+    /// What is unique about it. None: nothing.
+    pub claim: Option<Claim>,
+    /// Its bytes as they are in the batch.
+    pub body: Bytes,
 }
 
 /// Looks into a genuine request.
@@ -53,15 +71,42 @@ pub(crate) fn examine(
         check_json(&body).map_err(Refused::quarantined)?;
     }
     let identity = verifier.identify(&posted.request_with(&live.url, &body));
-    let event_type = EventTypeName::parse(&identity.event_type)
-        .map_err(|_| Refused::quarantined("event_type"))?;
+    let splits = settings.split.unwrap_or_else(|| verifier.splits());
+    let items = if splits && !identity.more_items {
+        items(identity.items, content_type)?
+    } else {
+        Vec::new()
+    };
     let fits = content_type.len() <= CONTENT_TYPE_CHARS_MAX && is_media_type(content_type);
     Ok(Content {
-        event_type,
+        event_type: event_type(&identity.event_type)?,
         provider_event_id: identity.event_id.unwrap_or_default(),
+        claim: identity.claim,
         content_type: if fits { content_type } else { BYTES }.to_owned(),
         headers: forwarded(settings, posted),
+        items,
     })
+}
+
+fn event_type(name: &str) -> Result<EventTypeName, Refused> {
+    EventTypeName::parse(name).map_err(|_| Refused::quarantined("event_type"))
+}
+
+/// The items of a batch of this media type: what stood in anything but JSON is still to be checked.
+fn items(items: Vec<Item>, content_type: &str) -> Result<Vec<ContentItem>, Refused> {
+    let is_checked = is_json(content_type);
+    let item = |item: Item| {
+        if !is_checked {
+            check_json(item.json.as_bytes()).map_err(Refused::quarantined)?;
+        }
+        Ok(ContentItem {
+            event_type: event_type(&item.event_type)?,
+            provider_event_id: item.event_id.unwrap_or_default(),
+            claim: item.claim,
+            body: item.json.into(),
+        })
+    };
+    items.into_iter().map(item).collect()
 }
 
 /// The headers of the request that go out with its event.
@@ -75,6 +120,16 @@ fn forwarded(settings: &SourceSettings, posted: &Posted) -> Vec<(String, String)
         (value.len() <= FORWARDED_BYTES_MAX).then(|| (name.clone(), value.to_owned()))
     });
     encoding.into_iter().chain(named).collect()
+}
+
+/// The headers of a batch that go out with each of its items. Items do not go out packed, whatever the batch is.
+pub(crate) fn forwarded_to_items(
+    settings: &SourceSettings,
+    posted: &Posted,
+) -> Vec<(String, String)> {
+    let mut headers = forwarded(settings, posted);
+    headers.retain(|(name, _)| name != "content-encoding");
+    headers
 }
 
 fn is_packed(posted: &Posted) -> bool {

@@ -13,7 +13,7 @@ use crate::{
     clock,
     model::{
         id::{SourceId, TenantId},
-        source::{BODY_BYTES_DEFAULT, LiveSource, Source, SourceSettings, SourceState},
+        source::{BODY_BYTES_DEFAULT, LiveSource, OnConflict, Source, SourceSettings, SourceState},
     },
 };
 
@@ -47,6 +47,9 @@ pub(super) fn live(
         registered_url: None,
         rate_per_second: None,
         poll: None,
+        dedupe_window_ms: None,
+        on_conflict: OnConflict::Record,
+        split: None,
     };
     change(&mut settings);
     let secrets = secrets.iter().map(|text| Secret::new(*text).unwrap());

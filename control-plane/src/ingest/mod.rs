@@ -1,7 +1,8 @@
 //! Taking what providers post: from a request that a node forwarded to its answer.
 //!
 //! [`Ingest`] is what the rest of the plane calls. Its parts: `stream` speaks with one node, `head` says what it may
-//! forward, `posted` is a request, `judge` says whether it is genuine and `content` what it holds (both pure), `answering` puts them in order and says
+//! forward, `posted` is a request, `judge` says whether it is genuine and `content` what it holds (both pure), `arrivals` what is
+//! received of that, `answering` puts them in order and says
 //! what the provider hears, `record` and `reply` are the forms of both, `capture` and `keys` do what schemes need of the
 //! outside, `computed` and `waits` hold providers that wait for a consumer's answer, `meter` counts each source, `streams`
 //! the streams of each key and what they hold, `incomplete` has the bodies that are still coming, `settings` is what nodes
@@ -10,6 +11,7 @@
 //! Nothing is answered as accepted before it is durable; the commit itself is the dispatch's.
 
 mod answering;
+mod arrivals;
 mod capture;
 mod computed;
 mod content;
@@ -35,7 +37,8 @@ use tokio::sync::Semaphore;
 
 pub(crate) use self::{
     answering::Judgement,
-    content::{Content, check_json, examine},
+    arrivals::{arrivals, event},
+    content::{Content, check_json, examine, forwarded_to_items},
     posted::Posted,
     stream::{ForwardParts, forward},
 };

@@ -1,12 +1,13 @@
 //! The record of a request that was posted.
 
-use super::{content::Content, posted::Posted};
+use super::posted::Posted;
 use crate::{
     clock,
     model::{
+        claim::ClaimKey,
         event_type::EventTypeName,
         id::InboundId,
-        inbound::{Channel, InboundRequest, Verdict, claim},
+        inbound::{Channel, InboundRequest, Part, Verdict},
         source::LiveSource,
     },
 };
@@ -18,13 +19,12 @@ pub(super) struct Outcome<'a> {
     pub verdict: Verdict,
     /// Why it is not accepted; empty when it is.
     pub reason: &'a str,
-    /// Which event it is. None: its body says nothing that is proved.
-    pub content: Option<&'a Content>,
     /// The status that it is answered with.
     pub answer_status: u16,
 }
 
-/// The record of a request to a source, with the hash of its body.
+/// The record of a request to a source, with the hash of its body. It says nothing of what the body holds: that is first
+/// to be proved.
 pub(super) fn record(
     live: &LiveSource,
     posted: &Posted,
@@ -32,22 +32,19 @@ pub(super) fn record(
     outcome: Outcome<'_>,
 ) -> InboundRequest {
     let source = &live.source;
-    let content = outcome.content;
-    let provider_event_id = content.map_or("", |content| &content.provider_event_id);
     let shard = source.tenant_id.shard();
+    let id = InboundId::new(posted.received_at, shard, &mut clock::rng());
     InboundRequest {
-        id: InboundId::new(posted.received_at, shard, &mut clock::rng()),
+        id,
         tenant_id: source.tenant_id,
         source_id: source.id,
         verdict: outcome.verdict,
         reason: outcome.reason.to_owned(),
         channel: Channel::Webhook,
-        claim: claim(provider_event_id, &body_hash),
-        provider_event_id: provider_event_id.to_owned(),
-        event_type: content.map_or_else(
-            || unknown_type(source.settings.provider.as_deref()),
-            |content| content.event_type.clone(),
-        ),
+        claim: ClaimKey::own("", id),
+        part: Part::Whole,
+        provider_event_id: String::new(),
+        event_type: unknown_type(source.settings.provider.as_deref()),
         original_id: None,
         body_hash,
         body_bytes: u32::try_from(posted.body.len()).unwrap_or(u32::MAX),

@@ -40,18 +40,29 @@ pub(crate) struct Event {
     pub traceparent: Option<String>,
     /// The source that brought it. None: it was emitted.
     pub source_id: Option<SourceId>,
+    /// The batch that it was an item of.
+    pub batch_id: Option<InboundId>,
     /// The provider's headers that go out with it, names in lower case.
     pub headers: Vec<(String, String)>,
 }
 
 impl Event {
-    /// The inbound request that the event is. None: it was emitted, or is a replay, whose id is younger than what
-    /// happened.
+    /// The inbound request that brought the event.
     pub(crate) fn inbound_id(&self) -> Option<InboundId> {
-        self.source_id
-            .filter(|_| self.occurred_at == self.id.created_at())
-            .map(|_| InboundId::from_uuid(self.id.uuid()))
+        inbound_id(self.id, self.source_id, self.batch_id, self.occurred_at)
     }
+}
+
+/// The inbound request that an event is, or the batch that it came in. None: it was emitted, or is a replay, whose id is
+/// younger than what happened.
+pub(crate) fn inbound_id(
+    id: EventId,
+    source: Option<SourceId>,
+    batch: Option<InboundId>,
+    occurred_at: i64,
+) -> Option<InboundId> {
+    let is_first = source.is_some() && occurred_at == id.created_at();
+    is_first.then(|| batch.unwrap_or_else(|| InboundId::from_uuid(id.uuid())))
 }
 
 impl std::fmt::Debug for Event {
@@ -82,6 +93,8 @@ pub(crate) struct NewEvent {
     pub traceparent: Option<String>,
     /// The source that had brought the content. None: the caller emits its own.
     pub source_id: Option<SourceId>,
+    /// The batch that it was an item of.
+    pub batch_id: Option<InboundId>,
     /// The provider's headers that go out with it, names in lower case.
     pub headers: Vec<(String, String)>,
 }
@@ -324,6 +337,7 @@ mod tests {
             idempotency_key: None,
             traceparent: None,
             source_id: None,
+            batch_id: None,
             headers: Vec::new(),
         };
         let base = event("a.b", "{}", None).content_hash();

@@ -171,6 +171,19 @@ impl EventId {
         Self(with_ordinal(bytes, 0))
     }
 
+    /// Makes so many ids of one instant, in order.
+    pub(crate) fn several(
+        count: usize,
+        now_ms: i64,
+        shard: Shard,
+        rng: &mut impl Rng,
+    ) -> Vec<Self> {
+        let ids = (0..count).map(|_| Self::new(now_ms, shard, rng));
+        let mut ids = ids.collect::<Vec<_>>();
+        ids.sort_unstable();
+        ids
+    }
+
     /// The shard that holds the event.
     pub(crate) fn shard(self) -> Shard {
         Shard(self.0.as_bytes()[7])
@@ -196,6 +209,17 @@ impl InboundId {
     /// Makes a new id in `shard`.
     pub(crate) fn new(now_ms: i64, shard: Shard, rng: &mut impl Rng) -> Self {
         Self(EventId::new(now_ms, shard, rng).0)
+    }
+
+    /// Makes so many ids of one instant, in order.
+    pub(crate) fn several(
+        count: usize,
+        now_ms: i64,
+        shard: Shard,
+        rng: &mut impl Rng,
+    ) -> Vec<Self> {
+        let ids = EventId::several(count, now_ms, shard, rng);
+        ids.into_iter().map(|id| Self(id.0)).collect()
     }
 
     /// The event that the request is when it is accepted.

@@ -2,9 +2,10 @@
 
 use posthorn::v1;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use super::{
+    claim::ClaimKey,
     event_type::EventTypeName,
     id::{EventId, InboundActionId, InboundId, KeyId, SourceId, TenantId},
 };
@@ -113,6 +114,45 @@ pub(crate) struct Head {
     pub headers: Vec<(String, String)>,
 }
 
+/// What a record stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// A request by itself: one event when it is accepted.
+    Whole,
+    /// A request that was taken apart. Its items are the events, and it is none.
+    Batch,
+    /// An item of this request, as if it had come by itself.
+    Item(InboundId),
+}
+
+impl Part {
+    /// The value of the column of the record `id`.
+    pub(crate) fn column(self, id: InboundId) -> Option<Uuid> {
+        match self {
+            Self::Whole => None,
+            Self::Batch => Some(id.uuid()),
+            Self::Item(batch) => Some(batch.uuid()),
+        }
+    }
+
+    /// Reads the value of the column of the record `id`.
+    pub(crate) fn from_column(id: InboundId, value: Option<Uuid>) -> Self {
+        match value.map(InboundId::from_uuid) {
+            None => Self::Whole,
+            Some(batch) if batch == id => Self::Batch,
+            Some(batch) => Self::Item(batch),
+        }
+    }
+
+    /// The batch that an item came in.
+    pub(crate) fn batch(self) -> Option<InboundId> {
+        match self {
+            Self::Item(batch) => Some(batch),
+            Self::Whole | Self::Batch => None,
+        }
+    }
+}
+
 /// The record of an inbound request, without its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InboundRequest {
@@ -128,8 +168,10 @@ pub(crate) struct InboundRequest {
     pub reason: String,
     /// How it came.
     pub channel: Channel,
-    /// SHA-256 of the provider's id, or of the body when there is none: what is accepted once only.
-    pub claim: [u8; 32],
+    /// What is accepted once only.
+    pub claim: ClaimKey,
+    /// A request, or an item of one.
+    pub part: Part,
     /// The provider's id of the event; empty when it has none.
     pub provider_event_id: String,
     /// The event's type.
@@ -155,16 +197,9 @@ pub(crate) struct InboundRequest {
 impl InboundRequest {
     /// The event that it became.
     pub(crate) fn event_id(&self) -> Option<EventId> {
-        (self.verdict == Verdict::Accepted).then(|| self.id.event())
+        let is_event = self.verdict == Verdict::Accepted && self.part != Part::Batch;
+        is_event.then(|| self.id.event())
     }
-}
-
-/// What a request claims of its source, to be accepted once only: its provider's id, or its body when it has none.
-pub(crate) fn claim(provider_event_id: &str, body_hash: &[u8; 32]) -> [u8; 32] {
-    if provider_event_id.is_empty() {
-        return *body_hash;
-    }
-    Sha256::digest(provider_event_id).into()
 }
 
 /// Something that an operator did to an inbound request.

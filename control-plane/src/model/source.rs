@@ -103,6 +103,17 @@ impl PollSettings {
     }
 }
 
+/// What becomes of a request that claims what another one has, with other bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnConflict {
+    /// It is recorded as a conflict, and no event.
+    #[default]
+    Record,
+    /// It is an event of its own, once for each body.
+    Emit,
+}
+
 /// What the owner of a source decides, without secrets. Kept as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SourceSettings {
@@ -138,6 +149,15 @@ pub(crate) struct SourceSettings {
     pub rate_per_second: Option<u32>,
     /// The provider's list is pulled.
     pub poll: Option<PollSettings>,
+    /// For how long equal bodies are one event where nothing else tells repeats, in milliseconds. None: each is an event.
+    #[serde(default)]
+    pub dedupe_window_ms: Option<i64>,
+    /// What becomes of other bytes under the same claim.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
+    /// Whether each item of a batch is an event. None: as the provider's record says.
+    #[serde(default)]
+    pub split: Option<bool>,
 }
 
 impl SourceSettings {

@@ -13,16 +13,17 @@ use super::{
 };
 use crate::{
     clock,
-    dispatch::Received,
+    dispatch::{Arrival, Holds, Received},
     error::Error,
     fetch::{FetchError, Wanted},
     ingest::check_json,
     model::{
-        event::JSON,
+        claim::ClaimKey,
+        event::{JSON, NewEvent},
         event_type::EventTypeName,
         id::InboundId,
-        inbound::{Channel, Head, InboundRequest, Verdict, claim},
-        source::{LiveSource, PollSettings, Source},
+        inbound::{Channel, Head, InboundRequest, Part, Verdict},
+        source::{LiveSource, OnConflict, PollSettings, Source},
     },
     store::{self, PollState},
 };
@@ -166,8 +167,8 @@ async fn receive(
         }
         let dispatch = polling.dispatch.clone();
         under_way.spawn(async move {
-            let (json, none) = (JSON.to_owned(), Vec::new());
-            dispatch.receive(request, item.body, json, none, None).await
+            let arrival = arrival(request, item.body);
+            dispatch.receive(vec![arrival]).await
         });
     }
     while let Some(one) = under_way.join_next().await {
@@ -186,6 +187,28 @@ fn ended(
     }
 }
 
+/// An item as it is received.
+fn arrival(request: InboundRequest, body: Bytes) -> Arrival {
+    let event = NewEvent {
+        event_type: request.event_type.clone(),
+        payload: body,
+        content_type: JSON.to_owned(),
+        occurred_at: Some(request.received_at),
+        idempotency_key: None,
+        traceparent: None,
+        source_id: Some(request.source_id),
+        batch_id: None,
+        headers: Vec::new(),
+    };
+    Arrival {
+        request,
+        holds: Holds::Event(event),
+        window_ms: None,
+        // A list shows an event in other words with each pull.
+        on_conflict: OnConflict::Record,
+    }
+}
+
 /// The record of an item: accepted, or quarantined when it holds what the source does not take.
 fn request(source: &Source, item: &Item, now_ms: i64) -> InboundRequest {
     let (tenant_id, settings) = (source.tenant_id, &source.settings);
@@ -196,6 +219,11 @@ fn request(source: &Source, item: &Item, now_ms: i64) -> InboundRequest {
         &item.kind,
     );
     let provider_event_id = identity.event_id.unwrap_or_default();
+    // A list shows what has no id with each pull, so there its bytes are what is unique.
+    let claim = identity.claim.map_or_else(
+        || ClaimKey::of_body(&provider_event_id, &body_hash),
+        |claim| ClaimKey::of(&provider_event_id, &claim),
+    );
     let event_type = EventTypeName::parse(&identity.event_type);
     let unfit = unfit(&item.body, settings.body_bytes_max);
     let unfit = unfit.or_else(|| event_type.is_err().then_some("event_type"));
@@ -209,7 +237,8 @@ fn request(source: &Source, item: &Item, now_ms: i64) -> InboundRequest {
         verdict: unfit.map_or(Verdict::Accepted, |_| Verdict::Quarantined),
         reason: unfit.unwrap_or_default().to_owned(),
         channel: Channel::Poll,
-        claim: claim(&provider_event_id, &body_hash),
+        claim,
+        part: Part::Whole,
         provider_event_id,
         event_type: event_type.unwrap_or_else(|_| EventTypeName::unknown()),
         original_id: None,

@@ -299,6 +299,10 @@ fn event_proto(event: &Event, payload: Bytes, payload_bytes: u32) -> v1::Event {
         payload_bytes,
         traceparent: event.traceparent.clone().unwrap_or_default(),
         source_id: event.source_id.map(|id| id.to_string()).unwrap_or_default(),
+        inbound_request_id: event
+            .inbound_id()
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `InboundService`: one file for each thing that is done.
 
+mod accept;
 mod event;
 mod get;
 mod handling;
@@ -100,7 +101,12 @@ fn action(
 }
 
 fn erased() -> Error {
-    let text = "payload_erased: the body was removed at the end of its retention; the record stays";
+    precondition(
+        "payload_erased: the body was removed at the end of its retention; the record stays",
+    )
+}
+
+fn precondition(text: &str) -> Error {
     Error::FailedPrecondition(text.to_owned())
 }
 
@@ -160,6 +166,16 @@ impl InboundService for Inbounds {
         let caller = Caller::of(&request)?;
         Ok(Response::new(
             self.replay(caller, request.into_inner()).await?,
+        ))
+    }
+
+    async fn accept_inbound_request(
+        &self,
+        request: Request<v1::AcceptInboundRequestRequest>,
+    ) -> Result<Response<v1::AcceptInboundRequestResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            self.accept(caller, request.into_inner()).await?,
         ))
     }
 

@@ -54,6 +54,7 @@ pub(super) fn parse(
         idempotency_key: idempotency_key(request.idempotency_key)?,
         traceparent: Some(request.traceparent).filter(|text| event::is_traceparent(text)),
         source_id: None,
+        batch_id: None,
         headers: Vec::new(),
     })
 }

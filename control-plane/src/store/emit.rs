@@ -8,13 +8,13 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use sqlx::{PgExecutor, PgPool, QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use sqlx::{PgConnection, PgExecutor, PgPool, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::{OneOf, Result, Store, Tx, event::headers_column, pools::SqliteWriter};
 use crate::model::{
     event::Event,
-    id::{DeliveryId, EndpointId, EventId, SourceId},
+    id::{DeliveryId, EndpointId, EventId, InboundId, SourceId},
 };
 
 /// How many rows one SQLite insert carries: few distinct statements, and below its limit of 32,766 parameters.
@@ -127,7 +127,10 @@ impl Tx {
     /// Writes one event without an idempotency key, and its deliveries.
     pub(crate) async fn event_insert(&mut self, row: &EmitRow) -> Result<()> {
         match self {
-            OneOf::Postgres(tx) => postgres_unkeyed(&mut **tx, std::slice::from_ref(row)).await,
+            OneOf::Postgres(tx) => {
+                postgres_unkeyed(&mut **tx, std::slice::from_ref(row)).await?;
+                postgres_set_batch(tx, &row.event).await
+            }
             OneOf::Sqlite(tx) => sqlite_insert(tx, &[row]).await,
         }
     }
@@ -273,6 +276,20 @@ async fn postgres_unkeyed(database: impl PgExecutor<'_>, rows: &[EmitRow]) -> Re
     Ok(())
 }
 
+/// Notes the batch that an event came in, which what is emitted has not: the hot statement leaves it out.
+async fn postgres_set_batch(conn: &mut PgConnection, event: &Event) -> Result<()> {
+    let Some(batch_id) = event.batch_id else {
+        return Ok(());
+    };
+    sqlx::query("update event set batch_id = $3 where shard = $1 and event_id = $2")
+        .bind(event.id.shard().column())
+        .bind(event.id.uuid())
+        .bind(batch_id.uuid())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 async fn postgres_keyed(pool: &PgPool, rows: &[EmitRow]) -> Result<()> {
     let columns = Columns::new(rows);
     let keys = rows.iter().map(|row| row.key.as_ref());
@@ -407,13 +424,10 @@ async fn sqlite_claim(
     Ok(Standing::read(&found)?.answer(row, key))
 }
 
-pub(super) async fn sqlite_insert_events(
-    conn: &mut SqliteConnection,
-    rows: &[&EmitRow],
-) -> Result<()> {
+async fn sqlite_insert_events(conn: &mut SqliteConnection, rows: &[&EmitRow]) -> Result<()> {
     let mut query = QueryBuilder::<Sqlite>::new(
         "insert into event (shard, event_id, tenant_id, event_type, payload, content_type, occurred_at, \
-         delivery_count, traceparent, source_id, headers) ",
+         delivery_count, traceparent, source_id, batch_id, headers) ",
     );
     query.push_values(rows, |mut values, row| {
         let event = row.event.as_ref();
@@ -428,6 +442,7 @@ pub(super) async fn sqlite_insert_events(
             .push_bind(i32::from(event.delivery_count))
             .push_bind(event.traceparent.as_deref())
             .push_bind(event.source_id.map(SourceId::uuid))
+            .push_bind(event.batch_id.map(InboundId::uuid))
             .push_bind(headers_column(&event.headers));
     });
     query.push(" on conflict do nothing");
@@ -435,7 +450,7 @@ pub(super) async fn sqlite_insert_events(
     Ok(())
 }
 
-pub(super) async fn sqlite_insert_deliveries(
+async fn sqlite_insert_deliveries(
     conn: &mut SqliteConnection,
     deliveries: &[(&Event, DeliveryId, EndpointId)],
 ) -> Result<()> {

@@ -1,9 +1,9 @@
 //! Events: reading what was emitted.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
-use sqlx::FromRow;
+use sqlx::{AssertSqlSafe, FromRow};
 use uuid::Uuid;
 
 use super::{
@@ -11,9 +11,9 @@ use super::{
     scan::{SCAN_ROWS_MAX, Scanned, floor, last_below},
 };
 use crate::model::{
-    event::Event,
+    event::{Event, inbound_id},
     event_type::EventTypeName,
-    id::{EventId, Shard, SourceId, TenantId},
+    id::{EventId, InboundId, Shard, SourceId, TenantId},
 };
 
 /// An event without its payload.
@@ -53,6 +53,7 @@ struct EventRow {
     delivery_count: i32,
     traceparent: Option<String>,
     source_id: Option<Uuid>,
+    batch_id: Option<Uuid>,
     headers: Option<String>,
 }
 
@@ -65,7 +66,7 @@ struct SummaryRow {
 
 /// A page of a tenant's events.
 pub(super) const LIST: &str = "select event_id, tenant_id, event_type, substr(payload, 1, 0) as payload, content_type, occurred_at,
-            delivery_count, traceparent, source_id, headers, length(payload) as payload_bytes
+            delivery_count, traceparent, source_id, batch_id, headers, length(payload) as payload_bytes
      from event
      where shard = $1 and tenant_id = $2 and event_id >= $3 and event_id < $4
        and ($5 is null or event_type = $5)
@@ -84,7 +85,7 @@ impl Store {
         let row = read!(self, conn => {
             sqlx::query_as::<_, EventRow>(
                 "select event_id, tenant_id, event_type, payload, content_type, occurred_at, delivery_count, traceparent,
-                        source_id, headers
+                        source_id, batch_id, headers
                  from event
                  where shard = $1 and event_id = $2 and tenant_id = $3",
             )
@@ -130,7 +131,7 @@ impl Store {
             OneOf::Postgres(pool) => {
                 sqlx::query_as::<_, EventRow>(
                     "select e.event_id, e.tenant_id, e.event_type, e.payload, e.content_type, e.occurred_at,
-                            e.delivery_count, e.traceparent, e.source_id, e.headers
+                            e.delivery_count, e.traceparent, e.source_id, e.batch_id, e.headers
                      from unnest($1::smallint[], $2::uuid[]) as i (shard, event_id)
                      join event e using (shard, event_id)",
                 )
@@ -145,7 +146,7 @@ impl Store {
                 for id in ids {
                     let row = sqlx::query_as::<_, EventRow>(
                         "select event_id, tenant_id, event_type, payload, content_type, occurred_at, delivery_count,
-                                traceparent, source_id, headers
+                                traceparent, source_id, batch_id, headers
                          from event
                          where shard = $1 and event_id = $2",
                     )
@@ -162,6 +163,53 @@ impl Store {
             .map(|row| row.into_event().map(Arc::new))
             .collect()
     }
+}
+
+#[derive(FromRow)]
+struct OriginRow {
+    event_id: Uuid,
+    occurred_at: i64,
+    source_id: Option<Uuid>,
+    batch_id: Option<Uuid>,
+}
+
+impl Store {
+    /// The inbound requests that brought events of one shard; those that were emitted or are gone are not among them.
+    pub(crate) async fn event_origins(
+        &self,
+        shard: Shard,
+        ids: &[EventId],
+    ) -> Result<HashMap<EventId, InboundId>> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let sql = origins_sql(ids.len());
+        let rows = read!(self, conn => {
+            let mut query = sqlx::query_as::<_, OriginRow>(AssertSqlSafe(sql)).bind(shard.column());
+            for id in ids {
+                query = query.bind(id.uuid());
+            }
+            query.fetch_all(conn).await
+        })?;
+        let origins = rows.into_iter().filter_map(|row| {
+            let id = EventId::from_uuid(row.event_id);
+            let source = row.source_id.map(SourceId::from_uuid);
+            let batch = row.batch_id.map(InboundId::from_uuid);
+            Some((id, inbound_id(id, source, batch, row.occurred_at)?))
+        });
+        Ok(origins.collect())
+    }
+}
+
+/// Where so many events of one shard came from.
+pub(super) fn origins_sql(events: usize) -> String {
+    let ids = (2..2 + events).map(|place| format!("${place}"));
+    let ids = ids.collect::<Vec<_>>().join(", ");
+    format!(
+        "select event_id, occurred_at, source_id, batch_id
+         from event
+         where shard = $1 and event_id in ({ids})"
+    )
 }
 
 /// The text of the column that holds an event's headers. None: it has none.
@@ -188,6 +236,7 @@ impl EventRow {
             delivery_count: u16::try_from(self.delivery_count).map_err(super::Error::bug)?,
             traceparent: self.traceparent,
             source_id: self.source_id.map(SourceId::from_uuid),
+            batch_id: self.batch_id.map(InboundId::from_uuid),
             headers: read_headers(self.headers.as_deref())?,
         })
     }

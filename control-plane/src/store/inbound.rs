@@ -1,34 +1,67 @@
 //! Inbound requests: writing what was received, a batch at a time.
 //!
-//! The third hot statement. A request is accepted when its row gets the claim (the unique index over source and claim);
+//! The third hot statement. A request is accepted when its row gets its claim (the unique index over source and claim);
 //! its event and deliveries are written with it or not at all. A row that loses the claim is a duplicate or a conflict of
 //! the one that holds it, be that older or in the same batch, and is written as such before anybody is answered.
 //!
+//! A request that is taken apart is several rows: itself, with its body, and each of its items, with the item's event.
+//!
 //! The batch may be repeated as it is when its commit is uncertain: ids are the caller's, what is there is left alone, and
-//! a row that finds itself holding the claim is new, as it was said the first time. What operators read is in
-//! `inbound_view`.
+//! a row that was accepted is new, as it was said the first time. `receive` is the order of the statements, which stand in
+//! `postgres` and `sqlite`. What operators read is in `inbound_view`.
 
 mod postgres;
+mod receive;
 mod sqlite;
 
 use bytes::Bytes;
-use sqlx::FromRow;
+use sqlx::{Connection as _, FromRow, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
-use super::{EmitRow, OneOf, Result, Store};
+use super::{EmitRow, OneOf, Result, Store, Tx};
 use crate::model::{
     id::{InboundId, SourceId},
     inbound::{Channel, InboundRequest, Verdict},
-    source::Answer,
+    source::{Answer, OnConflict},
 };
 
-/// A request that verified, to be accepted unless it was before.
+/// A request that verified, or an item of one, to be accepted unless it was before.
 #[derive(Debug, Clone)]
 pub(crate) struct InboundRow {
     /// Its record, as it is when it is accepted.
     pub request: InboundRequest,
-    /// The event that it becomes, with its deliveries; it has the record's id, and the body is its payload.
-    pub emit: EmitRow,
+    /// What is written with it.
+    pub brings: Brings,
+    /// For how long its claim holds, in milliseconds. None: for as long as there are records.
+    pub window_ms: Option<i64>,
+    /// What becomes of it when other bytes have its claim.
+    pub on_conflict: OnConflict,
+}
+
+/// What an accepted request is.
+#[derive(Debug, Clone)]
+pub(crate) enum Brings {
+    /// An event with its deliveries; it has the record's id, and the body is its payload.
+    Event(EmitRow),
+    /// A batch: its body. The events are its items'.
+    Batch(Bytes),
+}
+
+impl InboundRow {
+    /// The event that it is when it is accepted.
+    pub(crate) fn emit(&self) -> Option<&EmitRow> {
+        match &self.brings {
+            Brings::Event(emit) => Some(emit),
+            Brings::Batch(_) => None,
+        }
+    }
+
+    fn body(&self) -> &Bytes {
+        match &self.brings {
+            Brings::Event(emit) => &emit.event.payload,
+            Brings::Batch(body) => body,
+        }
+    }
 }
 
 /// What became of a row.
@@ -47,6 +80,10 @@ pub(crate) enum Receipt {
 pub(crate) struct Original {
     /// Which.
     pub id: InboundId,
+    /// As the provider posted it: itself, or the batch that it was an item of.
+    pub posted_id: InboundId,
+    /// Whether it has the same bytes. A list shows an event in other words.
+    pub has_same_body: bool,
     /// What a consumer computed as its answer.
     pub answer: Option<Answer>,
 }
@@ -82,8 +119,24 @@ impl Store {
     pub(crate) async fn inbound_batch(&self, rows: &[InboundRow]) -> Result<Vec<Receipt>> {
         self.within(async {
             match self.ledger() {
-                OneOf::Postgres(pool) => postgres::receive(pool, rows).await,
-                OneOf::Sqlite(writer) => sqlite::receive(writer, rows).await,
+                OneOf::Postgres(pool) => {
+                    let mut conn = pool.acquire().await?;
+                    if rows.iter().all(|row| row.window_ms.is_none()) {
+                        // Each statement commits by itself: no row relies on another but those of one request, which are
+                        // written by one statement.
+                        return receive::receive(&mut OneOf::Postgres(&mut conn), rows).await;
+                    }
+                    let mut tx = conn.begin().await?;
+                    let received = receive::receive(&mut OneOf::Postgres(&mut tx), rows).await?;
+                    tx.commit().await?;
+                    Ok(received)
+                }
+                OneOf::Sqlite(writer) => {
+                    let mut tx = writer.begin().await?;
+                    let received = receive::receive(&mut OneOf::Sqlite(&mut tx), rows).await?;
+                    tx.commit().await?;
+                    Ok(received)
+                }
             }
         })
         .await
@@ -94,7 +147,7 @@ impl Store {
         let rows = rows.iter().collect::<Vec<_>>();
         self.within(async {
             match self.ledger() {
-                OneOf::Postgres(pool) => postgres::keep(pool, &rows).await,
+                OneOf::Postgres(pool) => postgres::keep(&mut *pool.acquire().await?, &rows).await,
                 OneOf::Sqlite(writer) => {
                     let mut tx = writer.begin().await?;
                     sqlite::keep(&mut tx, &rows).await?;
@@ -157,11 +210,27 @@ impl Store {
     }
 }
 
-/// The row that holds a claim.
+impl Tx {
+    /// Writes rows that want to be accepted, as a batch does. The answers are in the order of the rows.
+    pub(crate) async fn inbound_receive(&mut self, rows: &[InboundRow]) -> Result<Vec<Receipt>> {
+        match self {
+            OneOf::Postgres(tx) => receive::receive(&mut OneOf::Postgres(&mut *tx), rows).await,
+            OneOf::Sqlite(tx) => receive::receive(&mut OneOf::Sqlite(&mut *tx), rows).await,
+        }
+    }
+}
+
+/// A connection, within a transaction or not.
+type Conn<'c> = OneOf<&'c mut PgConnection, &'c mut SqliteConnection>;
+
+/// The accepted row that holds a claim.
 struct Standing {
-    original: Original,
+    id: InboundId,
+    batch_id: Option<Uuid>,
     body_hash: Vec<u8>,
     channel: i16,
+    received_at: i64,
+    answer: Option<Answer>,
 }
 
 impl Standing {
@@ -172,66 +241,29 @@ impl Standing {
         for<'a> Vec<u8>: sqlx::Decode<'a, R::Database> + sqlx::Type<R::Database>,
         for<'a> String: sqlx::Decode<'a, R::Database> + sqlx::Type<R::Database>,
         for<'a> i16: sqlx::Decode<'a, R::Database> + sqlx::Type<R::Database>,
+        for<'a> i64: sqlx::Decode<'a, R::Database> + sqlx::Type<R::Database>,
     {
         let answer = row.try_get::<Option<String>, _>("answer")?;
-        let answer = answer.as_deref().map(read_answer).transpose();
         Ok(Self {
-            original: Original {
-                id: InboundId::from_uuid(row.try_get("request_id")?),
-                answer: answer?,
-            },
+            id: InboundId::from_uuid(row.try_get("request_id")?),
+            batch_id: row.try_get("batch_id")?,
             body_hash: row.try_get("body_hash")?,
             channel: row.try_get("channel")?,
+            received_at: row.try_get("received_at")?,
+            answer: answer.as_deref().map(read_answer).transpose()?,
         })
-    }
-
-    /// What a row is that did not get the claim.
-    fn receipt(self, row: &InboundRow) -> Receipt {
-        if self.original.id == row.request.id {
-            return Receipt::New;
-        }
-        match repeated(&row.request, &self.body_hash, self.channel) {
-            Verdict::Conflict => Receipt::Conflict(self.original),
-            _ => Receipt::Duplicate(self.original),
-        }
     }
 }
 
 /// What a request is, duplicate or conflict, that claims what another one has, by the hash of that one's body and the
 /// channel that it came by. A list shows an event in other words than the webhook brought it in: that is no conflict.
-pub(super) fn repeated(request: &InboundRequest, body_hash: &[u8], channel: i16) -> Verdict {
+fn repeated(request: &InboundRequest, body_hash: &[u8], channel: i16) -> Verdict {
     let channels = [channel, request.channel.column()];
     if request.body_hash == body_hash || channels.contains(&Channel::Poll.column()) {
         Verdict::Duplicate
     } else {
         Verdict::Conflict
     }
-}
-
-/// The record of a row that lost its claim. None: it did not, or polling saw again what it sees with each pull.
-fn lost(row: &InboundRow, receipt: &Receipt) -> Option<KeptRow> {
-    if row.request.channel == Channel::Poll {
-        return None;
-    }
-    let (verdict, original, body) = match receipt {
-        Receipt::New => return None,
-        Receipt::Duplicate(original) => (Verdict::Duplicate, original, None),
-        Receipt::Conflict(original) => {
-            let body = row.emit.event.payload.clone();
-            (Verdict::Conflict, original, Some(body))
-        }
-    };
-    let request = InboundRequest {
-        verdict,
-        original_id: Some(original.id),
-        ..row.request.clone()
-    };
-    Some(KeptRow { request, body })
-}
-
-/// A claim that nobody holds although its row could not be written: the id is another record's.
-fn taken_id(id: InboundId) -> super::Error {
-    super::Error::bug(format!("the id of {id} is that of another record"))
 }
 
 fn read_answer(column: &str) -> Result<Answer> {

@@ -1,4 +1,4 @@
-//! What operators do to inbound requests: the log of it, holds, and another verdict.
+//! What operators do to inbound requests: the log of it, holds, and requests that are accepted after all.
 //!
 //! Every change runs in a transaction that has locked the request, so that retention and two operators never disagree
 //! about a body.
@@ -7,31 +7,14 @@ use posthorn::v1::InboundActionKind;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Error, Result, Store, Tx, constraint, inbound::repeated};
+use super::{Error, Result, Store, Tx};
 use crate::model::{
     id::{EventId, InboundActionId, InboundId, KeyId, TenantId},
-    inbound::{InboundAction, InboundRequest, Verdict},
+    inbound::{InboundAction, InboundRequest},
 };
 
 /// How many actions of one request are shown.
 const ACTIONS_SHOWN_MAX: i64 = 500;
-
-/// What became of a change of the verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub(crate) enum Claimed {
-    /// The request is accepted: what it claims is its own.
-    Won,
-    /// An accepted request has claimed the same.
-    Lost {
-        /// That request.
-        original_id: InboundId,
-        /// What repeats it: a duplicate or a conflict.
-        verdict: Verdict,
-    },
-    /// Another transaction claims the same at this moment. This one can only be rolled back.
-    Raced,
-}
 
 #[derive(FromRow)]
 struct ActionRow {
@@ -138,68 +121,35 @@ impl Tx {
         Ok(())
     }
 
-    /// Makes a request that this transaction has locked an accepted one, by the claim, type and provider's id that are in
-    /// `request` now, unless another one has that claim.
-    pub(crate) async fn inbound_claim(&mut self, request: &InboundRequest) -> Result<Claimed> {
-        if let Some((original_id, body_hash, channel)) = self.inbound_claimed(request).await? {
-            return Ok(Claimed::Lost {
-                original_id: InboundId::from_uuid(original_id),
-                verdict: repeated(request, &body_hash, channel),
-            });
-        }
-        match self.inbound_update(request).await {
-            Ok(()) => Ok(Claimed::Won),
-            Err(error) if constraint(&error).is_some() => Ok(Claimed::Raced),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Writes another verdict, and what goes with it, over a request that this transaction has locked.
-    pub(crate) async fn inbound_rewrite(&mut self, request: &InboundRequest) -> Result<()> {
-        Ok(self.inbound_update(request).await?)
-    }
-
-    /// The accepted request of this claim, the hash of its body, and how it came.
-    async fn inbound_claimed(
-        &mut self,
-        request: &InboundRequest,
-    ) -> Result<Option<(Uuid, Vec<u8>, i16)>> {
-        Ok(on!(self, tx => {
-            sqlx::query_as(
-                "select request_id, body_hash, channel
-                 from inbound_request
-                 where shard = $1 and source_id = $2 and claim = $3 and verdict = 1",
-            )
-            .bind(request.id.shard().column())
-            .bind(request.source_id.uuid())
-            .bind(&request.claim[..])
-            .fetch_optional(&mut **tx)
-            .await
-        })?)
-    }
-
-    async fn inbound_update(
-        &mut self,
-        request: &InboundRequest,
-    ) -> std::result::Result<(), sqlx::Error> {
+    /// Makes a request that this transaction has locked an accepted one, beside the one that it repeats. What it claims is
+    /// its own.
+    pub(crate) async fn inbound_accept(&mut self, request: &InboundRequest) -> Result<()> {
         on!(self, tx => {
             sqlx::query(
-                "update inbound_request
-                 set verdict = $3, reason = $4, claim = $5, provider_event_id = $6, event_type = $7, original_id = $8
-                 where shard = $1 and request_id = $2",
+                "update inbound_request set verdict = 1, claim = $3 where shard = $1 and request_id = $2",
             )
             .bind(request.id.shard().column())
             .bind(request.id.uuid())
-            .bind(request.verdict.column())
-            .bind(&request.reason)
-            .bind(&request.claim[..])
-            .bind(&request.provider_event_id)
-            .bind(request.event_type.as_str())
-            .bind(request.original_id.map(InboundId::uuid))
+            .bind(request.claim.column())
             .execute(&mut **tx)
             .await
             .map(drop)
-        })
+        })?;
+        Ok(())
+    }
+
+    /// Removes the record of a request that this transaction has locked, with its body: to be written anew.
+    pub(crate) async fn inbound_remove(&mut self, id: InboundId) -> Result<()> {
+        self.inbound_body_drop(id).await?;
+        on!(self, tx => {
+            sqlx::query("delete from inbound_request where shard = $1 and request_id = $2")
+                .bind(id.shard().column())
+                .bind(id.uuid())
+                .execute(&mut **tx)
+                .await
+                .map(drop)
+        })?;
+        Ok(())
     }
 }
 

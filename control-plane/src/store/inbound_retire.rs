@@ -1,4 +1,4 @@
-//! Retention of inbound requests: what was not accepted goes as a whole, a conflict only loses its body.
+//! Retention of inbound requests: what was not accepted goes as a whole, a conflict or a batch only loses its body.
 //!
 //! What is under a legal hold stays. The records of accepted requests, duplicates and conflicts stay for ever: they are
 //! what tells a repeat, whenever it comes. The body of an accepted one is its event's and goes with it.
@@ -132,9 +132,10 @@ mod tests {
     use super::*;
     use crate::{
         model::{
+            claim::ClaimKey,
             event_type::EventTypeName,
             id::{InboundId, SourceId, TenantId},
-            inbound::{Channel, Head, InboundRequest, Verdict, claim},
+            inbound::{Channel, Head, InboundRequest, Part, Verdict},
         },
         registry::fixture,
         store::{InboundFilter, KeptRow},
@@ -154,7 +155,8 @@ mod tests {
             verdict,
             reason: String::new(),
             channel: Channel::Webhook,
-            claim: claim(&provider_event_id, &body_hash),
+            claim: ClaimKey::own(&provider_event_id, id),
+            part: Part::Whole,
             provider_event_id,
             event_type: EventTypeName::parse("a.b").unwrap(),
             original_id: None,
@@ -171,14 +173,15 @@ mod tests {
     }
 
     async fn all(store: &Store, row: &InboundRequest, is_by_id: bool) -> Vec<InboundRequest> {
-        let by_id = (row.provider_event_id.as_str(), row.claim);
+        let by_id = row.provider_event_id.as_str();
         let filter = InboundFilter {
             shard: row.id.shard(),
             tenant_id: row.tenant_id,
             source_id: is_by_id.then_some(row.source_id),
             verdict: None,
             event_type: None,
-            provider_event: is_by_id.then_some(by_id),
+            provider_event_id: is_by_id.then_some(by_id),
+            batch_id: None,
             from: Uuid::nil(),
             below: Uuid::max(),
             limit: 100,

@@ -12,9 +12,10 @@ use super::{
     scan::{SCAN_ROWS_MAX, Scanned, floor, last_below},
 };
 use crate::model::{
+    claim::ClaimKey,
     event_type::EventTypeName,
     id::{InboundId, Shard, SourceId, TenantId},
-    inbound::{Channel, Head, InboundRequest, Verdict},
+    inbound::{Channel, Head, InboundRequest, Part, Verdict},
 };
 
 /// Which inbound requests to list, newest first.
@@ -30,8 +31,10 @@ pub(crate) struct InboundFilter<'a> {
     pub verdict: Option<Verdict>,
     /// Only of this type.
     pub event_type: Option<&'a str>,
-    /// Only with this id of the provider, whose claim is the second. Needs a source.
-    pub provider_event: Option<(&'a str, [u8; 32])>,
+    /// Only with this id of the provider. Needs a source.
+    pub provider_event_id: Option<&'a str>,
+    /// Only the items of this batch.
+    pub batch_id: Option<InboundId>,
     /// The first id that may be listed.
     pub from: Uuid,
     /// The first id that may not be listed any more.
@@ -41,7 +44,7 @@ pub(crate) struct InboundFilter<'a> {
 }
 
 /// The columns of a request without its body.
-const COLUMNS: &str = "request_id, tenant_id, source_id, verdict, reason, channel, claim, provider_event_id, \
+const COLUMNS: &str = "request_id, tenant_id, source_id, verdict, reason, channel, claim, batch_id, provider_event_id, \
      event_type, original_id, body_hash, body_bytes, head, remote_address, received_at, answer_status, held";
 
 /// Requests of a kind that has an index of its own.
@@ -57,20 +60,25 @@ const ANY: Kind = Kind {
     condition: "1 = 1",
     index: None,
 };
-/// The accepted request of a claim.
+/// The accepted requests of an id of the provider, by what they claim.
 const ACCEPTED: Kind = Kind {
-    condition: "verdict = 1 and source_id = $3 and claim = $8",
+    condition: "verdict = 1 and source_id = $3 and claim between $8 and $10",
     index: Some("inbound_request_claim"),
 };
-/// Its repeats.
+/// Their repeats.
 const REPEATS: Kind = Kind {
-    condition: "verdict in (2, 3) and source_id = $3 and claim = $8",
+    condition: "verdict in (2, 3) and source_id = $3 and claim between $8 and $10",
     index: Some("inbound_request_repeat"),
 };
 /// What goes by age.
 const QUARANTINE: Kind = Kind {
     condition: "verdict in (4, 5)",
     index: Some("inbound_request_quarantine"),
+};
+/// The items of a batch.
+const ITEMS: Kind = Kind {
+    condition: "batch_id = $11 and request_id <> $11",
+    index: Some("inbound_request_batch"),
 };
 
 /// Where a page stops among all requests.
@@ -108,6 +116,7 @@ struct RecordRow {
     reason: String,
     channel: i16,
     claim: Vec<u8>,
+    batch_id: Option<Uuid>,
     provider_event_id: String,
     event_type: String,
     original_id: Option<Uuid>,
@@ -152,7 +161,9 @@ impl Store {
         }
         // SQLite has no statistics and prefers the primary key; PostgreSQL knows better.
         let sql = list_sql(filter, self.is_sqlite());
-        let claim = filter.provider_event.map(|(_, claim)| claim.to_vec());
+        let claims = filter.provider_event_id.map(ClaimKey::range);
+        let (first, last) = claims.unzip();
+        let column = |claim: Option<ClaimKey>| claim.map(|claim| claim.column().to_vec());
         let rows = read!(self, conn => {
             sqlx::query_as::<_, RecordRow>(AssertSqlSafe(sql))
                 .bind(filter.shard.column())
@@ -162,8 +173,10 @@ impl Store {
                 .bind(filter.event_type)
                 .bind(stopped_at.unwrap_or(filter.from))
                 .bind(filter.below)
-                .bind(claim)
-                .bind(filter.provider_event.map(|(id, _)| id))
+                .bind(column(first))
+                .bind(filter.provider_event_id)
+                .bind(column(last))
+                .bind(filter.batch_id.map(InboundId::uuid))
                 .bind(filter.limit)
                 .fetch_all(conn)
                 .await
@@ -255,20 +268,24 @@ pub(super) fn list_sql(filter: &InboundFilter<'_>, names_indexes: bool) -> Strin
                  from inbound_request {index}
                  where shard = $1 and tenant_id = $2 and ($3 is null or source_id = $3)
                    and ($4 is null or verdict = $4) and ($5 is null or event_type = $5)
-                   and request_id >= $6 and request_id < $7 and ($8 is null or provider_event_id = $9)
-                   and {condition}
+                   and request_id >= $6 and request_id < $7
+                   and ($8 is null or claim between $8 and $10 and provider_event_id = $9)
+                   and ($11 is null or batch_id = $11) and {condition}
                  order by request_id desc
-                 limit $10
+                 limit $12
              ) as found"
         )
     };
     let selects = kinds(filter).iter().map(select);
     let selects = selects.collect::<Vec<_>>().join(" union all ");
-    format!("select * from ({selects}) as listed order by request_id desc limit $10")
+    format!("select * from ({selects}) as listed order by request_id desc limit $12")
 }
 
 fn kinds(filter: &InboundFilter<'_>) -> &'static [Kind] {
-    match (filter.provider_event.is_some(), filter.verdict) {
+    if filter.batch_id.is_some() {
+        return &[ITEMS];
+    }
+    match (filter.provider_event_id.is_some(), filter.verdict) {
         (_, Some(Verdict::Rejected | Verdict::Quarantined)) => &[QUARANTINE],
         (false, _) => &[ANY],
         (true, Some(Verdict::Accepted)) => &[ACCEPTED],
@@ -280,8 +297,10 @@ fn kinds(filter: &InboundFilter<'_>) -> &'static [Kind] {
 impl RecordRow {
     fn into_request(self) -> Result<InboundRequest> {
         let unknown = |what: &str, value: i16| Error::bug(format!("{what} {value}"));
+        let id = InboundId::from_uuid(self.request_id);
         Ok(InboundRequest {
-            id: InboundId::from_uuid(self.request_id),
+            id,
+            part: Part::from_column(id, self.batch_id),
             tenant_id: TenantId::from_uuid(self.tenant_id),
             source_id: SourceId::from_uuid(self.source_id),
             verdict: Verdict::from_column(self.verdict)
@@ -289,7 +308,8 @@ impl RecordRow {
             reason: self.reason,
             channel: Channel::from_column(self.channel)
                 .ok_or_else(|| unknown("channel", self.channel))?,
-            claim: digest(&self.claim)?,
+            claim: ClaimKey::from_column(&self.claim)
+                .ok_or_else(|| Error::bug("a claim of another length"))?,
             provider_event_id: self.provider_event_id,
             event_type: EventTypeName::parse(&self.event_type).map_err(Error::bug)?,
             original_id: self.original_id.map(InboundId::from_uuid),

@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     clock,
     model::{
-        id::{EndpointId, Shard, SourceId, TenantId},
+        id::{EndpointId, InboundId, Shard, SourceId, TenantId},
         inbound::Verdict,
     },
 };
@@ -99,6 +99,12 @@ fn statements(names_indexes: bool) -> Vec<Statement> {
             event::LIST,
             "event_id",
             &[SMALL, ID, LOW, HIGH, TEXT, COUNT],
+        ),
+        statement(
+            "where events came from",
+            event::origins_sql(2),
+            "event_id",
+            &[SMALL, TODAY, TODAY],
         ),
         statement(
             "ListDeliveries stops",
@@ -217,29 +223,46 @@ fn inbound_lists(names_indexes: bool) -> Vec<Statement> {
         Some(Verdict::Duplicate),
         Some(Verdict::Quarantined),
     ];
+    let any = InboundFilter {
+        shard: Shard(1),
+        tenant_id: TenantId::from_uuid(Uuid::nil()),
+        source_id: None,
+        verdict: None,
+        event_type: None,
+        provider_event_id: None,
+        batch_id: None,
+        from: Uuid::nil(),
+        below: Uuid::max(),
+        limit: 50,
+    };
+    let items = InboundFilter {
+        batch_id: Some(InboundId::from_uuid(Uuid::nil())),
+        ..any.clone()
+    };
     let filters = verdicts.into_iter().flat_map(|verdict| {
-        [None, Some(("x", [0; 32]))].map(|provider_event| InboundFilter {
-            shard: Shard(1),
-            tenant_id: TenantId::from_uuid(Uuid::nil()),
-            source_id: provider_event.map(|_| SourceId::from_uuid(Uuid::nil())),
+        [None, Some("x")].map(|provider_event_id| InboundFilter {
+            source_id: provider_event_id.map(|_| SourceId::from_uuid(Uuid::nil())),
             verdict,
-            event_type: None,
-            provider_event,
-            from: Uuid::nil(),
-            below: Uuid::max(),
-            limit: 50,
+            provider_event_id,
+            ..any.clone()
         })
     });
-    let parameters = [SMALL, ID, ID, SMALL, TEXT, LOW, HIGH, BYTES, TEXT, COUNT];
-    let statements = filters.map(|filter| {
+    let parameters = [
+        SMALL, ID, ID, SMALL, TEXT, LOW, HIGH, BYTES, TEXT, BYTES, ID, COUNT,
+    ];
+    let statements = filters.chain([items]).map(|filter| {
         let name = format!(
             "ListInboundRequests by {:?}",
-            (filter.verdict, filter.provider_event)
+            (filter.verdict, filter.provider_event_id, filter.batch_id)
         );
+        let bounded_by = match filter.batch_id {
+            None => "shard",
+            Some(_) => "batch_id",
+        };
         let sql = inbound_view::list_sql(&filter, names_indexes);
         Statement {
             sorts: true,
-            ..statement(&name, sql, "shard", &parameters)
+            ..statement(&name, sql, bounded_by, &parameters)
         }
     });
     statements.collect()

@@ -69,13 +69,13 @@ pub(super) const DRIFT_COUNTS: &str = "
         coalesce(sum(case when channel = 1 then 1 else 0 end), 0),
         coalesce(sum(case when channel = 2 then 1 else 0 end), 0)
     from (
-        select source_id, channel, verdict
+        select source_id, channel, verdict, request_id, batch_id
         from inbound_request
         where shard = $1 and request_id >= $3
         order by request_id desc
         limit $4
     ) as looked_at
-    where source_id = $2 and verdict = 1";
+    where source_id = $2 and verdict = 1 and (batch_id is null or batch_id <> request_id)";
 /// The newest that came by polling first.
 pub(super) const DRIFT_LIST: &str = "
     select request_id, provider_event_id, event_type, received_at

@@ -23,7 +23,12 @@ fn source() -> Source {
 fn an_item_is_accepted_under_the_claim_of_its_webhook() {
     let body = r#"{"id":"a"}"#;
     let hash: [u8; 32] = Sha256::digest(body).into();
-    for (id, claimed) in [("a", claim("a", &hash)), ("", hash)] {
+    let of_webhook = posthorn_verify::identity("github", "a", "").claim.unwrap();
+    let claims = [
+        ("a", ClaimKey::of("a", &of_webhook)),
+        ("", ClaimKey::of_body("", &hash)),
+    ];
+    for (id, claimed) in claims {
         let record = request(&source(), &item(id, body), NOW);
         assert_eq!(
             (record.verdict, record.channel, record.claim),

@@ -37,6 +37,7 @@ pub(super) const TABLE: &[(&str, &[Role], &Kind)] = &[
     ("/posthorn.v1.EventTypeService/GetEventType", &[Admin, Operator, Viewer, Emitter], GET),
     ("/posthorn.v1.EventTypeService/ListEventTypes", &[Admin, Operator, Viewer, Emitter], SCAN),
     ("/posthorn.v1.EventTypeService/UpdateEventType", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.InboundService/AcceptInboundRequest", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.InboundService/Consume", &[Admin, Consumer], CONSUME),
     ("/posthorn.v1.InboundService/GetInboundRequest", &[Admin, Operator, Viewer], GET),
     ("/posthorn.v1.InboundService/HoldInboundRequest", &[Admin, Operator], CHANGE),

@@ -34,10 +34,13 @@ impl Answers {
         let within_ms = self.ingest.answer_within_ms(id);
         if within_ms > 0 {
             let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-            if asked.len() >= ASKED_MAX {
-                asked.pop_front();
+            // The items of a batch ask for one answer.
+            if !asked.contains(&id) {
+                if asked.len() >= ASKED_MAX {
+                    asked.pop_front();
+                }
+                asked.push_back(id);
             }
-            asked.push_back(id);
         }
         within_ms
     }

@@ -3,6 +3,8 @@
 mod bulk;
 mod view;
 
+use std::collections::BTreeSet;
+
 use posthorn::v1::{self, DeliveryActionKind, delivery_service_server::DeliveryService};
 use prost::Message;
 use tonic::{Request, Response, Status};
@@ -17,7 +19,7 @@ use crate::{
     error::Error,
     model::{
         delivery::Action,
-        id::{DeliveryId, EventId, uuid_floor},
+        id::{DeliveryId, EventId, InboundId, uuid_floor},
     },
     registry::{SharedRegistry, TenantEntry},
     store::{DeliveryFilter, Store, last_below},
@@ -48,6 +50,13 @@ impl Deliveries {
         caller.tenant(&self.registry.snapshot(), text)
     }
 
+    /// The inbound request that brought a delivery's event.
+    async fn origin(&self, id: DeliveryId) -> Result<Option<InboundId>, Error> {
+        let event = id.event();
+        let origins = self.store.event_origins(id.shard(), &[event]).await?;
+        Ok(origins.get(&event).copied())
+    }
+
     async fn get(
         &self,
         caller: Caller,
@@ -62,7 +71,7 @@ impl Deliveries {
             .ok_or(Error::NotFound("delivery"))?;
         let actions = self.store.action_list(id).await?;
         Ok(v1::GetDeliveryResponse {
-            delivery: Some(delivery_proto(tenant, &view)),
+            delivery: Some(delivery_proto(tenant, &view, self.origin(id).await?)),
             actions: actions.iter().map(action_proto).collect(),
         })
     }
@@ -112,11 +121,18 @@ impl Deliveries {
         };
         let scanned = self.store.delivery_list(&filter).await?;
         let (rows, next_page_token) = page.cut_scanned(scanned, |row| row.id.uuid());
+        let events = rows
+            .iter()
+            .map(|row| row.id.event())
+            .collect::<BTreeSet<_>>();
+        let events = events.into_iter().collect::<Vec<_>>();
+        let origins = self.store.event_origins(tenant.shard, &events).await?;
+        let deliveries = rows.iter().map(|row| {
+            let origin = origins.get(&row.id.event()).copied();
+            delivery_proto(tenant.tenant.id, row, origin)
+        });
         Ok(v1::ListDeliveriesResponse {
-            deliveries: rows
-                .iter()
-                .map(|row| delivery_proto(tenant.tenant.id, row))
-                .collect(),
+            deliveries: deliveries.collect(),
             next_page_token,
         })
     }
@@ -164,6 +180,7 @@ impl Deliveries {
         let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
         let id = delivery_id(&request.delivery_id)?;
         let action = action(caller, DeliveryActionKind::Retry, &request.reason, now)?;
+        let origin = self.origin(id).await?;
         let begun = self
             .begin(caller, "RetryDelivery", &request, &request.request_id, now)
             .await?;
@@ -176,7 +193,7 @@ impl Deliveries {
             .retry(mutation.tx(), tenant, id, &action)
             .await?;
         let response = v1::RetryDeliveryResponse {
-            delivery: Some(delivery_proto(tenant, &view)),
+            delivery: Some(delivery_proto(tenant, &view, origin)),
         };
         mutation.commit(&response).await?;
         moved.committed();
@@ -192,6 +209,7 @@ impl Deliveries {
         let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
         let id = delivery_id(&request.delivery_id)?;
         let action = action(caller, DeliveryActionKind::Cancel, &request.reason, now)?;
+        let origin = self.origin(id).await?;
         let begun = self
             .begin(caller, "CancelDelivery", &request, &request.request_id, now)
             .await?;
@@ -204,7 +222,7 @@ impl Deliveries {
             .cancel(mutation.tx(), tenant, id, &action)
             .await?;
         let response = v1::CancelDeliveryResponse {
-            delivery: Some(delivery_proto(tenant, &view)),
+            delivery: Some(delivery_proto(tenant, &view, origin)),
         };
         mutation.commit(&response).await?;
         moved.committed();

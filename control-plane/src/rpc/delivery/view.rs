@@ -5,7 +5,7 @@ use posthorn::v1;
 use crate::{
     model::{
         delivery::{Action, Attempt, DeliveryView, ViewState},
-        id::TenantId,
+        id::{InboundId, TenantId},
     },
     rpc::convert::timestamp,
 };
@@ -25,14 +25,19 @@ pub(super) fn attempt_key(bytes: &[u8]) -> Option<(i32, i64)> {
     Some((number, i64::from_be_bytes(lease_id.try_into().ok()?)))
 }
 
-/// A delivery of a tenant.
-pub(super) fn delivery_proto(tenant_id: TenantId, view: &DeliveryView) -> v1::Delivery {
+/// A delivery of a tenant, whose event this inbound request brought.
+pub(super) fn delivery_proto(
+    tenant_id: TenantId,
+    view: &DeliveryView,
+    inbound_id: Option<InboundId>,
+) -> v1::Delivery {
     let mut delivery = v1::Delivery {
         delivery_id: view.id.to_string(),
         tenant_id: tenant_id.to_string(),
         event_id: view.id.event().to_string(),
         endpoint_id: view.endpoint_id.to_string(),
         attempt_count: view.attempt_count,
+        inbound_request_id: inbound_id.map(|id| id.to_string()).unwrap_or_default(),
         ..v1::Delivery::default()
     };
     match view.state {

@@ -4,53 +4,98 @@ use bytes::Bytes;
 
 use super::Inbounds;
 use crate::{
-    ingest::{Content, Posted, examine},
+    error::Error,
+    ingest::{Content, Posted, event, examine, forwarded_to_items},
     model::{
-        event::{JSON, NewEvent, is_traceparent},
-        inbound::{Channel, InboundRequest},
+        event::{JSON, NewEvent},
+        inbound::{Channel, InboundRequest, Part},
     },
+    store,
 };
 
 impl Inbounds {
     /// The event of a request that verified, by the settings of its source now. One that its source does not take any more
     /// goes out as it came, without its headers.
-    pub(super) fn event_now(&self, request: &InboundRequest, body: Bytes) -> NewEvent {
-        let registry = self.registry.snapshot();
-        let posted = Posted::recorded(request, body.clone());
-        let content = registry
-            .source(request.source_id)
-            .and_then(|live| examine(live, live.verifier.as_ref()?, &posted).ok());
-        let content = content.unwrap_or_else(|| Content {
+    pub(super) async fn event_now(
+        &self,
+        request: &InboundRequest,
+        body: Bytes,
+    ) -> Result<NewEvent, Error> {
+        let live = self.registry.snapshot().source(request.source_id).cloned();
+        let content = match (live, request.part) {
+            (Some(live), Part::Item(batch_id)) => {
+                let batch = self.store.inbound_get(request.tenant_id, batch_id).await?;
+                let posted = batch.map(|batch| Posted::recorded(&batch, Bytes::new()));
+                let headers =
+                    posted.map(|posted| forwarded_to_items(&live.source.settings, &posted));
+                Some(Content {
+                    headers: headers.unwrap_or_default(),
+                    ..bare(request)
+                })
+            }
+            (Some(live), _) => {
+                let posted = Posted::recorded(request, body.clone());
+                let verifier = live.verifier.as_ref();
+                verifier.and_then(|verifier| examine(&live, verifier, &posted).ok())
+            }
+            (None, _) => None,
+        };
+        let content = Content {
             event_type: request.event_type.clone(),
-            provider_event_id: request.provider_event_id.clone(),
-            content_type: content_type(request).to_owned(),
-            headers: Vec::new(),
-        });
-        event(request, content, body)
+            ..content.unwrap_or_else(|| bare(request))
+        };
+        Ok(event(request, content, body))
+    }
+
+    /// Makes the day of a request ready for its event: it may be one whose events are gone already.
+    pub(super) async fn ensure_day(&self, request: &InboundRequest) -> Result<(), Error> {
+        let day = request.id.event().created_at();
+        let ensured = self.store.partition_ensure(day).await;
+        ensured.map_err(|error| no_room(&error))
     }
 }
 
-/// The event of a request that holds this.
-pub(super) fn event(request: &InboundRequest, content: Content, body: Bytes) -> NewEvent {
-    let traceparent = header(request, "traceparent").filter(|text| is_traceparent(text));
-    NewEvent {
-        event_type: request.event_type.clone(),
-        payload: body,
-        content_type: content.content_type,
-        occurred_at: Some(request.received_at),
-        idempotency_key: None,
-        traceparent: traceparent.map(ToOwned::to_owned),
-        source_id: Some(request.source_id),
-        headers: content.headers,
+/// An error in writing the event of a day that was made ready: retention took it in between.
+pub(super) fn of_day(error: Error) -> Error {
+    if is_no_partition(&error) {
+        no_room(&error)
+    } else {
+        error
     }
+}
+
+/// Whether the day of an event has no partition.
+fn is_no_partition(error: &Error) -> bool {
+    matches!(error, Error::Internal(cause) if store::has_no_partition(cause.as_ref()))
+}
+
+/// What is known of a request's content without its source.
+fn bare(request: &InboundRequest) -> Content {
+    Content {
+        event_type: request.event_type.clone(),
+        provider_event_id: request.provider_event_id.clone(),
+        claim: None,
+        content_type: content_type(request).to_owned(),
+        headers: Vec::new(),
+        items: Vec::new(),
+    }
+}
+
+/// The day of the request could not be made ready for its event: somebody else makes or drops it at this moment.
+fn no_room(error: &(dyn std::error::Error + 'static)) -> Error {
+    tracing::warn!(error = ?error, "the day of an inbound request has no partition now");
+    let text = "the day of the request is being made ready for its event: repeat the call";
+    Error::Unavailable(text.to_owned())
 }
 
 /// The media type that a request named, or the one of bytes that say nothing about themselves.
 pub(super) fn content_type(request: &InboundRequest) -> &str {
-    match request.channel {
-        Channel::Webhook => header(request, "content-type").unwrap_or("application/octet-stream"),
+    match (request.channel, request.part) {
+        (Channel::Webhook, Part::Whole | Part::Batch) => {
+            header(request, "content-type").unwrap_or("application/octet-stream")
+        }
         // Items of a JSON text.
-        Channel::Poll => JSON,
+        _ => JSON,
     }
 }
 

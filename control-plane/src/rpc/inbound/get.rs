@@ -1,14 +1,27 @@
 //! Looking at one inbound request, and reading its body.
 
 use posthorn::v1::{self, InboundActionKind};
+use uuid::Uuid;
 
 use super::{
     Inbounds, erased,
     event::content_type,
     handling::handlings,
-    view::{action_proto, request_proto},
+    view::{action_proto, request_proto, summary_proto},
 };
-use crate::{clock, error::Error, rpc::Caller};
+use crate::{
+    clock,
+    error::Error,
+    model::{
+        id::uuid_floor,
+        inbound::{InboundRequest, Part, Verdict},
+    },
+    rpc::Caller,
+    store::InboundFilter,
+};
+
+/// How many items a batch that was taken apart has at most.
+const ITEMS_MAX: i64 = 1_000;
 
 impl Inbounds {
     pub(super) async fn get(
@@ -19,14 +32,41 @@ impl Inbounds {
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let found = self.find(&tenant, &request.inbound_request_id).await?;
         let actions = self.store.inbound_action_list(found.id).await?;
+        let is_whole = found.verdict == Verdict::Accepted;
+        let items = if is_whole && found.part == Part::Batch {
+            self.items(&found).await?
+        } else {
+            Vec::new()
+        };
         let registry = self.registry.snapshot();
         let replays = actions.iter().filter_map(|action| action.event_id);
         let events = found.event_id().into_iter().chain(replays);
         Ok(v1::GetInboundRequestResponse {
             request: Some(request_proto(&found)),
+            items: items.iter().map(summary_proto).collect(),
             handlings: handlings(&self.store, &registry, events).await?,
             actions: actions.iter().map(action_proto).collect(),
         })
+    }
+
+    /// The items of a batch, or of the one that it repeats, in their order.
+    pub(super) async fn items(&self, batch: &InboundRequest) -> Result<Vec<InboundRequest>, Error> {
+        let batch_id = batch.original_id.unwrap_or(batch.id);
+        let filter = InboundFilter {
+            shard: batch_id.shard(),
+            tenant_id: batch.tenant_id,
+            source_id: None,
+            verdict: None,
+            event_type: None,
+            provider_event_id: None,
+            batch_id: Some(batch_id),
+            from: uuid_floor(0),
+            below: Uuid::max(),
+            limit: ITEMS_MAX,
+        };
+        let mut items = self.store.inbound_list(&filter).await?.rows;
+        items.reverse();
+        Ok(items)
     }
 
     pub(super) async fn read(

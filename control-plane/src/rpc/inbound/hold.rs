@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     model::{
         id::InboundId,
-        inbound::{InboundRequest, Verdict},
+        inbound::{InboundRequest, Part, Verdict},
     },
     rpc::{Begun, Caller, Mutation, convert::id},
     store::Tx,
@@ -64,11 +64,21 @@ async fn place(tx: &mut Tx, request: &InboundRequest) -> Result<(), Error> {
     Ok(tx.inbound_set_held(request.id, true).await?)
 }
 
-/// The body of what is an event, or repeats one, is kept there for as long as events are. The copy goes; what has no event
-/// any more loses its body by that, as it would have without the hold.
+/// The body of what is an event, or repeats one with the same bytes, is kept there for as long as events are. The copy
+/// goes; what has no event any more loses its body by that, as it would have without the hold.
 async fn lift(tx: &mut Tx, request: &InboundRequest) -> Result<(), Error> {
-    if matches!(request.verdict, Verdict::Accepted | Verdict::Duplicate) {
+    if is_kept_elsewhere(tx, request).await? {
         tx.inbound_body_drop(request.id).await?;
     }
     Ok(tx.inbound_set_held(request.id, false).await?)
+}
+
+async fn is_kept_elsewhere(tx: &mut Tx, request: &InboundRequest) -> Result<bool, Error> {
+    let original_id = match (request.verdict, request.original_id) {
+        (Verdict::Accepted, _) => return Ok(request.part != Part::Batch),
+        (Verdict::Duplicate, Some(original_id)) => original_id,
+        _ => return Ok(false),
+    };
+    let original = tx.inbound_lock(request.tenant_id, original_id).await?;
+    Ok(original.is_some_and(|original| original.body_hash == request.body_hash))
 }

@@ -1,15 +1,14 @@
 //! Finding inbound requests: by source, verdict, type, provider's id and time, page by page.
 
 use posthorn::v1;
-use sha2::{Digest as _, Sha256};
 
 use super::{Inbounds, view::summary_proto};
 use crate::{
     error::Error,
     model::{
         event_type::EventTypeName,
-        id::{SourceId, uuid_floor},
-        inbound::{self, Verdict},
+        id::{InboundId, SourceId, uuid_floor},
+        inbound::Verdict,
     },
     rpc::{Caller, Page, QueryFingerprint, convert::id, new_event, time_range::TimeRange},
     store::InboundFilter,
@@ -36,6 +35,7 @@ impl Inbounds {
                 &request.verdict.to_be_bytes(),
                 request.event_type.as_bytes(),
                 request.provider_event_id.as_bytes(),
+                request.batch_id.as_bytes(),
             ],
         );
         let page = Page::parse(request.page_size, &request.page_token, query)?;
@@ -46,9 +46,8 @@ impl Inbounds {
             source_id: narrow.source_id,
             verdict: narrow.verdict,
             event_type: narrow.event_type.as_ref().map(EventTypeName::as_str),
-            provider_event: narrow
-                .claim
-                .map(|claim| (request.provider_event_id.as_str(), claim)),
+            provider_event_id: given(&request.provider_event_id),
+            batch_id: narrow.batch_id,
             from: uuid_floor(range.from_ms),
             below: page.after_uuid()?.map_or(before, |after| before.min(after)),
             limit: page.rows_to_read(),
@@ -68,8 +67,7 @@ struct Narrow {
     source_id: Option<SourceId>,
     verdict: Option<Verdict>,
     event_type: Option<EventTypeName>,
-    /// What a request with the provider's id claims.
-    claim: Option<[u8; 32]>,
+    batch_id: Option<InboundId>,
 }
 
 impl Narrow {
@@ -91,7 +89,9 @@ impl Narrow {
             event_type: given(&request.event_type)
                 .map(new_event::event_type)
                 .transpose()?,
-            claim: provider_event_id.map(|id| inbound::claim(id, &Sha256::digest(b"").into())),
+            batch_id: given(&request.batch_id)
+                .map(|text| id("batch_id", text))
+                .transpose()?,
         })
     }
 }
@@ -137,12 +137,13 @@ mod tests {
         };
         assert_eq!(field(&all), None);
         assert_eq!(field(&v1::ListInboundRequestsRequest::default()), None);
-        let changes: [(&str, Change); 7] = [
+        let changes: [(&str, Change); 8] = [
             ("source_id", |request| request.source_id.push('x')),
             ("verdict", |request| request.verdict = 6),
             ("verdict", |request| request.verdict = -1),
             ("verdict", |request| request.verdict = 65_537),
             ("event_type", |request| request.event_type.push(' ')),
+            ("batch_id", |request| request.batch_id.push('x')),
             ("provider_event_id", |request| request.source_id.clear()),
             ("provider_event_id", |request| {
                 request.provider_event_id.push('\0');

@@ -2,14 +2,14 @@
 
 use posthorn::v1::{self, InboundActionKind};
 
-use super::{Inbounds, erased};
+use super::{Inbounds, erased, precondition};
 use crate::{
     clock,
     error::Error,
     model::{
         event::NewEvent,
         id::EventId,
-        inbound::{InboundAction, InboundRequest, Verdict},
+        inbound::{InboundAction, InboundRequest, Part, Verdict},
     },
     rpc::{Begun, Call, Caller},
 };
@@ -34,37 +34,66 @@ impl Inbounds {
             return Ok(response);
         }
         let found = self.find(&tenant, &request.inbound_request_id).await?;
-        let event = self.replayed(&found).await?;
+        let replayed = self.replayed_all(&found).await?;
         let mut mutation = match call.begin(&self.store).await? {
             Begun::Repeat(response) => return Ok(response),
             Begun::Fresh(mutation) => mutation,
         };
-        let event_id = EventId::new(now, tenant.shard, &mut clock::rng());
-        let written = self
-            .dispatch
-            .emit_within(mutation.tx(), &tenant, event_id, event)
-            .await?;
-        let action = InboundAction {
-            event_id: Some(event_id),
-            ..super::action(caller, &found, InboundActionKind::Replay, reason, now)
+        let ids = EventId::several(replayed.len(), now, tenant.shard, &mut clock::rng());
+        let (records, events): (Vec<_>, Vec<_>) = replayed.into_iter().unzip();
+        let events = ids.iter().copied().zip(events).collect();
+        let tx = mutation.tx();
+        let written = self.dispatch.emit_within(tx, &tenant, events).await?;
+        let action = |request: &InboundRequest, event_id| InboundAction {
+            event_id,
+            ..super::action(
+                caller,
+                request,
+                InboundActionKind::Replay,
+                reason.clone(),
+                now,
+            )
         };
-        mutation.tx().inbound_action_record(&action).await?;
+        for (record, event_id) in records.iter().zip(&ids) {
+            let action = action(record, Some(*event_id));
+            tx.inbound_action_record(&action).await?;
+        }
+        if found.part == Part::Batch {
+            tx.inbound_action_record(&action(&found, None)).await?;
+        }
+        let event_ids = ids.iter().map(ToString::to_string).collect::<Vec<_>>();
         let response = v1::ReplayInboundRequestResponse {
-            event_id: event_id.to_string(),
-            delivery_count: written.delivery_count().into(),
+            event_id: event_ids.first().cloned().unwrap_or_default(),
+            delivery_count: written.delivery_count(),
+            event_ids,
         };
         mutation.commit(&response).await?;
         written.committed();
         Ok(response)
     }
 
-    /// What a replay emits: as the first event was, or as the source forwards now when there is none.
+    /// What a replay emits: the request, or each item of a batch, with the record that it is of.
+    async fn replayed_all(
+        &self,
+        request: &InboundRequest,
+    ) -> Result<Vec<(InboundRequest, NewEvent)>, Error> {
+        if request.part != Part::Batch {
+            let event = self.replayed(request).await?;
+            return Ok(vec![(request.clone(), event)]);
+        }
+        let mut replayed = Vec::new();
+        for item in self.items(request).await? {
+            let event = self.replayed(&item).await?;
+            replayed.push((item, event));
+        }
+        Ok(replayed)
+    }
+
+    /// What the replay of one event emits: as the first event was, or as the source forwards now when there is none.
     async fn replayed(&self, request: &InboundRequest) -> Result<NewEvent, Error> {
-        if !matches!(request.verdict, Verdict::Accepted | Verdict::Conflict) {
-            return Err(Error::FailedPrecondition(
-                "only an accepted request or a conflict can be replayed; one that was rejected or quarantined can be \
-                 verified again"
-                    .to_owned(),
+        if matches!(request.verdict, Verdict::Rejected | Verdict::Quarantined) {
+            return Err(precondition(
+                "a request that was rejected or quarantined cannot be replayed; it can be verified again",
             ));
         }
         let first = match request.event_id() {
@@ -80,10 +109,11 @@ impl Inbounds {
                 idempotency_key: None,
                 traceparent: first.traceparent,
                 source_id: first.source_id,
+                batch_id: first.batch_id,
                 headers: first.headers,
             });
         }
         let body = self.store.inbound_body(request).await?.ok_or_else(erased)?;
-        Ok(self.event_now(request, body))
+        self.event_now(request, body).await
     }
 }

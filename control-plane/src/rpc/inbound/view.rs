@@ -4,7 +4,10 @@ use bytes::Bytes;
 use posthorn::v1;
 
 use crate::{
-    model::inbound::{Channel, InboundAction, InboundRequest},
+    model::{
+        id::InboundId,
+        inbound::{Channel, InboundAction, InboundRequest},
+    },
     rpc::convert::timestamp,
 };
 
@@ -29,6 +32,10 @@ pub(super) fn summary_proto(request: &InboundRequest) -> v1::InboundRequest {
         channel: channel_proto(request.channel).into(),
         answer_status: request.answer_status.into(),
         held: request.held,
+        batch_id: id(request
+            .part
+            .column(request.id)
+            .map(|batch| InboundId::from_uuid(batch).to_string())),
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    model::source::{BODY_BYTES_DEFAULT, SourceSettings},
+    model::source::{BODY_BYTES_DEFAULT, OnConflict, SourceSettings},
     rpc::convert::{Violations, duration_proto, json_object, json_object_proto, printable},
 };
 
@@ -34,6 +34,9 @@ pub(super) const FIELDS: &[&str] = &[
     "registered_url",
     "rate_per_second",
     "poll",
+    "dedupe_window",
+    "on_conflict",
+    "split",
 ];
 
 const NAME_CHARS_MAX: usize = 100;
@@ -69,6 +72,9 @@ pub(super) fn read(new: &v1::SourceSettings, policy: &Policy) -> Result<Draft, E
         registered_url: None,
         rate_per_second: None,
         poll: None,
+        dedupe_window_ms: None,
+        on_conflict: OnConflict::Record,
+        split: None,
     };
     read_over(blank, new, FIELDS, policy, violations)
 }
@@ -90,6 +96,8 @@ pub(super) fn change(
 /// The contract's form.
 pub(super) fn proto(settings: &SourceSettings) -> v1::SourceSettings {
     let tolerance_ms = settings.tolerance_ms.and_then(|ms| u64::try_from(ms).ok());
+    let window_ms = settings.dedupe_window_ms;
+    let window_ms = window_ms.and_then(|ms| u64::try_from(ms).ok());
     v1::SourceSettings {
         name: settings.name.clone().unwrap_or_default(),
         provider: settings.provider.clone().unwrap_or_default(),
@@ -107,6 +115,9 @@ pub(super) fn proto(settings: &SourceSettings) -> v1::SourceSettings {
         registered_url: settings.registered_url.clone().unwrap_or_default(),
         rate_per_second: settings.rate_per_second.unwrap_or_default(),
         poll: settings.poll.as_ref().map(poll::proto),
+        dedupe_window: window_ms.map(duration_proto),
+        on_conflict: field::on_conflict_proto(settings.on_conflict).into(),
+        split: settings.split,
     }
 }
 
@@ -173,6 +184,9 @@ impl Draft {
                 settings.registered_url = field::registered_url(&new.registered_url)?;
             }
             "rate_per_second" => settings.rate_per_second = field::rate(new.rate_per_second)?,
+            "dedupe_window" => settings.dedupe_window_ms = field::dedupe_window_ms(new)?,
+            "on_conflict" => settings.on_conflict = field::on_conflict(new.on_conflict)?,
+            "split" => settings.split = new.split,
             _ => {
                 let read = new.poll.as_ref().map(|poll| poll::read(poll, policy));
                 let (poll, target) = read.transpose()?.unzip();

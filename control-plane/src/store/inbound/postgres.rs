@@ -1,56 +1,48 @@
 //! The inbound statements of PostgreSQL: arrays and data-modifying CTEs, so that a batch without repeats is one round trip
 //! and one commit.
 //!
-//! What lost its claim is looked up and written by two more statements, each with a commit of its own: no row relies on
-//! another, and nobody is answered before the last of them.
+//! What lost its claim is looked up and written by two more statements. But where windows are looked at, each has a commit
+//! of its own: no row relies on another, and nobody is answered before the last of them.
 
-use sqlx::PgPool;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    InboundRow, KeptRow, Receipt, Result, Standing, bytes_column, head_column, lost, status_column,
-    taken_id,
+    Brings, InboundRow, KeptRow, Result, Standing, bytes_column, head_column, receive::Try,
+    status_column,
 };
-use crate::model::{id::InboundId, inbound::InboundRequest};
+use crate::model::{claim::ClaimKey, event::Event, id::InboundId, inbound::InboundRequest};
 use crate::store::event::headers_column;
 
-/// Writes a batch of rows that want to be accepted.
-pub(super) async fn receive(pool: &PgPool, rows: &[InboundRow]) -> Result<Vec<Receipt>> {
-    let claimed = claim(pool, rows).await?;
-    let mut receipts = vec![Receipt::New; rows.len()];
-    if claimed.len() == rows.len() {
-        return Ok(receipts);
-    }
-    let claimed = claimed
-        .into_iter()
-        .collect::<std::collections::HashSet<_>>();
-    let lost_places = (0..rows.len())
-        .filter(|place| !claimed.contains(&rows[*place].request.id.uuid()))
-        .collect::<Vec<_>>();
-    let standing = standing(pool, rows, &lost_places).await?;
-    for (place, standing) in lost_places.into_iter().zip(standing) {
-        let row = &rows[place];
-        let standing = standing.ok_or_else(|| taken_id(row.request.id))?;
-        receipts[place] = standing.receipt(row);
-    }
-    let records = rows.iter().zip(&receipts);
-    let records = records.filter_map(|(row, receipt)| lost(row, receipt));
-    let records = records.collect::<Vec<_>>();
-    if !records.is_empty() {
-        keep(pool, &records.iter().collect::<Vec<_>>()).await?;
-    }
-    Ok(receipts)
+/// Has those that were received too long ago claim nothing but themselves, so that the windows of these rows begin.
+pub(super) async fn release(conn: &mut PgConnection, tries: &[Try<'_>]) -> Result<()> {
+    let requests = || tries.iter().map(|one| &one.row.request);
+    sqlx::query(
+        "update inbound_request r set claim = substring(r.claim from 1 for 16) || uuid_send(r.request_id)
+         from unnest($1::smallint[], $2::uuid[], $3::bytea[], $4::bigint[]) as i (shard, source_id, claim, expired_at)
+         where r.shard = i.shard and r.source_id = i.source_id and r.claim = i.claim and r.verdict = 1
+           and r.received_at <= i.expired_at",
+    )
+    .bind(requests().map(|request| request.id.shard().column()).collect::<Vec<_>>())
+    .bind(requests().map(|request| request.source_id.uuid()).collect::<Vec<_>>())
+    .bind(tries.iter().map(|one| one.claim.column()).collect::<Vec<_>>())
+    .bind(tries.iter().map(|one| one.expired_at()).collect::<Vec<_>>())
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
-/// Writes the rows that get their claim, with their events and deliveries, and returns their ids.
-async fn claim(pool: &PgPool, rows: &[InboundRow]) -> Result<Vec<Uuid>> {
-    let columns = Columns::new(rows.iter().map(|row| &row.request))?;
-    let events = || rows.iter().map(|row| row.emit.event.as_ref());
+/// Writes the rows that get their claim, with what they bring, and returns their ids.
+pub(super) async fn claim(conn: &mut PgConnection, tries: &[Try<'_>]) -> Result<Vec<Uuid>> {
+    let rows = || tries.iter().map(|one| one.row);
+    let columns = Columns::new(tries.iter().map(|one| (&one.row.request, &one.claim)))?;
+    let events = || rows().map(event);
+    let bodies = || rows().filter_map(batch_body);
     let deliveries = || {
-        (1_i32..).zip(rows).flat_map(|(parent, row)| {
-            row.emit
-                .deliveries()
-                .map(move |delivery| (parent, delivery))
+        let emits = (1_i32..).zip(rows().map(InboundRow::emit));
+        emits.flat_map(|(parent, emit)| {
+            let deliveries = emit.into_iter().flat_map(crate::store::EmitRow::deliveries);
+            deliveries.map(move |delivery| (parent, delivery))
         })
     };
     // `is true` keeps the planner from making a join of the look-up in `claimed`, which here could only be a nested loop.
@@ -59,33 +51,40 @@ async fn claim(pool: &PgPool, rows: &[InboundRow]) -> Result<Vec<Uuid>> {
              select *
              from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::smallint[], $6::bytea[], $7::text[],
                          $8::text[], $9::bytea[], $10::integer[], $11::text[], $12::text[], $13::bigint[],
-                         $14::smallint[], $15::bytea[], $16::text[], $17::integer[], $18::text[], $19::text[])
+                         $14::smallint[], $15::uuid[], $16::bytea[], $17::text[], $18::integer[], $19::text[],
+                         $20::text[])
                   as i (shard, request_id, tenant_id, source_id, channel, claim, provider_event_id,
                         event_type, body_hash, body_bytes, head, remote_address, received_at,
-                        answer_status, payload, content_type, delivery_count, traceparent, headers)
+                        answer_status, batch_id, payload, content_type, delivery_count, traceparent, headers)
          ), claimed as (
              insert into inbound_request (shard, request_id, tenant_id, source_id, verdict, reason, channel, claim,
                                           provider_event_id, event_type, body_hash, body_bytes, head,
-                                          remote_address, received_at, answer_status)
+                                          remote_address, received_at, answer_status, batch_id)
              select shard, request_id, tenant_id, source_id, 1, '', channel, claim, provider_event_id, event_type,
-                    body_hash, body_bytes, head, remote_address, received_at, answer_status
+                    body_hash, body_bytes, head, remote_address, received_at, answer_status, batch_id
              from input
              on conflict do nothing
              returning request_id
          ), written as (
              insert into event (shard, event_id, tenant_id, event_type, payload, content_type, occurred_at,
-                                delivery_count, traceparent, source_id, headers)
+                                delivery_count, traceparent, source_id, batch_id, headers)
              select shard, request_id, tenant_id, event_type, payload, content_type, received_at, delivery_count,
-                    traceparent, source_id, headers
+                    traceparent, source_id, batch_id, headers
              from input
-             where (request_id in (select request_id from claimed)) is true
+             where (request_id in (select request_id from claimed)) is true and payload is not null
              on conflict do nothing
          ), sent as (
              insert into delivery (shard, delivery_id, endpoint_id, tenant_id, next_attempt_at)
              select ($1::smallint[])[d.parent], d.delivery_id, d.endpoint_id, ($3::uuid[])[d.parent],
                     ($13::bigint[])[d.parent]
-             from unnest($20::integer[], $21::uuid[], $22::uuid[]) as d (parent, delivery_id, endpoint_id)
+             from unnest($21::integer[], $22::uuid[], $23::uuid[]) as d (parent, delivery_id, endpoint_id)
              where (($2::uuid[])[d.parent] in (select request_id from claimed)) is true
+             on conflict do nothing
+         ), kept as (
+             insert into inbound_body (shard, request_id, body)
+             select shard, request_id, body
+             from unnest($24::smallint[], $25::uuid[], $26::bytea[]) as b (shard, request_id, body)
+             where (b.request_id in (select request_id from claimed)) is true
              on conflict do nothing
          )
          select request_id from claimed",
@@ -104,39 +103,65 @@ async fn claim(pool: &PgPool, rows: &[InboundRow]) -> Result<Vec<Uuid>> {
     .bind(columns.remote_addresses)
     .bind(columns.received_ats)
     .bind(columns.answer_statuses)
-    .bind(events().map(|event| event.payload.as_ref()).collect::<Vec<_>>())
-    .bind(events().map(|event| event.content_type.as_str()).collect::<Vec<_>>())
-    .bind(events().map(|event| i32::from(event.delivery_count)).collect::<Vec<_>>())
-    .bind(events().map(|event| event.traceparent.as_deref()).collect::<Vec<_>>())
-    .bind(events().map(|event| headers_column(&event.headers)).collect::<Vec<_>>())
+    .bind(columns.batch_ids)
+    .bind(events().map(|event| Some(event?.payload.as_ref())).collect::<Vec<_>>())
+    .bind(events().map(|event| Some(event?.content_type.as_str())).collect::<Vec<_>>())
+    .bind(events().map(|event| Some(i32::from(event?.delivery_count))).collect::<Vec<_>>())
+    .bind(events().map(|event| event?.traceparent.as_deref()).collect::<Vec<_>>())
+    .bind(events().map(|event| headers_column(&event?.headers)).collect::<Vec<_>>())
     .bind(deliveries().map(|(parent, _)| parent).collect::<Vec<_>>())
     .bind(deliveries().map(|(_, (id, _))| id.uuid()).collect::<Vec<_>>())
     .bind(deliveries().map(|(_, (_, endpoint_id))| endpoint_id.uuid()).collect::<Vec<_>>())
-    .fetch_all(pool)
+    .bind(bodies().map(|(request, _)| request.id.shard().column()).collect::<Vec<_>>())
+    .bind(bodies().map(|(request, _)| request.id.uuid()).collect::<Vec<_>>())
+    .bind(bodies().map(|(_, body)| body).collect::<Vec<_>>())
+    .fetch_all(conn)
     .await?;
     Ok(claimed)
 }
 
-/// Who holds the claims of the rows at `places`, in their order.
-async fn standing(
-    pool: &PgPool,
-    rows: &[InboundRow],
-    places: &[usize],
+fn event(row: &InboundRow) -> Option<&Event> {
+    Some(row.emit()?.event.as_ref())
+}
+
+fn batch_body(row: &InboundRow) -> Option<(&InboundRequest, &[u8])> {
+    match &row.brings {
+        Brings::Event(_) => None,
+        Brings::Batch(body) => Some((&row.request, body)),
+    }
+}
+
+/// The accepted rows that are these, or hold their claims, in their order.
+pub(super) async fn standing(
+    conn: &mut PgConnection,
+    lost: &[Try<'_>],
 ) -> Result<Vec<Option<Standing>>> {
-    let requests = || places.iter().map(|place| &rows[*place].request);
+    let requests = || lost.iter().map(|one| &one.row.request);
+    // What holds the claim first, so that a row that is there itself comes after it and counts.
     let found = sqlx::query(
-        "select i.place, r.request_id, r.body_hash, r.channel, r.answer
-         from unnest($1::smallint[], $2::uuid[], $3::bytea[]) with ordinality as i (shard, source_id, claim, place)
+        "with input as materialized (
+             select *
+             from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bytea[]) with ordinality
+                  as i (shard, request_id, source_id, claim, place)
+         )
+         select i.place, r.request_id, r.batch_id, r.body_hash, r.channel, r.received_at, r.answer, false as is_own
+         from input i
          join inbound_request r
-           on r.shard = i.shard and r.source_id = i.source_id and r.claim = i.claim and r.verdict = 1",
+           on r.shard = i.shard and r.source_id = i.source_id and r.claim = i.claim and r.verdict = 1
+         union all
+         select i.place, r.request_id, r.batch_id, r.body_hash, r.channel, r.received_at, r.answer, true
+         from input i
+         join inbound_request r on r.shard = i.shard and r.request_id = i.request_id and r.verdict = 1
+         order by is_own",
     )
     .bind(requests().map(|request| request.id.shard().column()).collect::<Vec<_>>())
+    .bind(requests().map(|request| request.id.uuid()).collect::<Vec<_>>())
     .bind(requests().map(|request| request.source_id.uuid()).collect::<Vec<_>>())
-    .bind(requests().map(|request| request.claim.as_slice()).collect::<Vec<_>>())
-    .fetch_all(pool)
+    .bind(lost.iter().map(|one| one.claim.column()).collect::<Vec<_>>())
+    .fetch_all(conn)
     .await?;
     let mut standing = Vec::new();
-    standing.resize_with(places.len(), || None);
+    standing.resize_with(lost.len(), || None);
     for row in &found {
         let place: i64 = sqlx::Row::try_get(row, "place")?;
         let place = usize::try_from(place - 1).map_err(crate::store::Error::bug)?;
@@ -146,8 +171,8 @@ async fn standing(
 }
 
 /// Writes records that are no events, with their bodies.
-pub(super) async fn keep(pool: &PgPool, rows: &[&KeptRow]) -> Result<()> {
-    let columns = Columns::new(rows.iter().map(|row| &row.request))?;
+pub(super) async fn keep(conn: &mut PgConnection, rows: &[&KeptRow]) -> Result<()> {
+    let columns = Columns::new(rows.iter().map(|row| (&row.request, &row.request.claim)))?;
     let requests = || rows.iter().map(|row| &row.request);
     let bodies = || {
         rows.iter()
@@ -157,15 +182,15 @@ pub(super) async fn keep(pool: &PgPool, rows: &[&KeptRow]) -> Result<()> {
         "with written as (
              insert into inbound_request (shard, request_id, tenant_id, source_id, channel, claim, provider_event_id,
                                           event_type, body_hash, body_bytes, head, remote_address,
-                                          received_at, answer_status, verdict, reason, original_id)
+                                          received_at, answer_status, batch_id, verdict, reason, original_id)
              select *
              from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::smallint[], $6::bytea[], $7::text[],
                          $8::text[], $9::bytea[], $10::integer[], $11::text[], $12::text[], $13::bigint[],
-                         $14::smallint[], $15::smallint[], $16::text[], $17::uuid[])
+                         $14::smallint[], $15::uuid[], $16::smallint[], $17::text[], $18::uuid[])
              on conflict do nothing
          )
          insert into inbound_body (shard, request_id, body)
-         select * from unnest($18::smallint[], $19::uuid[], $20::bytea[])
+         select * from unnest($19::smallint[], $20::uuid[], $21::bytea[])
          on conflict do nothing",
     )
     .bind(columns.shards)
@@ -182,13 +207,14 @@ pub(super) async fn keep(pool: &PgPool, rows: &[&KeptRow]) -> Result<()> {
     .bind(columns.remote_addresses)
     .bind(columns.received_ats)
     .bind(columns.answer_statuses)
+    .bind(columns.batch_ids)
     .bind(requests().map(|request| request.verdict.column()).collect::<Vec<_>>())
     .bind(requests().map(|request| request.reason.as_str()).collect::<Vec<_>>())
     .bind(requests().map(|request| request.original_id.map(InboundId::uuid)).collect::<Vec<_>>())
     .bind(bodies().map(|(request, _)| request.id.shard().column()).collect::<Vec<_>>())
     .bind(bodies().map(|(request, _)| request.id.uuid()).collect::<Vec<_>>())
     .bind(bodies().map(|(_, body)| body.as_ref()).collect::<Vec<_>>())
-    .execute(pool)
+    .execute(conn)
     .await?;
     Ok(())
 }
@@ -210,18 +236,19 @@ struct Columns<'a> {
     remote_addresses: Vec<&'a str>,
     received_ats: Vec<i64>,
     answer_statuses: Vec<i16>,
+    batch_ids: Vec<Option<Uuid>>,
 }
 
 impl<'a> Columns<'a> {
-    fn new(requests: impl Iterator<Item = &'a InboundRequest>) -> Result<Self> {
+    fn new(requests: impl Iterator<Item = (&'a InboundRequest, &'a ClaimKey)>) -> Result<Self> {
         let mut columns = Self::default();
-        for request in requests {
+        for (request, claim) in requests {
             columns.shards.push(request.id.shard().column());
             columns.request_ids.push(request.id.uuid());
             columns.tenant_ids.push(request.tenant_id.uuid());
             columns.source_ids.push(request.source_id.uuid());
             columns.channels.push(request.channel.column());
-            columns.claims.push(&request.claim);
+            columns.claims.push(claim.column());
             columns.provider_event_ids.push(&request.provider_event_id);
             columns.event_types.push(request.event_type.as_str());
             columns.body_hashes.push(&request.body_hash);
@@ -232,6 +259,7 @@ impl<'a> Columns<'a> {
             columns
                 .answer_statuses
                 .push(status_column(request.answer_status));
+            columns.batch_ids.push(request.part.column(request.id));
         }
         Ok(columns)
     }

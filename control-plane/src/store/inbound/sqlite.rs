@@ -1,4 +1,4 @@
-//! The inbound statements of SQLite: chunked multi-row inserts, a batch in one transaction.
+//! The inbound statements of SQLite: chunked multi-row inserts. A batch is one transaction.
 
 use std::collections::HashSet;
 
@@ -6,61 +6,59 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::{
-    InboundRow, KeptRow, Receipt, Result, Standing, bytes_column, head_column, lost, status_column,
-    taken_id,
+    Brings, KeptRow, Result, Standing, bytes_column, head_column, receive::Try, status_column,
 };
 use crate::{
-    model::{id::InboundId, inbound::InboundRequest},
-    store::{
-        emit::{SQLITE_CHUNK, sqlite_insert_deliveries, sqlite_insert_events},
-        pools::SqliteWriter,
-    },
+    model::{claim::ClaimKey, id::InboundId, inbound::InboundRequest},
+    store::emit::{SQLITE_CHUNK, sqlite_insert},
 };
 
-/// Writes a batch of rows that want to be accepted.
-pub(super) async fn receive(writer: SqliteWriter<'_>, rows: &[InboundRow]) -> Result<Vec<Receipt>> {
-    let mut tx = writer.begin().await?;
-    let mut claimed = HashSet::with_capacity(rows.len());
-    for chunk in rows.chunks(SQLITE_CHUNK) {
-        claimed.extend(claim(&mut tx, chunk).await?);
-    }
-    let is_claimed = |row: &&InboundRow| claimed.contains(&row.request.id.uuid());
-    let accepted = rows.iter().filter(is_claimed).map(|row| &row.emit);
-    let accepted = accepted.collect::<Vec<_>>();
-    for chunk in accepted.chunks(SQLITE_CHUNK) {
-        sqlite_insert_events(&mut tx, chunk).await?;
-    }
-    let deliveries = accepted.iter().flat_map(|row| {
-        row.deliveries()
-            .map(|(delivery, endpoint)| (row.event.as_ref(), delivery, endpoint))
-    });
-    for chunk in deliveries.collect::<Vec<_>>().chunks(SQLITE_CHUNK) {
-        sqlite_insert_deliveries(&mut tx, chunk).await?;
-    }
-    let mut receipts = Vec::with_capacity(rows.len());
-    for row in rows {
-        receipts.push(if is_claimed(&row) {
-            Receipt::New
-        } else {
-            standing(&mut tx, row).await?.receipt(row)
-        });
-    }
-    let records = rows.iter().zip(&receipts);
-    let records = records.filter_map(|(row, receipt)| lost(row, receipt));
-    let records = records.collect::<Vec<_>>();
-    keep(&mut tx, &records.iter().collect::<Vec<_>>()).await?;
-    tx.commit().await?;
-    Ok(receipts)
+/// Has those that were received too long ago claim nothing but themselves, so that the window of this row begins.
+pub(super) async fn release(conn: &mut SqliteConnection, one: Try<'_>) -> Result<()> {
+    sqlx::query(
+        "update inbound_request set claim = cast(substr(claim, 1, 16) || request_id as blob)
+         where shard = $1 and source_id = $2 and claim = $3 and verdict = 1 and received_at <= $4",
+    )
+    .bind(one.row.request.id.shard().column())
+    .bind(one.row.request.source_id.uuid())
+    .bind(one.claim.column())
+    .bind(one.expired_at())
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
-/// Writes the rows that get their claim and returns their ids. Which these are is only asked when some did not, because
-/// each row that SQLite returns costs a change of threads.
-async fn claim(conn: &mut SqliteConnection, rows: &[InboundRow]) -> Result<Vec<Uuid>> {
-    let requests = || rows.iter().map(|row| &row.request);
-    let mut query = insert(requests())?;
+/// Writes the rows that get their claim, with what they bring, and returns their ids.
+pub(super) async fn claim(conn: &mut SqliteConnection, tries: &[Try<'_>]) -> Result<Vec<Uuid>> {
+    let mut claimed = Vec::with_capacity(tries.len());
+    for chunk in tries.chunks(SQLITE_CHUNK) {
+        claimed.extend(claim_chunk(conn, chunk).await?);
+    }
+    let ids = claimed.iter().copied().collect::<HashSet<_>>();
+    let rows = tries.iter().map(|one| one.row);
+    let accepted = rows.filter(|row| ids.contains(&row.request.id.uuid()));
+    let (mut emits, mut bodies) = (Vec::with_capacity(claimed.len()), Vec::new());
+    for row in accepted {
+        match &row.brings {
+            Brings::Event(emit) => emits.push(emit),
+            Brings::Batch(body) => bodies.push((row.request.id, body)),
+        }
+    }
+    sqlite_insert(conn, &emits).await?;
+    for (id, body) in bodies {
+        keep_body(conn, id, body).await?;
+    }
+    Ok(claimed)
+}
+
+/// Which rows got their claim is only asked when some did not, because each row that SQLite returns costs a change of
+/// threads.
+async fn claim_chunk(conn: &mut SqliteConnection, tries: &[Try<'_>]) -> Result<Vec<Uuid>> {
+    let requests = || tries.iter().map(|one| &one.row.request);
+    let mut query = insert(tries.iter().map(|one| (&one.row.request, one.claim)))?;
     query.push(" on conflict do nothing");
     let written = query.build().execute(&mut *conn).await?.rows_affected();
-    if usize::try_from(written).is_ok_and(|written| written == rows.len()) {
+    if usize::try_from(written).is_ok_and(|written| written == tries.len()) {
         return Ok(requests().map(|request| request.id.uuid()).collect());
     }
     let mut query = QueryBuilder::<Sqlite>::new(
@@ -78,56 +76,69 @@ async fn claim(conn: &mut SqliteConnection, rows: &[InboundRow]) -> Result<Vec<U
     Ok(query.build_query_scalar().fetch_all(conn).await?)
 }
 
-/// Who holds the claim of a row that did not get it.
-async fn standing(conn: &mut SqliteConnection, row: &InboundRow) -> Result<Standing> {
-    let found = sqlx::query(
-        "select request_id, body_hash, channel, answer
-         from inbound_request
-         where shard = $1 and source_id = $2 and claim = $3 and verdict = 1",
-    )
-    .bind(row.request.id.shard().column())
-    .bind(row.request.source_id.uuid())
-    .bind(&row.request.claim[..])
-    .fetch_optional(conn)
-    .await?;
-    let found = found.ok_or_else(|| taken_id(row.request.id))?;
-    Standing::read(&found)
+/// Who holds the claims of rows that did not get them, in their order.
+pub(super) async fn standing(
+    conn: &mut SqliteConnection,
+    lost: &[Try<'_>],
+) -> Result<Vec<Option<Standing>>> {
+    let mut standing = Vec::with_capacity(lost.len());
+    for one in lost {
+        let found = sqlx::query(
+            "select request_id, batch_id, body_hash, channel, received_at, answer
+             from inbound_request
+             where shard = $1 and source_id = $2 and claim = $3 and verdict = 1",
+        )
+        .bind(one.row.request.id.shard().column())
+        .bind(one.row.request.source_id.uuid())
+        .bind(one.claim.column())
+        .fetch_optional(&mut *conn)
+        .await?;
+        standing.push(found.as_ref().map(Standing::read).transpose()?);
+    }
+    Ok(standing)
 }
 
 /// Writes records that are no events, with their bodies.
 pub(super) async fn keep(conn: &mut SqliteConnection, rows: &[&KeptRow]) -> Result<()> {
     for chunk in rows.chunks(SQLITE_CHUNK) {
-        let mut query = insert(chunk.iter().map(|row| &row.request))?;
+        let requests = chunk.iter().map(|row| &row.request);
+        let mut query = insert(requests.map(|request| (request, request.claim)))?;
         query.push(" on conflict do nothing");
         query.build().execute(&mut *conn).await?;
     }
     for row in rows {
-        let Some(body) = &row.body else {
-            continue;
-        };
-        sqlx::query(
-            "insert into inbound_body (shard, request_id, body) values ($1, $2, $3) on conflict do nothing",
-        )
-        .bind(row.request.id.shard().column())
-        .bind(row.request.id.uuid())
-        .bind(body.as_ref())
-        .execute(&mut *conn)
-        .await?;
+        if let Some(body) = &row.body {
+            keep_body(conn, row.request.id, body).await?;
+        }
     }
     Ok(())
 }
 
-/// An insert of records.
-fn insert<'a>(requests: impl Iterator<Item = &'a InboundRequest>) -> Result<QueryBuilder<Sqlite>> {
+async fn keep_body(conn: &mut SqliteConnection, id: InboundId, body: &[u8]) -> Result<()> {
+    sqlx::query(
+        "insert into inbound_body (shard, request_id, body) values ($1, $2, $3) on conflict do nothing",
+    )
+    .bind(id.shard().column())
+    .bind(id.uuid())
+    .bind(body)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// An insert of records with what they claim.
+fn insert<'a>(
+    requests: impl Iterator<Item = (&'a InboundRequest, ClaimKey)>,
+) -> Result<QueryBuilder<Sqlite>> {
     let rows = requests
-        .map(|request| Ok((request, head_column(request)?)))
+        .map(|(request, claim)| Ok((request, claim, head_column(request)?)))
         .collect::<Result<Vec<_>>>()?;
     let mut query = QueryBuilder::<Sqlite>::new(
         "insert into inbound_request (shard, request_id, tenant_id, source_id, verdict, reason, channel, claim, \
-         provider_event_id, event_type, original_id, body_hash, body_bytes, head, remote_address, received_at, \
-         answer_status) ",
+         batch_id, provider_event_id, event_type, original_id, body_hash, body_bytes, head, remote_address, \
+         received_at, answer_status) ",
     );
-    query.push_values(rows, |mut values, (request, head)| {
+    query.push_values(rows, |mut values, (request, claim, head)| {
         values
             .push_bind(request.id.shard().column())
             .push_bind(request.id.uuid())
@@ -136,7 +147,8 @@ fn insert<'a>(requests: impl Iterator<Item = &'a InboundRequest>) -> Result<Quer
             .push_bind(request.verdict.column())
             .push_bind(request.reason.clone())
             .push_bind(request.channel.column())
-            .push_bind(request.claim.to_vec())
+            .push_bind(claim.column().to_vec())
+            .push_bind(request.part.column(request.id))
             .push_bind(request.provider_event_id.clone())
             .push_bind(request.event_type.to_string())
             .push_bind(request.original_id.map(InboundId::uuid))

@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     model::{
         event::is_media_type,
-        source::{BODY_BYTES_DEFAULT, BODY_BYTES_MAX, CUSTOM},
+        source::{BODY_BYTES_DEFAULT, BODY_BYTES_MAX, CUSTOM, OnConflict},
     },
     rpc::convert::{Violations, duration_within, header_name},
 };
@@ -27,6 +27,7 @@ const BODY_BYTES_MIN: u32 = 1_024;
 const RATE_MAX: u32 = 100_000;
 const SECOND_MS: u32 = 1_000;
 const TOLERANCE_MAX_MS: u32 = 48 * 60 * 60 * SECOND_MS;
+const WINDOW_MAX_MS: u32 = 30 * 24 * 60 * 60 * SECOND_MS;
 /// Headers that are secret whatever the scheme.
 const SECRET_HEADERS: &[&str] = &[
     "api-key",
@@ -182,6 +183,38 @@ pub(super) fn rate(per_second: u32) -> Result<Option<u32>, Error> {
             "settings.rate_per_second",
             "must be from 1 to 100000, or 0 for no limit",
         )),
+    }
+}
+
+/// For how long equal bodies are one event, in milliseconds. None: each is an event.
+pub(super) fn dedupe_window_ms(new: &v1::SourceSettings) -> Result<Option<i64>, Error> {
+    let window = new.dedupe_window.as_ref();
+    let window = window.filter(|window| (window.seconds, window.nanos) != (0, 0));
+    let read = window.map(|window| {
+        let rule = "must be from 1 s to 30 days, or 0 for none";
+        let limits = SECOND_MS..=WINDOW_MAX_MS;
+        duration_within("settings.dedupe_window", window, limits, rule)
+    });
+    Ok(read.transpose()?.map(i64::from))
+}
+
+/// What becomes of other bytes under the same claim.
+pub(super) fn on_conflict(number: i32) -> Result<OnConflict, Error> {
+    match v1::OnConflict::try_from(number) {
+        Ok(v1::OnConflict::Unspecified | v1::OnConflict::Record) => Ok(OnConflict::Record),
+        Ok(v1::OnConflict::Emit) => Ok(OnConflict::Emit),
+        Err(_) => Err(Error::invalid(
+            "settings.on_conflict",
+            "must be a known way to treat conflicts",
+        )),
+    }
+}
+
+/// The contract's form.
+pub(super) fn on_conflict_proto(on_conflict: OnConflict) -> v1::OnConflict {
+    match on_conflict {
+        OnConflict::Record => v1::OnConflict::Record,
+        OnConflict::Emit => v1::OnConflict::Emit,
     }
 }
 

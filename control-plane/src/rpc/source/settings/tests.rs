@@ -43,6 +43,9 @@ fn new() -> v1::SourceSettings {
             pages_max: 1,
             ..v1::PollSettings::default()
         }),
+        dedupe_window: Some(duration_proto(30 * 24 * 60 * 60 * 1_000)),
+        on_conflict: v1::OnConflict::Emit.into(),
+        split: Some(false),
     }
 }
 
@@ -81,6 +84,29 @@ fn what_is_unset_has_its_default() {
         (None, None)
     );
     assert!(settings.answer.is_none() && settings.poll.is_none());
+    assert_eq!(
+        (
+            settings.dedupe_window_ms,
+            settings.on_conflict,
+            settings.split
+        ),
+        (None, OnConflict::Record, None)
+    );
+}
+
+#[test]
+fn what_tells_repeats_is_within_its_limits() {
+    let window = |ms| field_at_fault(|s| s.dedupe_window = Some(duration_proto(ms)));
+    for ms in [1, 999, 30 * 24 * 60 * 60 * 1_000 + 1] {
+        assert_eq!(window(ms), "dedupe_window", "{ms}");
+    }
+    assert_eq!(field_at_fault(|s| s.on_conflict = 3), "on_conflict");
+    let none = v1::SourceSettings {
+        dedupe_window: Some(duration_proto(0)),
+        ..new()
+    };
+    let draft = read(&none, &Policy::default()).unwrap();
+    assert_eq!(draft.settings.dedupe_window_ms, None);
 }
 
 #[test]
