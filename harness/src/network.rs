@@ -64,14 +64,21 @@ impl Network {
         self.ours
     }
 
-    /// Takes the link down.
+    /// Takes the link down at its far end. Ours stays up, so that what is sent meanwhile goes into this link and nowhere
+    /// else.
     pub fn cut(&self) {
-        ip(&format!("link set {} down", self.name)).expect("our own link can be taken down");
+        self.far_end("down");
     }
 
     /// Puts it up again.
     pub fn mend(&self) {
-        ip(&format!("link set {} up", self.name)).expect("our own link can be put up");
+        self.far_end("up");
+    }
+
+    fn far_end(&self, state: &str) {
+        let Self { name, .. } = self;
+        let changed = ip(&format!("-n {name} link set {name}p {state}"));
+        changed.expect("our own link can be changed");
     }
 
     /// The same program, to be run inside; arguments can still be added. As a user and group if they are given.

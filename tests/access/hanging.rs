@@ -31,7 +31,8 @@ async fn postgres_reads_that_hang_are_ended_and_hold_up_neither_readiness_nor_a_
 
     let mut reads = JoinSet::new();
     for _ in 0..READS {
-        let client = admin.clone();
+        // Each with a key of its own, because one may not have so many lists under way.
+        let client = admin.with_key(&admin.create_key(&[Role::Viewer]).await);
         reads.spawn(async move {
             let request = ListEventsRequest {
                 tenant_id: client.tenant_id.clone(),
