@@ -147,7 +147,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
             () if name.ends_with("/tests") => Vec::new(),
             () if path.is_dir() => files(&path),
             () if for_tests.iter().any(|end| name.ends_with(end)) => Vec::new(),
-            () if name.ends_with(".rs") => vec![path],
+            () if path.extension().is_some_and(|end| end == "rs") => vec![path],
             () => Vec::new(),
         }
     });

@@ -49,7 +49,6 @@ async fn postgres_reads_that_hang_are_ended_and_hold_up_neither_readiness_nor_a_
     .await;
     let revoke = RevokeApiKeyRequest {
         key_id: created.key.expect("the answer holds it").key_id,
-        ..RevokeApiKeyRequest::default()
     };
     let revoked = admin.api_keys().revoke_api_key(revoke).await;
     revoked.expect("it waits for nobody");

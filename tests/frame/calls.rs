@@ -95,7 +95,6 @@ async fn one_keys_flood_of_changes_is_refused_and_its_revocation_passes(store: S
     until_refused(deployment.control.metrics, "changes_per_key").await;
     let revocation = RevokeApiKeyRequest {
         key_id: made.key.expect("it is shown").key_id,
-        ..RevokeApiKeyRequest::default()
     };
     // The key revokes itself, in the middle of its flood.
     let mut keys = flooding.api_keys();

@@ -32,7 +32,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// An empty SETTINGS frame.
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 const PING: &[u8] = &[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
-/// The beginning of a ClientHello that never goes on.
+/// The beginning of TLS's first message, which never goes on.
 const HALF_A_CLIENT_HELLO: &[u8] = &[
     0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
 ];
@@ -150,9 +150,9 @@ async fn a_connection_that_makes_no_call_ends_whatever_it_pings() {
                 return;
             }
             // Whatever it says, until it ends.
-            match timeout(Duration::from_millis(50), stream.read(&mut came)).await {
-                Ok(Ok(0) | Err(_)) => return,
-                _ => {}
+            let read = timeout(Duration::from_millis(50), stream.read(&mut came)).await;
+            if let Ok(Ok(0) | Err(_)) = read {
+                return;
             }
         }
     };

@@ -18,6 +18,8 @@ const WATCH: &str = "/grpc.health.v1.Health/Watch";
 const EMIT: &str = "/posthorn.v1.EventService/EmitEvent";
 const EMITS: &str = "/posthorn.v1.EventService/EmitEvents";
 const MIB: usize = 1024 * 1024;
+/// The bytes of three messages of nearly 4 MiB.
+const THREE_MESSAGES: f64 = 12_582_000.0;
 
 on_both! {
     streams_of_long_messages_are_held_to_the_budget_and_others_go_on,
@@ -153,7 +155,7 @@ async fn streams_of_long_messages_are_held_to_the_budget_and_others_go_on(store:
     let streams = streams.collect::<Vec<_>>();
     let held = "posthorn_grpc_message_bytes{holder=\"callers\"}";
     eventually("the budget is used up", DEADLINE, async || {
-        metric(metrics, held).await >= 3.0 * long as f64
+        metric(metrics, held).await >= THREE_MESSAGES
     })
     .await;
     let event = EmitEventRequest {

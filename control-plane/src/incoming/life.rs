@@ -38,22 +38,22 @@ struct Moment {
 /// Waits until the connection is to take no more calls.
 pub(super) async fn over(peer: &Peer, limits: &Limits) -> Over {
     let every = look_every(limits);
-    let began = clock::monotonic();
-    let (mut quiet_since, mut quiet_looks, mut begun): (Instant, u32, u64) = (began, 0, 0);
+    let since = clock::monotonic();
+    let (mut quiet_since, mut quiet_looks, mut calls): (Instant, u32, u64) = (since, 0, 0);
     loop {
         sleep(every).await;
         let now = clock::monotonic();
-        let begun_now = peer.begun();
-        if peer.is_busy() || begun_now != begun {
-            (quiet_since, quiet_looks, begun) = (now, 0, begun_now);
+        let calls_now = peer.begun();
+        if peer.is_busy() || calls_now != calls {
+            (quiet_since, quiet_looks, calls) = (now, 0, calls_now);
         } else {
             quiet_looks = quiet_looks.saturating_add(1);
         }
         peer.looked(quiet_looks);
         let moment = Moment {
             is_known: peer.standing() != Standing::Stranger,
-            has_called: begun > 0,
-            age: now - began,
+            has_called: calls > 0,
+            age: now - since,
             quiet: now - quiet_since,
         };
         if moment.is_known {

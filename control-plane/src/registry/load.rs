@@ -44,7 +44,7 @@ pub(super) enum Row {
     Tenant(TenantId, Option<Tenant>),
     EventType(TenantId, EventTypeName, bool),
     Endpoint(EndpointId, Option<LoadedEndpoint>),
-    Source(SourceId, Option<LoadedSource>),
+    Source(SourceId, Option<Box<LoadedSource>>),
     Key(KeyId, Option<ApiKey>),
 }
 
@@ -179,7 +179,7 @@ impl Loader {
         for ids in changed.tenants.chunks(PAGE_ROWS) {
             let found = self
                 .store
-                .tenant_get_many(&uuids(ids, |id| id.uuid()))
+                .tenant_get_many(&uuids(ids, TenantId::uuid))
                 .await?;
             let mut found = by_id(found, |tenant| tenant.id);
             rows.extend(ids.iter().map(|id| Row::Tenant(*id, found.remove(id))));
@@ -193,7 +193,7 @@ impl Loader {
             }));
         }
         for ids in changed.endpoints.chunks(PAGE_ROWS) {
-            let uuids = uuids(ids, |id| id.uuid());
+            let uuids = uuids(ids, EndpointId::uuid);
             let endpoints = self.store.endpoint_get_many(&uuids).await?;
             let secrets = self.store.secret_list_many(&uuids).await?;
             let found = self.opened(endpoints, secrets);
@@ -202,12 +202,15 @@ impl Loader {
         }
         for ids in changed.sources.chunks(PAGE_ROWS) {
             let mut found = by_id(self.sources(ids).await?, |loaded| loaded.source.id);
-            rows.extend(ids.iter().map(|id| Row::Source(*id, found.remove(id))));
+            rows.extend(
+                ids.iter()
+                    .map(|id| Row::Source(*id, found.remove(id).map(Box::new))),
+            );
         }
         for ids in changed.keys.chunks(PAGE_ROWS) {
             self.write_revocations(ids, current).await?;
             let store = self.store.vital();
-            let found = store.api_key_get_many(&uuids(ids, |id| id.uuid())).await?;
+            let found = store.api_key_get_many(&uuids(ids, KeyId::uuid)).await?;
             let mut found = by_id(found, |key| key.id);
             rows.extend(ids.iter().map(|id| Row::Key(*id, found.remove(id))));
         }

@@ -168,7 +168,7 @@ pub(super) struct Round {
 async fn run(inner: Arc<Inner>) {
     while let Some(round) = Round::next(&inner) {
         match round.read().await {
-            Ok(rows) => round.publish(rows),
+            Ok(rows) => round.publish(&rows),
             Err(error) => {
                 let count = round.changed.len();
                 tracing::warn!(error = ?error, "{count} changes of the registry cannot be read yet; trying again");
@@ -218,16 +218,16 @@ impl Round {
         Ok(rows)
     }
 
-    fn publish(mut self, rows: Vec<Row>) {
+    fn publish(mut self, rows: &[Row]) {
         let registry = SharedRegistry {
             inner: Arc::clone(&self.inner),
         };
         registry.edit(|registry| {
-            for row in &rows {
+            for row in rows {
                 registry.apply(row);
             }
         });
-        registry.tell(&rows);
+        registry.tell(rows);
         self.changed.clear();
         for waiter in self.waiters.drain(..) {
             let _ = waiter.send(true);

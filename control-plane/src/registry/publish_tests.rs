@@ -241,16 +241,14 @@ fn owner(n: u8) -> Tenant {
 }
 
 /// Makes the change. Returns what was changed, or nothing when it was not possible.
+#[expect(clippy::too_many_lines, reason = "an arm for each step")]
 async fn make(store: &Store, step: &Step) -> Vec<Changed> {
     let mut tx = store.begin().await.unwrap();
     let (change, changed) = match step {
         Step::TenantPolicy(n, has_policy) => {
+            // An id is never used again, so a tenant that is gone does not come back.
             let Some(mut tenant) = tx.tenant_get(owner(*n).id).await.unwrap() else {
-                let tenant = owner(*n);
-                let change = tx.tenant_insert(&tenant).await.unwrap();
-                tx.commit().await.unwrap();
-                assert_eq!(change, Change::Done);
-                return vec![Changed::Tenant(tenant.id)];
+                return Vec::new();
             };
             tenant.settings.retry_policy = has_policy.then_some(RetryPolicy::Long);
             tenant.version += 1;
@@ -328,11 +326,10 @@ async fn make(store: &Store, step: &Step) -> Vec<Changed> {
         Step::PutKey(n) => {
             let tenant = (*n < 3).then(|| owner(*n).id);
             let key = key(u128::from(*n) + 300, tenant);
-            if tx.api_key_delete(key.id).await.unwrap() == Change::Done {
-                (Change::Done, Changed::Key(key.id))
-            } else {
-                (tx.api_key_insert(&key).await.unwrap(), Changed::Key(key.id))
+            if store.api_key_get(key.id).await.unwrap().is_some() {
+                return Vec::new();
             }
+            (tx.api_key_insert(&key).await.unwrap(), Changed::Key(key.id))
         }
         Step::RevokeKey(n) => {
             drop(tx);

@@ -207,15 +207,13 @@ impl Messages {
                 "the message is announced with {length} bytes: this call takes messages of at most {bytes_max}"
             )));
         }
-        match self.claim.try_pay(length) {
-            Ok(charge) => self.begin(prefix, charge),
-            Err(_) => {
-                let claim = self.claim.clone();
-                let paying = Box::pin(async move { claim.pay(length).await });
-                // Waiting for memory is no delay of the sender's.
-                self.deadline = None;
-                self.stage = Stage::Paying { prefix, paying };
-            }
+        if let Ok(charge) = self.claim.try_pay(length) {
+            self.begin(prefix, charge);
+        } else {
+            // Waiting for memory is no delay of the sender's.
+            self.deadline = None;
+            let paying = self.paying(length);
+            self.stage = Stage::Paying { prefix, paying };
         }
         Ok(())
     }
@@ -249,19 +247,19 @@ impl Messages {
         if bytes == 0 {
             return self.pass(message).map(Some);
         }
-        match self.claim.try_pay(bytes) {
-            Ok(charge) => {
-                self.paid.put(charge);
-                self.pass(message).map(Some)
-            }
-            Err(_) => {
-                let claim = self.claim.clone();
-                let paying = Box::pin(async move { claim.pay(bytes).await });
-                self.deadline = None;
-                self.stage = Stage::Weighed { message, paying };
-                Ok(None)
-            }
+        if let Ok(charge) = self.claim.try_pay(bytes) {
+            self.paid.put(charge);
+            return self.pass(message).map(Some);
         }
+        self.deadline = None;
+        let paying = self.paying(bytes);
+        self.stage = Stage::Weighed { message, paying };
+        Ok(None)
+    }
+
+    fn paying(&self, bytes: u32) -> Paying {
+        let claim = self.claim.clone();
+        Box::pin(async move { claim.pay(bytes).await })
     }
 
     fn not_counted(&self, why: TooMany, items_max: usize) -> Status {

@@ -52,6 +52,7 @@ fn statement(
 }
 
 /// The statements of every list of the contract.
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn statements(names_indexes: bool) -> Vec<Statement> {
     let floor = &[SMALL, LOW, HIGH, COUNT];
     let sorted = |statement: Statement| Statement {
@@ -331,11 +332,11 @@ async fn every_list_is_served_by_an_index_on_postgres() {
         .await
         .unwrap();
     for statement in statements(false) {
-        let typed = statement
+        let casts = statement
             .parameters
             .iter()
             .map(|value| value.split("::").nth(1).unwrap());
-        let types = typed.collect::<Vec<_>>().join(", ");
+        let types = casts.collect::<Vec<_>>().join(", ");
         let prepare = format!("prepare listed({types}) as {}", statement.sql);
         sqlx::raw_sql(AssertSqlSafe(prepare))
             .execute(&mut *conn)

@@ -161,7 +161,6 @@ impl Stolen {
         let answer = async {
             let request = RevokeApiKeyRequest {
                 key_id: self.key_id,
-                ..RevokeApiKeyRequest::default()
             };
             let mut api_keys = stage.admin.api_keys();
             let _answer = timeout(PATIENCE, api_keys.revoke_api_key(request)).await;

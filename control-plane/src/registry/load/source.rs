@@ -62,7 +62,7 @@ impl Loader {
     }
 
     pub(super) async fn sources(&self, ids: &[SourceId]) -> Result<Vec<LoadedSource>> {
-        let uuids = uuids(ids, |id| id.uuid());
+        let uuids = uuids(ids, SourceId::uuid);
         let sources = self.store.source_get_many(&uuids).await?;
         let secrets = self.store.source_secret_list_many(&uuids).await?;
         Ok(self.opened_sources(sources, secrets).collect())

@@ -68,7 +68,7 @@ pub(crate) const GET: &Kind = &plain(Class::Get, 16 * KIB, 256);
 /// A list, or a payload.
 pub(crate) const SCAN: &Kind = &plain(Class::Scan, 64 * KIB, 1_024);
 /// A change.
-pub(crate) const CHANGE: &Kind = &plain(Class::Change, MIB, 16_384);
+pub(crate) const CHANGE: &Kind = &plain(Class::Change, 2 * MIB, 16_384);
 /// A plain emit.
 pub(crate) const EMIT: &Kind = &plain(Class::Emit, 4 * MIB, 65_536);
 /// A stream of emits.

@@ -97,7 +97,9 @@ async fn messages_pass_however_they_are_cut() {
 async fn a_plain_call_has_one_message() {
     for parts in [&[GOOD, GOOD][..], &[&[GOOD, &[0]].concat()]] {
         let mut line = Line::new(kinds::EMIT, EMIT);
-        parts.iter().for_each(|part| line.send(part));
+        for part in parts {
+            line.send(part);
+        }
         let mut result = line.next().await.unwrap();
         if result.is_ok() {
             result = line.next().await.unwrap();
@@ -143,7 +145,9 @@ async fn the_first_message_and_each_that_began_must_come_in_time() {
         (kinds::EMIT, &[GOOD]),
     ] {
         let mut line = Line::new(kind, EMITS);
-        parts.iter().for_each(|part| line.send(part));
+        for part in parts {
+            line.send(part);
+        }
         let mut result = line.next().await.unwrap();
         if result.is_ok() {
             result = line.next().await.unwrap();
