@@ -91,7 +91,7 @@ const RULES: &[Rule] = &[
             "control-plane/src/retry.rs",
             "control-plane/src/sign.rs",
         ],
-        words: &["async fn", ".await", "tokio", "sqlx", "tonic", "std::fs"],
+        words: &["async fn", ".await", "tokio", "sqlx", "tonic::", "std::fs"],
         except: &[],
     },
     Rule {

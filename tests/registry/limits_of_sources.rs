@@ -1,7 +1,7 @@
 //! What a source's settings may not be, and which field the refusal names.
 
 use posthorn::v1::{
-    AnswerHeader, CreateSourceRequest, PollSettings, SourceAnswer, SourceSettings,
+    AnswerHeader, CreateSourceRequest, OnConflict, PollSettings, SourceAnswer, SourceSettings,
     SynchronousAnswer,
 };
 use posthorn_harness::{Deployment, StoreKind};
@@ -321,6 +321,9 @@ async fn settings_at_their_limits_are_accepted(store: StoreKind) {
             pages_max: 100,
             ..poll()
         }),
+        dedupe_window: Some(millis(30 * 24 * 60 * 60 * 1_000)),
+        on_conflict: OnConflict::Emit.into(),
+        split: Some(false),
         ..standard()
     };
     let source = made(&deployment.admin, longest.clone()).await.source;
@@ -335,6 +338,7 @@ async fn settings_at_their_limits_are_accepted(store: StoreKind) {
             fallback: None,
         }),
         rate_per_second: 1,
+        dedupe_window: Some(millis(1_000)),
         ..standard()
     };
     made(&deployment.admin, shortest).await;
@@ -397,6 +401,7 @@ async fn a_scheme_of_ones_own_must_compile(store: StoreKind) {
         scheme: Some(scheme),
         parameters: [("account".to_owned(), "acct_1".to_owned())].into(),
         body_bytes_max: 1_048_576,
+        on_conflict: OnConflict::Record.into(),
         ..SourceSettings::default()
     };
     let answer = made(&deployment.admin, custom(object(&good))).await;
