@@ -41,6 +41,8 @@ const RULES: &[Rule] = &[
         except: &[
             "data-plane/src/deliver/connect.rs",
             "control-plane/src/fetch.rs",
+            // It listens.
+            "control-plane/src/incoming/listen.rs",
         ],
     },
     Rule {

@@ -165,7 +165,9 @@ impl ControlPlane {
             config.tenant_limits,
         )
         .await?;
-        let (listener, addr) = listen(config.grpc_listen).await?;
+        let listening = incoming::listen(config.grpc_listen);
+        let (listener, addr) =
+            listening.map_err(|error| StartError::Listen(config.grpc_listen, error))?;
         let operations = Operations::bind(config.metrics_listen).await;
         let operations =
             operations.map_err(|error| StartError::Listen(config.metrics_listen, error))?;
@@ -490,13 +492,4 @@ async fn own(store: &Store) -> Result<Ownership, StartError> {
     tokio::time::timeout(OWNER_WITHIN, acquired)
         .await
         .unwrap_or(Err(StartError::Owned))
-}
-
-async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let bound = async {
-        let listener = TcpListener::bind(addr).await?;
-        let addr = listener.local_addr()?;
-        Ok((listener, addr))
-    };
-    bound.await.map_err(|error| StartError::Listen(addr, error))
 }

@@ -271,7 +271,7 @@ pub struct Limits {
         long = "grpc-changes-per-key",
         value_name = "N",
         env = "POSTHORN_GRPC_CHANGES_PER_KEY",
-        default_value = "16",
+        default_value = "2",
         hide_short_help = true,
         value_parser = parse_at_least_1
     )]
@@ -379,7 +379,7 @@ impl Default for Limits {
             waiting: 256,
             gets_per_key: 64,
             scans_per_key: 2,
-            changes_per_key: 16,
+            changes_per_key: 2,
             emits_per_key: 2_048,
             emit_streams_per_key: 32,
             consume_streams_per_key: 256,

@@ -1,6 +1,6 @@
 //! Connections of gRPC: who gets one, how it begins, what it may bring and when it ends.
 //!
-//! * `places` says who may be connected, `peer` is what calls know of the other end;
+//! * `listen` is the socket that they come to, `places` says who may be connected, `peer` is what calls know of the other end;
 //! * `greeting` and `tls` are the beginning, with a deadline;
 //! * `connection` serves HTTP/2, `window` is its flow control, `life` says when a connection is over.
 //!
@@ -9,6 +9,7 @@
 mod connection;
 mod greeting;
 mod life;
+mod listen;
 mod peer;
 mod places;
 mod tls;
@@ -27,11 +28,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::Service;
 
-pub(crate) use self::tls::TlsError;
 use self::{
     connection::{Serving, run},
     places::Places,
 };
+pub(crate) use self::{listen::listen, tls::TlsError};
 pub(crate) use self::{
     peer::{Peer, Standing},
     tls::acceptor,

@@ -2,7 +2,8 @@
 //!
 //! A call has a place of its class until it has ended and its answer is sent, also a change whose caller has gone: it
 //! goes on to its end, so that what is committed is also published. A call that reads ends with its caller. Who finds no
-//! place is told so at once, except that a bounded number waits for a short while. Revocation takes no place that another
+//! place is told so, except that a bounded number waits for a short while. Emits and streams hear it at once; other calls
+//! after a moment, so that a caller who tries again without a pause costs others little. Revocation takes no place that another
 //! kind of call could take, and health none of a key's.
 
 mod claim;
@@ -119,7 +120,11 @@ where
                     };
                     run(inner.oneshot(request), permit, kind).await
                 }
-                Err(short) => Ok(claim.refused(short).into_http()),
+                Err(short) => {
+                    let refused = claim.refused(short);
+                    tokio::time::sleep(claim.refused_after()).await;
+                    Ok(refused.into_http())
+                }
             }
         })
     }

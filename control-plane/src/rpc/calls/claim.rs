@@ -24,6 +24,8 @@ use crate::{
 
 /// How long a call may wait for a place, or a plain call for memory.
 pub(crate) const WAIT_WITHIN: Duration = Duration::from_secs(2);
+/// After how long a call that could have waited, but found as many waiting as may, hears of it.
+const REFUSED_AFTER: Duration = Duration::from_millis(250);
 
 const CALLS: Name = Name {
     reason: "calls",
@@ -174,13 +176,26 @@ impl Claim {
             Ok(places) => return Ok(places),
             Err(short) => short,
         };
-        let waits = matches!(self.kind.class, Class::Get | Class::Scan | Class::Change);
-        let Some(_waiting) = waits.then(|| self.try_wait()).flatten() else {
+        let Some(_waiting) = self.waits().then(|| self.try_wait()).flatten() else {
             return Err(short);
         };
         timeout(WAIT_WITHIN, self.take_in_turn())
             .await
             .unwrap_or(Err(short))
+    }
+
+    /// Whether it is a call that may wait for a place.
+    fn waits(&self) -> bool {
+        matches!(self.kind.class, Class::Get | Class::Scan | Class::Change)
+    }
+
+    /// After how long a refusal is said.
+    pub(super) fn refused_after(&self) -> Duration {
+        if self.waits() {
+            REFUSED_AFTER
+        } else {
+            Duration::ZERO
+        }
     }
 
     async fn take_in_turn(&self) -> Result<Places, Short> {
