@@ -44,22 +44,30 @@ impl Stage {
 
     /// The same with TLS between callers, nodes and the control plane.
     pub(crate) async fn start_secured(store: Store) -> Self {
-        let mut stage = Self::start_planes(store, Some(Authority::new())).await;
+        let mut stage = Self::start_planes(store, Some(Authority::new()), &[]).await;
         stage.add_node().await;
         stage
     }
 
     /// Starts a database and a control plane.
     pub(crate) async fn start_without_node(store: Store) -> Self {
-        Self::start_planes(store, None).await
+        Self::start_planes(store, None, &[]).await
     }
 
-    async fn start_planes(store: Store, authority: Option<Authority>) -> Self {
+    /// Starts a database and a control plane with these arguments.
+    pub(crate) async fn start_with(store: Store, args: &[&str]) -> Self {
+        Self::start_planes(store, None, args).await
+    }
+
+    async fn start_planes(store: Store, authority: Option<Authority>, args: &[&str]) -> Self {
         let mut options = ControlPlaneOptions {
             env: vec![quiet()],
             args: authority.as_ref().map(tls_args).unwrap_or_default(),
             ..ControlPlaneOptions::default()
         };
+        options
+            .args
+            .extend(args.iter().map(|arg| (*arg).to_owned()));
         let postgres = match store {
             Store::Sqlite => None,
             Store::Postgres => Some(Postgres::start().await),

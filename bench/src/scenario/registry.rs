@@ -12,6 +12,8 @@ use crate::{report::Measure, settings::Settings, stage::Stage, usage::float};
 /// Put in by SQL, as if they had come one by one.
 const EVENT_TYPES: u32 = 200_000;
 const ENDPOINTS: usize = 10_000;
+/// More than a tenant may have by default.
+const ROOM: [&str; 2] = ["--tenant-event-types-max", "1000000"];
 /// How many changes are timed.
 const TIMED: usize = 50;
 
@@ -22,7 +24,7 @@ pub(crate) async fn run(settings: &Settings) -> Vec<Measure> {
 }
 
 async fn event_types(settings: &Settings) -> Vec<Measure> {
-    let mut stage = Stage::start_without_node(settings.store).await;
+    let mut stage = Stage::start_with(settings.store, &ROOM).await;
     let mut sql = Sql::open(&stage.database()).await;
     let added = sql.run(&insert_event_types()).await;
     stage.restart_control_plane().await;

@@ -45,8 +45,8 @@ pub(super) async fn run(settings: &Settings) -> Vec<Measure> {
     let grown = stage.planes_mebibytes_peak() - before;
     vec![
         Measure::new(
-            "bodies without an end, announced",
-            "MiB",
+            "bodies without an end, begun",
+            "MB",
             float(STREAMS as u64 * REQUESTS),
         ),
         Measure::new("memory that bodies without an end took", "MiB", grown).at_most(256.0, 64.0),
