@@ -75,6 +75,22 @@ impl Network {
         self.far_end("up");
     }
 
+    /// Lets everything that is sent from inside vanish. Nobody outside is told, so each waits for answers until it gives up.
+    pub fn swallow(&self) {
+        self.route("add");
+    }
+
+    /// Lets it come out again.
+    pub fn disgorge(&self) {
+        self.route("del");
+    }
+
+    fn route(&self, change: &str) {
+        let Self { name, ours, .. } = self;
+        let changed = ip(&format!("-n {name} route {change} blackhole {ours}/32"));
+        changed.expect("our own network can be changed");
+    }
+
     fn far_end(&self, state: &str) {
         let Self { name, .. } = self;
         let changed = ip(&format!("-n {name} link set {name}p {state}"));

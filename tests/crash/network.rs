@@ -16,6 +16,16 @@ const BEFORE: usize = 300;
 #[tokio::test]
 async fn case_1_postgres_a_cut_network_to_the_database_loses_nothing_and_all_goes_on_when_it_is_mended()
  {
+    the_database_goes_and_comes(Network::cut, Network::mend).await;
+}
+
+#[tokio::test]
+async fn postgres_a_network_that_swallows_its_answers_loses_nothing_and_all_goes_on_when_it_is_mended()
+ {
+    the_database_goes_and_comes(Network::swallow, Network::disgorge).await;
+}
+
+async fn the_database_goes_and_comes(go: fn(&Network), come: fn(&Network)) {
     let Some(network) = Network::make().map(Arc::new) else {
         return;
     };
@@ -32,7 +42,7 @@ async fn case_1_postgres_a_cut_network_to_the_database_loses_nothing_and_all_goe
     let process = world.control.pid();
     let load = Load::start(&world.client, EVENTS);
     load.acknowledged(BEFORE).await;
-    network.cut();
+    go(&network);
     eventually("a caller hears what is the matter", SETTLING, async || {
         let event = world.client.event("a.b", "{}");
         let result = world.client.events().emit_event(event).await;
@@ -52,7 +62,7 @@ async fn case_1_postgres_a_cut_network_to_the_database_loses_nothing_and_all_goe
     };
     ready(503).await;
 
-    network.mend();
+    come(&network);
     let since = now();
     eventually("an event is accepted", SETTLING, async || {
         let event = world.client.event("a.b", "{}");

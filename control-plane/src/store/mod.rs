@@ -22,7 +22,9 @@ macro_rules! on {
 macro_rules! read {
     ($store:expr, $conn:ident => $body:expr) => {{
         let mut reading = $crate::store::reading::Reading::begin($store).await?;
-        let answer = on!(reading.conn(), $conn => $body);
+        let within = reading.within();
+        let statement = async { on!(reading.conn(), $conn => $body) };
+        let answer = $crate::store::reading::answer_within(within, statement).await;
         reading.end(answer)
     }};
 }
@@ -32,9 +34,11 @@ macro_rules! read {
 macro_rules! read_many {
     ($store:expr, $ids:expr, $postgres:expr, $sqlite:expr) => {{
         let mut reading = $crate::store::reading::Reading::begin($store).await?;
+        let within = reading.within();
         let answer = match reading.conn() {
             $crate::store::OneOf::Postgres(conn) => {
-                sqlx::query_as($postgres).bind($ids).fetch_all(conn).await
+                let statement = sqlx::query_as($postgres).bind($ids).fetch_all(conn);
+                $crate::store::reading::answer_within(within, statement).await
             }
             $crate::store::OneOf::Sqlite(conn) => {
                 let one_by_one = async {

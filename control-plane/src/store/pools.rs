@@ -4,10 +4,13 @@
 //! for all: those of a rank queue among themselves, and only the first of each rank waits for the writer. So the engine and
 //! the callers' changes have turns alternately however many queue, and the vital writer waits for at most one of each.
 
-use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt as _, path::Path, str::FromStr as _};
+use std::{
+    fs::OpenOptions, os::unix::fs::OpenOptionsExt as _, path::Path, str::FromStr as _,
+    time::Duration,
+};
 
 use sqlx::{
-    Connection, Database, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    Connection, Database, PgConnection, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
     pool::{PoolConnection, PoolOptions},
     postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
@@ -19,6 +22,9 @@ use tokio::{
 
 use super::{ACQUIRE_TIMEOUT, OneOf, Result, reading};
 
+/// How long a connection that is given back to its pool may take to show that it still works. Without a limit, those that a
+/// network has swallowed would be missing from the pool for minutes after it is mended.
+const RELEASE_WITHIN: Duration = Duration::from_secs(2);
 /// How many connections to PostgreSQL each kind of use has at most; with the one that holds ownership they are 17.
 const VITAL_CONNECTIONS_MAX: u32 = 2;
 /// The engine and the background tasks.
@@ -123,13 +129,14 @@ impl PgPools {
         let changing = options.clone().options(LOCK_TIMEOUT);
         let reading = options.clone().options([reading::STATEMENT_TIMEOUT]);
         Ok(Self {
-            engine: pool(ENGINE_CONNECTIONS_MAX)
+            engine: far_pool(ENGINE_CONNECTIONS_MAX)
                 .connect_with(options.clone())
                 .await?,
-            vital: pool(VITAL_CONNECTIONS_MAX).connect_lazy_with(changing.clone()),
-            reads: pool(READ_CONNECTIONS_MAX).connect_lazy_with(reading),
-            changes: pool(CHANGE_CONNECTIONS_MAX).connect_lazy_with(changing),
-            ledger: pool(LEDGER_CONNECTIONS_MAX).connect_lazy_with(options.options(LEDGER_PLANNER)),
+            vital: far_pool(VITAL_CONNECTIONS_MAX).connect_lazy_with(changing.clone()),
+            reads: far_pool(READ_CONNECTIONS_MAX).connect_lazy_with(reading),
+            changes: far_pool(CHANGE_CONNECTIONS_MAX).connect_lazy_with(changing),
+            ledger: far_pool(LEDGER_CONNECTIONS_MAX)
+                .connect_lazy_with(options.options(LEDGER_PLANNER)),
         })
     }
 
@@ -260,6 +267,18 @@ fn pool<DB: Database>(connections_max: u32) -> PoolOptions<DB> {
             let is_free = !conn.is_in_transaction();
             Box::pin(async move { Ok(is_free) })
         })
+}
+
+/// The same for connections over a network.
+fn far_pool(connections_max: u32) -> PoolOptions<Postgres> {
+    pool(connections_max).after_release(|conn: &mut PgConnection, _| {
+        Box::pin(async move {
+            let answered = timeout(RELEASE_WITHIN, conn.ping()).await;
+            answered
+                .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+                .map(|()| true)
+        })
+    })
 }
 
 /// The same for connections that cannot break while they are idle, because nobody is at their other end.

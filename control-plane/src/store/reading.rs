@@ -13,7 +13,7 @@ use std::{
 };
 
 use sqlx::{PgConnection, SqliteConnection};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{
     Error, OneOf, Result, Store,
@@ -25,6 +25,11 @@ use crate::clock;
 pub(crate) const READ_WITHIN: Duration = Duration::from_secs(5);
 /// The same as an option of PostgreSQL's connections.
 pub(super) const STATEMENT_TIMEOUT: (&str, &str) = ("statement_timeout", "5s");
+/// How long PostgreSQL may take to answer any read. What callers read ends on the server before that; the rest is for a
+/// network that swallows answers.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// How much longer than on the server it may take here.
+const ANSWER_SLACK: Duration = Duration::from_secs(1);
 /// After how many steps of its machine SQLite looks whether a read may go on: some hundredths of a millisecond.
 const STEPS: i32 = 2_000;
 
@@ -92,6 +97,15 @@ impl Reading {
         }
     }
 
+    /// How long it may take at the most. None: nothing can come between us and the database.
+    pub(super) fn within(&self) -> Option<Duration> {
+        match (&self.conn, self.rank) {
+            (OneOf::Sqlite(_), _) => None,
+            (OneOf::Postgres(_), Rank::Caller) => Some(READ_WITHIN + ANSWER_SLACK),
+            (OneOf::Postgres(_), _) => Some(ANSWER_WITHIN),
+        }
+    }
+
     /// Ends the read. After an answer of the database, good or bad, its connection can be used again.
     pub(super) fn end<T>(mut self, answer: sqlx::Result<T>) -> Result<T> {
         self.has_ended = matches!(answer, Ok(_) | Err(sqlx::Error::Database(_)));
@@ -112,6 +126,20 @@ impl Drop for Reading {
             && !self.has_ended
         {
             conn.close_on_drop();
+        }
+    }
+}
+
+/// Waits for the answer to a statement, at most so long.
+pub(super) async fn answer_within<T>(
+    within: Option<Duration>,
+    statement: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    match within {
+        None => statement.await,
+        Some(within) => {
+            let answered = timeout(within, statement).await;
+            answered.unwrap_or(Err(sqlx::Error::PoolTimedOut))
         }
     }
 }
