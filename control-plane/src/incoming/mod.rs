@@ -1,6 +1,6 @@
 //! Connections of gRPC: who gets one, how it begins, what it may bring and when it ends.
 //!
-//! * `listen` is the socket that they come to, `places` says who may be connected, `peer` is what calls know of the other end;
+//! * `listen` is the socket that they come to, `places` says who may be connected and `strangers` who goes, `peer` is what calls know of the other end;
 //! * `greeting` and `tls` are the beginning, with a deadline;
 //! * `connection` serves HTTP/2, `window` is its flow control, `life` says when a connection is over.
 //!
@@ -12,6 +12,7 @@ mod life;
 mod listen;
 mod peer;
 mod places;
+mod strangers;
 mod tls;
 pub(crate) mod window;
 

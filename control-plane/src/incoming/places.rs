@@ -6,7 +6,7 @@
 //! them for nodes alone; a caller who finds none takes that of the caller who was longest without a call.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -15,11 +15,12 @@ use std::{
 use posthorn_telemetry::prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 
-use super::peer::{Peer, Standing};
+use super::{
+    peer::{Peer, Standing},
+    strangers::Strangers,
+};
 use crate::{config::Limits, error::Error, metrics::GrpcMetrics};
 
-/// From when on a stranger counts against its address: a burst of newcomers is no reason to lose any.
-const LINGERS: Duration = Duration::from_secs(1);
 /// How often it is logged that strangers go to make room.
 const WARN_EVERY: Duration = Duration::from_mins(1);
 
@@ -42,16 +43,10 @@ pub(super) struct Place(Arc<Peer>);
 #[derive(Debug, Default)]
 struct Held {
     next: u64,
-    strangers: BTreeMap<u64, Stranger>,
+    strangers: Strangers,
     callers: BTreeMap<u64, Arc<Peer>>,
     nodes: usize,
     warned_at: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Stranger {
-    peer: Arc<Peer>,
-    since: Instant,
 }
 
 impl Places {
@@ -71,17 +66,13 @@ impl Places {
     pub(super) fn take(self: &Arc<Self>, address: IpAddr, now: Instant) -> Place {
         let network = network(address);
         let mut held = self.lock();
-        if let Some((number, reason)) = held.in_the_way(network, &self.limits, now) {
-            self.send_away(&mut held, number, reason, now);
+        if let Some((stranger, reason)) = held.in_the_way(network, &self.limits, now) {
+            self.send_away(&mut held, &stranger, reason, now);
         }
         let number = held.next;
         held.next += 1;
         let peer = Arc::new(Peer::new(number, network, self.clone(), &self.limits));
-        let stranger = Stranger {
-            peer: peer.clone(),
-            since: now,
-        };
-        held.strangers.insert(number, stranger);
+        held.strangers.insert(peer.clone(), now);
         self.show(&held);
         Place(peer)
     }
@@ -89,15 +80,15 @@ impl Places {
     /// Sends a stranger away, if there is one: for when files run out.
     pub(super) fn make_room(&self, now: Instant) {
         let mut held = self.lock();
-        if let Some(number) = held.least(|_| true) {
-            self.send_away(&mut held, number, "files", now);
+        if let Some(stranger) = held.strangers.least() {
+            self.send_away(&mut held, &stranger, "files", now);
         }
     }
 
     /// The stranger showed a key: it gets a place among those that are known.
     pub(super) fn know(&self, peer: &Arc<Peer>, standing: Standing) -> Result<(), Error> {
         let mut held = self.lock();
-        if !held.strangers.contains_key(&peer.number()) {
+        if !held.strangers.contains(peer) {
             // Another call of the connection came first, or it has been sent away.
             return Ok(());
         }
@@ -115,7 +106,7 @@ impl Places {
                  close some, or repeat the call later"
             )));
         }
-        held.strangers.remove(&peer.number());
+        held.strangers.remove(peer);
         match standing {
             Standing::Node => held.nodes += 1,
             _ => {
@@ -132,11 +123,10 @@ impl Places {
         self.metrics.refuse(reason);
     }
 
-    fn send_away(&self, held: &mut Held, number: u64, reason: &'static str, now: Instant) {
-        if let Some(stranger) = held.strangers.remove(&number) {
-            stranger.peer.send_away();
-            self.metrics.refuse(reason);
-        }
+    fn send_away(&self, held: &mut Held, stranger: &Peer, reason: &'static str, now: Instant) {
+        held.strangers.remove(stranger);
+        stranger.send_away();
+        self.metrics.refuse(reason);
         let is_due = |at: Instant| now.duration_since(at) >= WARN_EVERY;
         if held.warned_at.is_none_or(is_due) {
             held.warned_at = Some(now);
@@ -152,7 +142,7 @@ impl Places {
         let mut held = self.lock();
         match peer.standing() {
             Standing::Stranger => {
-                held.strangers.remove(&peer.number());
+                held.strangers.remove(peer);
             }
             Standing::Caller => {
                 held.callers.remove(&peer.number());
@@ -182,36 +172,15 @@ impl Held {
         network: IpAddr,
         limits: &Limits,
         now: Instant,
-    ) -> Option<(u64, &'static str)> {
-        if self.strangers.len() >= limits.strangers {
-            return Some((self.least(|_| true)?, "strangers"));
+    ) -> Option<(Arc<Peer>, &'static str)> {
+        let strangers = &self.strangers;
+        if strangers.len() >= limits.strangers {
+            return Some((strangers.least()?, "strangers"));
         }
-        let lingering = |stranger: &Stranger| {
-            stranger.peer.network() == network && now.duration_since(stranger.since) > LINGERS
-        };
-        let count = self.strangers.values().filter(|one| lingering(one)).count();
-        if count < limits.strangers_per_address {
-            return None;
+        if strangers.linger(network, limits.strangers_per_address, now) {
+            return Some((strangers.least_of(network)?, "strangers_per_address"));
         }
-        Some((self.least(lingering)?, "strangers_per_address"))
-    }
-
-    /// Of these strangers the one that matters least.
-    fn least(&self, which: impl Fn(&Stranger) -> bool) -> Option<u64> {
-        let mut counts = HashMap::new();
-        for stranger in self.strangers.values() {
-            *counts.entry(stranger.peer.network()).or_insert(0_usize) += 1;
-        }
-        let strangers = self.strangers.iter().rev();
-        let candidates = strangers.filter(|(_, stranger)| which(stranger));
-        // Of equals the last is taken: the oldest.
-        let least = candidates.max_by_key(|(_, stranger)| {
-            (
-                counts.get(&stranger.peer.network()).copied(),
-                !stranger.peer.is_busy(),
-            )
-        });
-        least.map(|(number, _)| *number)
+        None
     }
 
     /// Sends that caller away who was longest without a call. False: everybody has one.

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Waker};
 
-use super::*;
+use super::{super::strangers::LINGERS, *};
 
 struct Hall {
     places: Arc<Places>,
