@@ -56,6 +56,11 @@ impl Budget {
         taken.map_err(|_| self.short())
     }
 
+    /// Whether nothing is left.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.left.available_permits() == 0
+    }
+
     fn short(&self) -> Short {
         Short {
             name: self.name,

@@ -15,9 +15,11 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::{Request, Response};
+use tokio::time::timeout;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service, ServiceExt as _};
 
@@ -53,6 +55,9 @@ pub(crate) struct Permit {
     /// What its message takes, as long as it is needed.
     _paid: Paid,
 }
+
+/// How long a change may take: more than any does, as long as the database answers.
+pub(crate) const CHANGE_WITHIN: Duration = Duration::from_secs(60);
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
@@ -120,11 +125,7 @@ where
                     };
                     run(inner.oneshot(request), permit, kind).await
                 }
-                Err(short) => {
-                    let refused = claim.refused(short);
-                    tokio::time::sleep(claim.refused_after()).await;
-                    Ok(refused.into_http())
-                }
+                Err(short) => Ok(claim.refused(short).into_http()),
             }
         })
     }
@@ -170,12 +171,16 @@ async fn held(
     Ok(response)
 }
 
-/// Runs a call to its end, even when nobody waits for it any more.
+/// Runs a call to its end, even when nobody waits for it any more, but not for ever.
 async fn detached(
     call: impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
 ) -> Result<Response<Body>, Infallible> {
-    match tokio::spawn(call).await {
-        Ok(response) => response,
+    match tokio::spawn(timeout(CHANGE_WITHIN, call)).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => {
+            let late = "the change did not end in time, and whether it was made is not known: look, or repeat the call";
+            Ok(Status::from(Error::Unavailable(late.to_owned())).into_http())
+        }
         Err(panic) => Ok(Status::from(Error::Internal(Box::new(panic))).into_http()),
     }
 }

@@ -30,6 +30,10 @@ const PREFIX_BYTES: usize = 5;
 /// a list that grows has room for more.
 pub(crate) const ITEM_BYTES: usize = 512;
 
+/// What a message of a plain call may take without being paid for, its items included: it is small beside what its place
+/// stands for. In bytes.
+pub(crate) const FREE_BYTES_MAX: u32 = 4 * 1_024;
+
 /// What is said of a body that is no message of its call.
 const NO_MESSAGE: &str = "the request is no message of this call, or is cut off";
 /// What is said of a second message.
@@ -114,7 +118,7 @@ impl Messages {
                     let paid = ready!(paying.as_mut().poll(context));
                     let prefix = *prefix;
                     let charge = paid.map_err(|short| self.claim.refused(short))?;
-                    self.begin(prefix, charge);
+                    self.begin(prefix, Some(charge));
                 }
                 Stage::Weighed { message, paying } => {
                     let paid = ready!(paying.as_mut().poll(context));
@@ -207,8 +211,10 @@ impl Messages {
                 "the message is announced with {length} bytes: this call takes messages of at most {bytes_max}"
             )));
         }
-        if let Ok(charge) = self.claim.try_pay(length) {
-            self.begin(prefix, charge);
+        if self.is_free(length) {
+            self.begin(prefix, None);
+        } else if let Ok(charge) = self.claim.try_pay(length) {
+            self.begin(prefix, Some(charge));
         } else {
             // Waiting for memory is no delay of the sender's.
             self.deadline = None;
@@ -218,11 +224,16 @@ impl Messages {
         Ok(())
     }
 
-    /// The message is paid for: it may come.
-    fn begin(&mut self, prefix: [u8; PREFIX_BYTES], charge: Charge) {
+    /// Whether so many bytes cost nothing.
+    fn is_free(&self, bytes: u32) -> bool {
+        self.claim.kind().takes_one && bytes <= FREE_BYTES_MAX
+    }
+
+    /// The message is paid for, or costs nothing: it may come.
+    fn begin(&mut self, prefix: [u8; PREFIX_BYTES], charge: Option<Charge>) {
         let [_, length @ ..] = prefix;
         let length = PREFIX_BYTES + u32::from_be_bytes(length) as usize;
-        self.charge = Some(charge);
+        self.charge = charge;
         self.stage = Stage::Coming {
             prefix,
             message: BytesMut::new(),
@@ -243,8 +254,14 @@ impl Messages {
             _ => Ok(Counted(0)),
         };
         let Counted(items) = counted.map_err(|why| self.not_counted(why, items_max))?;
-        let bytes = u32::try_from(items * ITEM_BYTES).unwrap_or(u32::MAX);
-        if bytes == 0 {
+        // What is paid for already, or never.
+        let owed = if self.charge.is_none() {
+            message.len()
+        } else {
+            0
+        };
+        let bytes = u32::try_from(items * ITEM_BYTES + owed).unwrap_or(u32::MAX);
+        if items == 0 || self.is_free(bytes) {
             return self.pass(message).map(Some);
         }
         if let Ok(charge) = self.claim.try_pay(bytes) {

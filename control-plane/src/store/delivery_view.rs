@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     Error, Result, Store,
-    scan::{SCAN_ROWS_MAX, Scanned, floor},
+    scan::{SLICE_ROWS_MAX, Scan, Scanned, floor, last_below},
 };
 use crate::model::{
     delivery::{DeadReason, DeliveryView, ViewState},
@@ -112,6 +112,19 @@ impl Store {
         &self,
         filter: &DeliveryFilter,
     ) -> Result<Scanned<DeliveryView>> {
+        let mut scan = Scan::new(filter.limit);
+        while let Some(slice) = scan.next() {
+            let looked_at = DeliveryFilter {
+                through: slice.after.map_or(filter.through, last_below),
+                limit: slice.limit,
+                ..*filter
+            };
+            scan.add(self.delivery_slice(&looked_at).await?);
+        }
+        Ok(scan.end())
+    }
+
+    async fn delivery_slice(&self, filter: &DeliveryFilter) -> Result<Scanned<DeliveryView>> {
         let mut stopped_at = None;
         let ids = (filter.from, filter.through);
         for (floor, states) in [
@@ -120,7 +133,7 @@ impl Store {
             (CANCELLED_FLOOR, &[0, 4]),
         ] {
             if states.contains(&filter.state) {
-                let floor = self.scan_floor(floor, filter.shard, ids, SCAN_ROWS_MAX);
+                let floor = self.scan_floor(floor, filter.shard, ids, SLICE_ROWS_MAX);
                 stopped_at = stopped_at.max(floor.await?);
             }
         }

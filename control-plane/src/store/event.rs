@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     OneOf, Result, Store,
-    scan::{SCAN_ROWS_MAX, Scanned, floor, last_below},
+    scan::{SLICE_ROWS_MAX, Scan, Scanned, floor, last_below},
 };
 use crate::model::{
     event::{Event, inbound_id},
@@ -103,9 +103,22 @@ impl Store {
         &self,
         filter: &EventFilter<'_>,
     ) -> Result<Scanned<EventSummary>> {
+        let mut scan = Scan::new(filter.limit);
+        while let Some(slice) = scan.next() {
+            let looked_at = EventFilter {
+                below: slice.after.unwrap_or(filter.below),
+                limit: slice.limit,
+                ..*filter
+            };
+            scan.add(self.event_slice(&looked_at).await?);
+        }
+        Ok(scan.end())
+    }
+
+    async fn event_slice(&self, filter: &EventFilter<'_>) -> Result<Scanned<EventSummary>> {
         let ids = (filter.from, last_below(filter.below));
         let stopped_at = self
-            .scan_floor(FLOOR, filter.shard, ids, SCAN_ROWS_MAX)
+            .scan_floor(FLOOR, filter.shard, ids, SLICE_ROWS_MAX)
             .await?;
         let rows = read!(self, conn => {
             sqlx::query_as::<_, SummaryRow>(LIST)

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Error, OneOf, Result, Store, Tx,
-    scan::{SCAN_ROWS_MAX, Scanned, floor, last_below},
+    scan::{SLICE_ROWS_MAX, Scan, Scanned, floor, last_below},
 };
 use crate::model::{
     claim::ClaimKey,
@@ -153,10 +153,23 @@ impl Store {
         &self,
         filter: &InboundFilter<'_>,
     ) -> Result<Scanned<InboundRequest>> {
+        let mut scan = Scan::new(filter.limit);
+        while let Some(slice) = scan.next() {
+            let looked_at = InboundFilter {
+                below: slice.after.unwrap_or(filter.below),
+                limit: slice.limit,
+                ..filter.clone()
+            };
+            scan.add(self.inbound_slice(&looked_at).await?);
+        }
+        Ok(scan.end())
+    }
+
+    async fn inbound_slice(&self, filter: &InboundFilter<'_>) -> Result<Scanned<InboundRequest>> {
         let mut stopped_at = None;
         let ids = (filter.from, last_below(filter.below));
         for floor in kinds(filter).iter().filter_map(Kind::floor) {
-            let floor = self.scan_floor(floor, filter.shard, ids, SCAN_ROWS_MAX);
+            let floor = self.scan_floor(floor, filter.shard, ids, SLICE_ROWS_MAX);
             stopped_at = stopped_at.max(floor.await?);
         }
         // SQLite has no statistics and prefers the primary key; PostgreSQL knows better.

@@ -1,9 +1,13 @@
 //! What one call may take of all the limits: its places, and bytes for its messages.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use posthorn_telemetry::prometheus_client::metrics::gauge::Gauge;
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::{
+    runtime::Handle,
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep, timeout},
+};
 use tonic::Status;
 
 use super::{
@@ -16,6 +20,7 @@ use super::{
 };
 use crate::{
     budget::{Budget, Name, Short},
+    clock,
     config::Limits,
     error::Error,
     incoming::Peer,
@@ -24,6 +29,12 @@ use crate::{
 
 /// How long a call may wait for a place, or a plain call for memory.
 pub(crate) const WAIT_WITHIN: Duration = Duration::from_secs(2);
+/// As how many times the time that a list took its place rests, where its key asks for more lists than it has places.
+pub(crate) const SCAN_REST_TIMES: u32 = 5;
+/// The same for a change.
+pub(crate) const CHANGE_REST_TIMES: u32 = 3;
+/// No place rests for longer.
+pub(crate) const REST_MAX: Duration = Duration::from_secs(1);
 /// After how long a call that could have waited, but found as many waiting as may, hears of it.
 const REFUSED_AFTER: Duration = Duration::from_millis(250);
 
@@ -73,12 +84,17 @@ pub(crate) struct Claim {
     kind: &'static Kind,
 }
 
-/// The places that a call has taken. Dropping them gives them back.
+/// The places that a call has taken. Dropping them gives them back: at once, or after a rest where the key has work for more
+/// places than it has.
 #[derive(Debug)]
 pub(super) struct Places {
-    _taken: [Option<OwnedSemaphorePermit>; 3],
+    /// The key's, the tenant's and that of all.
+    taken: [Option<OwnedSemaphorePermit>; 3],
     /// As long as something of a share is taken it is the key's, even when its connections have gone.
-    _of: Option<Shares>,
+    of: Option<Shares>,
+    class: Class,
+    /// When they were taken, if that matters.
+    since: Option<Instant>,
 }
 
 /// What the messages of a call take in memory. Dropping it gives it back.
@@ -176,7 +192,11 @@ impl Claim {
             Ok(places) => return Ok(places),
             Err(short) => short,
         };
-        let Some(_waiting) = self.waits().then(|| self.try_wait()).flatten() else {
+        if !self.waits() {
+            return Err(short);
+        }
+        let Some(_waiting) = self.try_wait() else {
+            sleep(REFUSED_AFTER).await;
             return Err(short);
         };
         timeout(WAIT_WITHIN, self.take_in_turn())
@@ -187,15 +207,6 @@ impl Claim {
     /// Whether it is a call that may wait for a place.
     fn waits(&self) -> bool {
         matches!(self.kind.class, Class::Get | Class::Scan | Class::Change)
-    }
-
-    /// After how long a refusal is said.
-    pub(super) fn refused_after(&self) -> Duration {
-        if self.waits() {
-            REFUSED_AFTER
-        } else {
-            Duration::ZERO
-        }
     }
 
     async fn take_in_turn(&self) -> Result<Places, Short> {
@@ -210,8 +221,10 @@ impl Claim {
 
     fn taken(&self, taken: [Option<OwnedSemaphorePermit>; 3]) -> Places {
         Places {
-            _taken: taken,
-            _of: self.shares.clone(),
+            taken,
+            of: self.shares.clone(),
+            class: self.kind.class,
+            since: rest_times(self.kind.class).map(|_| clock::monotonic()),
         }
     }
 
@@ -311,6 +324,43 @@ impl Claim {
             tenant.map(|tenant| &tenant.bytes),
             Some(all),
         ]
+    }
+}
+
+impl Places {
+    /// How long the key's place rests, and the tenant's: nothing, unless the key has no other place left. Who keeps the
+    /// database busy all the time is to leave others some of it.
+    fn rest(&self) -> Option<Duration> {
+        let (since, times) = (self.since?, rest_times(self.class)?);
+        let key = self.of.as_ref()?.key.places(self.class)?;
+        let rest = || clock::monotonic().saturating_duration_since(since) * times;
+        key.is_spent().then(|| rest().min(REST_MAX))
+    }
+}
+
+/// As how many times its use a place of this class rests. None: it does not.
+fn rest_times(class: Class) -> Option<u32> {
+    match class {
+        Class::Scan => Some(SCAN_REST_TIMES),
+        Class::Change => Some(CHANGE_REST_TIMES),
+        _ => None,
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        let Some(rest) = self.rest() else {
+            return;
+        };
+        // Without a runtime there is nobody to wait for the place either.
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let ([key, tenant, _], of) = (mem::take(&mut self.taken), self.of.take());
+        runtime.spawn(async move {
+            sleep(rest).await;
+            drop((key, tenant, of));
+        });
     }
 }
 

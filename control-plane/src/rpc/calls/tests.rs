@@ -79,6 +79,31 @@ async fn a_list_waits_for_a_place_for_a_while_and_few_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_uses_all_its_places_leaves_others_some_of_the_time() {
+    let limits = Limits {
+        scans_per_key: 2,
+        ..Limits::default()
+    };
+    let room = room(&limits);
+    let used = Duration::from_millis(100);
+    let scan = claim(&room, &limits, Some(caller(1, 1)), kinds::SCAN);
+    // One after the other it never rests.
+    for _ in 0..3 {
+        let taken = scan.try_take().unwrap();
+        tokio::time::advance(used).await;
+        drop(taken);
+    }
+    let both = [0; 2].map(|_| scan.try_take().unwrap());
+    tokio::time::advance(used).await;
+    drop(both);
+    assert_eq!(reason(scan.try_take()), Some("scans_per_key"));
+    let began = tokio::time::Instant::now();
+    assert!(scan.take().await.is_ok());
+    let rest = used * claim::SCAN_REST_TIMES;
+    assert!(began.elapsed() >= rest && began.elapsed() < rest * 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_waits_for_memory_and_is_refused_when_it_can_never_have_it() {
     let limits = Limits {
         bytes_per_key: 10,
