@@ -11,6 +11,7 @@ use tokio::{
 };
 use tokio_stream::iter;
 
+use super::bound;
 use crate::{report::Measure, settings::Settings, stage::Stage, usage::float};
 
 const STREAMS: usize = 16;
@@ -49,7 +50,8 @@ pub(super) async fn run(settings: &Settings) -> Vec<Measure> {
             "MB",
             float(STREAMS as u64 * REQUESTS),
         ),
-        Measure::new("memory that bodies without an end took", "MiB", grown).at_most(256.0, 64.0),
+        Measure::new("memory that bodies without an end took", "MiB", grown)
+            .at_most(bound::NODE, 64.0),
     ]
 }
 

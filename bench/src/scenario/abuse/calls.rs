@@ -8,6 +8,7 @@ use posthorn::v1::{EmitEventRequest, EmitEventsRequest, Role, emit_event_request
 use prost::Message as _;
 use tokio::task::JoinSet;
 
+use super::bound;
 use crate::{
     report::Measure,
     settings::Settings,
@@ -69,7 +70,7 @@ pub(super) async fn streams(settings: &Settings) -> Vec<Measure> {
             "MiB",
             grown,
         )
-        .at_most(256.0, 64.0),
+        .at_most(bound::CALLER, 64.0),
     ]
 }
 
@@ -86,7 +87,8 @@ pub(super) async fn empty_items(settings: &Settings) -> Vec<Measure> {
     }
     let grown = stage.planes_mebibytes_peak() - before;
     vec![
-        Measure::new("memory that messages of empty items took", "MiB", grown).at_most(256.0, 64.0),
+        Measure::new("memory that messages of empty items took", "MiB", grown)
+            .at_most(bound::CALLER, 64.0),
     ]
 }
 

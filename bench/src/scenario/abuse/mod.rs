@@ -2,6 +2,7 @@
 //! meets programs of its own, so that none is blamed for the memory of another.
 
 mod bodies;
+mod bound;
 mod calls;
 mod flood;
 mod half_open;
