@@ -4,12 +4,11 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use posthorn_harness::Binaries;
 
-use super::support::source;
+use super::support::{help, page, source};
 
 const PROGRAMS: &[&str] = &[
     "control-plane/src",
@@ -56,21 +55,15 @@ fn the_table_of_limits_is_as_the_programs_and_the_source_are() {
 
 /// The rows of the table. Each must be whole, and stand there once.
 fn table() -> Limits {
-    let text = fs::read_to_string(source().join("docs/limits.md")).expect("the page is there");
     let mut rows = Limits::new();
-    for line in text.lines().filter(|line| line.starts_with("| ")) {
-        // A bar within a cell is written with a backslash.
-        let line = line.replace("\\|", "\u{0}");
-        let cells = line.trim_matches('|').split('|');
-        let cells = cells.map(|cell| cell.trim().trim_matches('`').replace('\u{0}', "|"));
+    for cells in page::rows(&page::read("docs/limits.md")) {
+        let line = cells.join(" | ");
+        let cells = cells.iter().map(|cell| cell.trim_matches('`').to_owned());
         let cells = cells.collect::<Vec<_>>();
         assert_eq!(cells.len(), CELLS, "{line}");
         let [limit, value, key, counted, hears] = &cells[..] else {
             continue;
         };
-        if ["Limit", "---"].contains(&limit.as_str()) {
-            continue;
-        }
         let is_said = |cell: &String| !cell.is_empty() && cell != "?";
         assert!(
             [limit, value, key, counted, hears].into_iter().all(is_said),
@@ -84,26 +77,15 @@ fn table() -> Limits {
 
 /// The flags of a program whose default is a number.
 fn flags(program: &Path) -> Limits {
-    let help = Command::new(program).arg("--help").output();
-    let help = help.expect("the program can be started").stdout;
-    let help = String::from_utf8(help).expect("help is text");
-    let mut flags = Limits::new();
-    let mut flag = None;
-    for line in help.lines().map(str::trim) {
-        if let Some(name) = line.split_whitespace().find(|word| word.starts_with("--"))
-            && line.starts_with('-')
-        {
-            flag = Some(name.to_owned());
-        }
-        let default = line.strip_prefix("[default: ");
-        let default = default.and_then(|rest| rest.strip_suffix(']'));
-        if let (Some(flag), Some(default)) = (&flag, default)
-            && default.parse::<f64>().is_ok()
-        {
-            flags.insert(flag.clone(), default.to_owned());
-        }
-    }
-    flags
+    let flags = help::flags(&help::help(program)).into_iter();
+    let numbers = flags.filter_map(|flag| {
+        let default = flag.default?;
+        default
+            .parse::<f64>()
+            .is_ok()
+            .then_some((flag.name, default))
+    });
+    numbers.collect()
 }
 
 /// The constants of a file that are limits by their name.

@@ -57,6 +57,8 @@ mod retention;
 mod retries;
 /// Secrets stay inside.
 mod secrets;
+/// The page of settings, held against what the programs print.
+mod settings;
 /// Signatures, checked by other people's code.
 mod signing;
 /// The single program with both planes.

@@ -7,6 +7,8 @@ pub(crate) mod grpcurl;
 pub(crate) mod hand_consumer;
 pub(crate) mod hand_edge;
 pub(crate) mod hand_node;
+pub(crate) mod help;
+pub(crate) mod page;
 pub(crate) mod pause;
 pub(crate) mod raw;
 pub(crate) mod refusal;
