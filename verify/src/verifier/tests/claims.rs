@@ -126,10 +126,10 @@ fn a_signed_time_is_claimed_with_the_body_where_there_is_no_id() {
 }
 
 #[test]
-fn the_records_of_the_readme_can_be_used() {
-    let readme = include_str!("../../../../README.md");
-    let (_, section) = readme
-        .split_once("**A scheme of your own**")
+fn the_records_of_the_documentation_can_be_used() {
+    let page = include_str!("../../../../docs/receive.md");
+    let (_, section) = page
+        .split_once("## A scheme of your own")
         .expect("the section");
     let blocks = section.split("```json\n").skip(1).take(2);
     let records: Vec<_> = blocks
