@@ -3,10 +3,9 @@
 use posthorn::v1::{self, api_key_service_server::ApiKeyService};
 use prost_types::Timestamp;
 use secrecy::ExposeSecret as _;
-use tonic::{Request, Response, Status};
 
 use super::{
-    Begun, Caller, Mutation, Page, QueryFingerprint,
+    Call, Caller, Made, Mutations, Page, QueryFingerprint, Work,
     convert::{Violations, id, instant_ms, timestamp, visible_name},
 };
 use crate::{
@@ -32,6 +31,7 @@ const NAME_CHARS_MAX: usize = 100;
 pub(crate) struct ApiKeys {
     store: Store,
     registry: SharedRegistry,
+    mutations: Mutations,
 }
 
 /// What a new key shall be.
@@ -45,7 +45,11 @@ struct NewKey {
 impl ApiKeys {
     /// A service over the store; the registry hears of every change.
     pub(crate) fn new(store: Store, registry: SharedRegistry) -> Self {
-        Self { store, registry }
+        Self {
+            mutations: Mutations::new(store.clone(), registry.clone()),
+            store,
+            registry,
+        }
     }
 
     async fn create(
@@ -56,46 +60,34 @@ impl ApiKeys {
         let now = clock::now_ms();
         let tenant_id = self.tenant(caller, &request.tenant_id)?;
         let new = read(&request, tenant_id, now)?;
-        let begun = Mutation::begin(
-            &self.store,
-            &caller,
-            "CreateApiKey",
-            &request,
-            &request.request_id,
-            now,
-        )
-        .await?;
-        let mut mutation = match begun {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        let call = Call::new(&caller, "CreateApiKey", &request, &request.request_id, now)?;
+        let change = async |tx: &mut Work| {
+            let room = Room::make(&self.registry, tx, tenant_id, now).await?;
+            let key_id = KeyId::new(now, &mut clock::rng());
+            let text = api_key::generate(key_id, &mut clock::rng());
+            let key = ApiKey {
+                id: key_id,
+                tenant_id,
+                name: new.name,
+                roles: new.roles,
+                created_at: now,
+                expires_at: Some(new.expires_at),
+                revoked_at: None,
+                hash: KeyHash::of(text.expose_secret()),
+            };
+            if tx.api_key_insert(&key).await? != Change::Done {
+                return Err(Error::NotFound("tenant"));
+            }
+            let response = v1::CreateApiKeyResponse {
+                key: Some(proto(&key)),
+                api_key: String::new(),
+            };
+            let changed = std::iter::once(key_id).chain(room.given_up());
+            let changed = changed.map(Changed::Key).collect::<Vec<_>>();
+            let made = Made::new(response).of(changed).holding(room.place());
+            Ok(made.then(move |response| text.expose_secret().clone_into(&mut response.api_key)))
         };
-        let room = Room::make(&self.registry, mutation.tx(), tenant_id, now).await?;
-        let key_id = KeyId::new(now, &mut clock::rng());
-        let text = api_key::generate(key_id, &mut clock::rng());
-        let key = ApiKey {
-            id: key_id,
-            tenant_id,
-            name: new.name,
-            roles: new.roles,
-            created_at: now,
-            expires_at: Some(new.expires_at),
-            revoked_at: None,
-            hash: KeyHash::of(text.expose_secret()),
-        };
-        if mutation.tx().api_key_insert(&key).await? != Change::Done {
-            return Err(Error::NotFound("tenant"));
-        }
-        let mut response = v1::CreateApiKeyResponse {
-            key: Some(proto(&key)),
-            api_key: String::new(),
-        };
-        let changed = std::iter::once(key_id).chain(room.given_up());
-        let changed = changed.map(Changed::Key);
-        mutation
-            .publish(&response, &self.registry, changed, room.place())
-            .await?;
-        text.expose_secret().clone_into(&mut response.api_key);
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 
     async fn list(
@@ -214,36 +206,11 @@ impl Room {
     }
 }
 
-#[tonic::async_trait]
-impl ApiKeyService for ApiKeys {
-    async fn create_api_key(
-        &self,
-        request: Request<v1::CreateApiKeyRequest>,
-    ) -> Result<Response<v1::CreateApiKeyResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.create(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn list_api_keys(
-        &self,
-        request: Request<v1::ListApiKeysRequest>,
-    ) -> Result<Response<v1::ListApiKeysResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.list(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn revoke_api_key(
-        &self,
-        request: Request<v1::RevokeApiKeyRequest>,
-    ) -> Result<Response<v1::RevokeApiKeyResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.revoke(caller, request.into_inner()).await?,
-        ))
+serves! {
+    ApiKeyService for ApiKeys {
+        create_api_key => create(CreateApiKeyRequest) -> CreateApiKeyResponse;
+        list_api_keys => list(ListApiKeysRequest) -> ListApiKeysResponse;
+        revoke_api_key => revoke(RevokeApiKeyRequest) -> RevokeApiKeyResponse;
     }
 }
 

@@ -13,15 +13,14 @@ mod view;
 
 use std::sync::Arc;
 
-use posthorn::v1::{self, endpoint_service_server::EndpointService};
+use posthorn::v1::endpoint_service_server::EndpointService;
 use posthorn_guard::Resolver;
-use tonic::{Request, Response, Status};
 
 pub(in crate::rpc) use self::{
     change::check_own_sources,
     settings::{sources, subscriptions},
 };
-use super::{Caller, convert::id};
+use super::{Caller, Mutations, convert::id};
 use crate::{
     dispatch::Dispatch,
     error::Error,
@@ -36,6 +35,7 @@ use crate::{
 pub(crate) struct Endpoints {
     store: Store,
     registry: SharedRegistry,
+    mutations: Mutations,
     vault: Arc<Vault>,
     dispatch: Dispatch,
     resolver: Resolver,
@@ -58,6 +58,7 @@ impl Endpoints {
         resolver: Resolver,
     ) -> Self {
         Self {
+            mutations: Mutations::new(store.clone(), registry.clone()),
             store,
             registry,
             vault,
@@ -87,93 +88,16 @@ impl Named {
     }
 }
 
-#[tonic::async_trait]
-impl EndpointService for Endpoints {
-    async fn create_endpoint(
-        &self,
-        request: Request<v1::CreateEndpointRequest>,
-    ) -> Result<Response<v1::CreateEndpointResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.create(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn get_endpoint(
-        &self,
-        request: Request<v1::GetEndpointRequest>,
-    ) -> Result<Response<v1::GetEndpointResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(self.get(caller, request.into_inner()).await?))
-    }
-
-    async fn list_endpoints(
-        &self,
-        request: Request<v1::ListEndpointsRequest>,
-    ) -> Result<Response<v1::ListEndpointsResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.list(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn update_endpoint(
-        &self,
-        request: Request<v1::UpdateEndpointRequest>,
-    ) -> Result<Response<v1::UpdateEndpointResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.update(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn delete_endpoint(
-        &self,
-        request: Request<v1::DeleteEndpointRequest>,
-    ) -> Result<Response<v1::DeleteEndpointResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.delete(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn pause_endpoint(
-        &self,
-        request: Request<v1::PauseEndpointRequest>,
-    ) -> Result<Response<v1::PauseEndpointResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.pause(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn resume_endpoint(
-        &self,
-        request: Request<v1::ResumeEndpointRequest>,
-    ) -> Result<Response<v1::ResumeEndpointResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.resume(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn rotate_secret(
-        &self,
-        request: Request<v1::RotateSecretRequest>,
-    ) -> Result<Response<v1::RotateSecretResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.rotate(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn test_endpoint(
-        &self,
-        request: Request<v1::TestEndpointRequest>,
-    ) -> Result<Response<v1::TestEndpointResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.test(caller, request.into_inner()).await?,
-        ))
+serves! {
+    EndpointService for Endpoints {
+        create_endpoint => create(CreateEndpointRequest) -> CreateEndpointResponse;
+        get_endpoint => get(GetEndpointRequest) -> GetEndpointResponse;
+        list_endpoints => list(ListEndpointsRequest) -> ListEndpointsResponse;
+        update_endpoint => update(UpdateEndpointRequest) -> UpdateEndpointResponse;
+        delete_endpoint => delete(DeleteEndpointRequest) -> DeleteEndpointResponse;
+        pause_endpoint => pause(PauseEndpointRequest) -> PauseEndpointResponse;
+        resume_endpoint => resume(ResumeEndpointRequest) -> ResumeEndpointResponse;
+        rotate_secret => rotate(RotateSecretRequest) -> RotateSecretResponse;
+        test_endpoint => test(TestEndpointRequest) -> TestEndpointResponse;
     }
 }

@@ -306,50 +306,27 @@ fn event_proto(event: &Event, payload: Bytes, payload_bytes: u32) -> v1::Event {
     }
 }
 
-#[tonic::async_trait]
-impl EventService for Events {
-    type EmitEventsStream = ReceiverStream<Result<v1::EmitEventsResponse, Status>>;
+serves! {
+    EventService for Events {
+        emit_event => emit(EmitEventRequest) -> EmitEventResponse;
+        get_event => get(GetEventRequest) -> GetEventResponse;
+        list_events => list(ListEventsRequest) -> ListEventsResponse;
+    } with {
+        type EmitEventsStream = ReceiverStream<Result<v1::EmitEventsResponse, Status>>;
 
-    async fn emit_event(
-        &self,
-        request: Request<v1::EmitEventRequest>,
-    ) -> Result<Response<v1::EmitEventResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.emit(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn emit_events(
-        &self,
-        request: Request<Streaming<v1::EmitEventsRequest>>,
-    ) -> Result<Response<Self::EmitEventsStream>, Status> {
-        let caller = Caller::of(&request)?;
-        let paid = request.extensions().get::<Paid>().cloned();
-        let paid = paid.unwrap_or_default();
-        let (answers, stream) = mpsc::channel(STREAM_REQUESTS_MAX);
-        let taking = self
-            .clone()
-            .take_stream(caller, request.into_inner(), paid, answers);
-        tokio::spawn(taking);
-        Ok(Response::new(ReceiverStream::new(stream)))
-    }
-
-    async fn get_event(
-        &self,
-        request: Request<v1::GetEventRequest>,
-    ) -> Result<Response<v1::GetEventResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(self.get(caller, request.into_inner()).await?))
-    }
-
-    async fn list_events(
-        &self,
-        request: Request<v1::ListEventsRequest>,
-    ) -> Result<Response<v1::ListEventsResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.list(caller, request.into_inner()).await?,
-        ))
+        async fn emit_events(
+            &self,
+            request: Request<Streaming<v1::EmitEventsRequest>>,
+        ) -> Result<Response<Self::EmitEventsStream>, Status> {
+            let caller = Caller::of(&request)?;
+            let paid = request.extensions().get::<Paid>().cloned();
+            let paid = paid.unwrap_or_default();
+            let (answers, stream) = mpsc::channel(STREAM_REQUESTS_MAX);
+            let taking = self
+                .clone()
+                .take_stream(caller, request.into_inner(), paid, answers);
+            tokio::spawn(taking);
+            Ok(Response::new(ReceiverStream::new(stream)))
+        }
     }
 }

@@ -1,10 +1,9 @@
 //! `EventTypeService`.
 
 use posthorn::v1::{self, event_type_service_server::EventTypeService};
-use tonic::{Request, Response, Status};
 
 use super::{
-    Begun, Caller, Mutation, Page, QueryFingerprint,
+    Call, Caller, Made, Mutations, Page, QueryFingerprint, Work,
     convert::{check_etag, etag, long_text, timestamp},
 };
 use crate::{
@@ -25,12 +24,17 @@ const DESCRIPTION_CHARS_MAX: usize = 1_000;
 pub(crate) struct EventTypes {
     store: Store,
     registry: SharedRegistry,
+    mutations: Mutations,
 }
 
 impl EventTypes {
     /// A service over the store; the registry hears of every change.
     pub(crate) fn new(store: Store, registry: SharedRegistry) -> Self {
-        Self { store, registry }
+        Self {
+            mutations: Mutations::new(store.clone(), registry.clone()),
+            store,
+            registry,
+        }
     }
 
     fn tenant(&self, caller: Caller, text: &str) -> Result<TenantId, Error> {
@@ -51,37 +55,31 @@ impl EventTypes {
             created_at: now,
             updated_at: now,
         };
-        let begun = Mutation::begin(
-            &self.store,
+        let call = Call::new(
             &caller,
             "CreateEventType",
             &request,
             &request.request_id,
             now,
-        )
-        .await?;
-        let mut mutation = match begun {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
-        };
-        let place = self.registry.place(Some(tenant), Capped::EventTypes)?;
-        match mutation.tx().event_type_insert(tenant, &event_type).await? {
-            Change::Done => (),
-            Change::NameTaken => {
-                return Err(Error::AlreadyExists(
-                    "the tenant has this event type already".to_owned(),
-                ));
+        )?;
+        let change = async |tx: &mut Work| {
+            let place = self.registry.place(Some(tenant), Capped::EventTypes)?;
+            match tx.event_type_insert(tenant, &event_type).await? {
+                Change::Done => (),
+                Change::NameTaken => {
+                    return Err(Error::AlreadyExists(
+                        "the tenant has this event type already".to_owned(),
+                    ));
+                }
+                Change::Missing => return Err(Error::NotFound("tenant")),
             }
-            Change::Missing => return Err(Error::NotFound("tenant")),
-        }
-        let response = v1::CreateEventTypeResponse {
-            event_type: Some(proto(tenant, &event_type)),
+            let response = v1::CreateEventTypeResponse {
+                event_type: Some(proto(tenant, &event_type)),
+            };
+            let changed = Changed::EventType(tenant, event_type.name);
+            Ok(Made::new(response).of([changed]).holding([place]))
         };
-        let changed = Changed::EventType(tenant, event_type.name);
-        mutation
-            .publish(&response, &self.registry, [changed], [place])
-            .await?;
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 
     async fn get(
@@ -127,33 +125,29 @@ impl EventTypes {
         let now = clock::now_ms();
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let (name, description) = (name(&request.name)?, description(&request.description)?);
-        let begun = Mutation::begin(
-            &self.store,
+        let call = Call::new(
             &caller,
             "UpdateEventType",
             &request,
             &request.request_id,
             now,
-        )
-        .await?;
-        let mut mutation = match begun {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        )?;
+        let change = async |tx: &mut Work| {
+            let current = tx.event_type_get(tenant, &name).await?;
+            let mut event_type = current.ok_or(Error::NotFound("event type"))?;
+            check_etag(&request.etag, event_type.version)?;
+            event_type.description = description;
+            event_type.version += 1;
+            event_type.updated_at = now;
+            if tx.event_type_update(tenant, &event_type).await? != Change::Done {
+                return Err(Error::StaleEtag);
+            }
+            let response = v1::UpdateEventTypeResponse {
+                event_type: Some(proto(tenant, &event_type)),
+            };
+            Ok(Made::new(response))
         };
-        let current = mutation.tx().event_type_get(tenant, &name).await?;
-        let mut event_type = current.ok_or(Error::NotFound("event type"))?;
-        check_etag(&request.etag, event_type.version)?;
-        event_type.description = description;
-        event_type.version += 1;
-        event_type.updated_at = now;
-        if mutation.tx().event_type_update(tenant, &event_type).await? != Change::Done {
-            return Err(Error::StaleEtag);
-        }
-        let response = v1::UpdateEventTypeResponse {
-            event_type: Some(proto(tenant, &event_type)),
-        };
-        mutation.commit(&response).await?;
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 
     async fn delete(
@@ -163,78 +157,32 @@ impl EventTypes {
     ) -> Result<v1::DeleteEventTypeResponse, Error> {
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let name = name(&request.name)?;
-        let begun = Mutation::begin(
-            &self.store,
+        let call = Call::new(
             &caller,
             "DeleteEventType",
             &request,
             &request.request_id,
             clock::now_ms(),
-        );
-        let mut mutation = match begun.await? {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        )?;
+        let change = async |tx: &mut Work| {
+            if tx.event_type_delete(tenant, &name).await? != Change::Done {
+                return Err(Error::NotFound("event type"));
+            }
+            let response = v1::DeleteEventTypeResponse {};
+            let changed = Changed::EventType(tenant, name);
+            Ok(Made::new(response).of([changed]))
         };
-        if mutation.tx().event_type_delete(tenant, &name).await? != Change::Done {
-            return Err(Error::NotFound("event type"));
-        }
-        let response = v1::DeleteEventTypeResponse {};
-        let changed = Changed::EventType(tenant, name);
-        mutation
-            .publish(&response, &self.registry, [changed], [])
-            .await?;
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 }
 
-#[tonic::async_trait]
-impl EventTypeService for EventTypes {
-    async fn create_event_type(
-        &self,
-        request: Request<v1::CreateEventTypeRequest>,
-    ) -> Result<Response<v1::CreateEventTypeResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.create(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn get_event_type(
-        &self,
-        request: Request<v1::GetEventTypeRequest>,
-    ) -> Result<Response<v1::GetEventTypeResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(self.get(caller, request.into_inner()).await?))
-    }
-
-    async fn list_event_types(
-        &self,
-        request: Request<v1::ListEventTypesRequest>,
-    ) -> Result<Response<v1::ListEventTypesResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.list(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn update_event_type(
-        &self,
-        request: Request<v1::UpdateEventTypeRequest>,
-    ) -> Result<Response<v1::UpdateEventTypeResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.update(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn delete_event_type(
-        &self,
-        request: Request<v1::DeleteEventTypeRequest>,
-    ) -> Result<Response<v1::DeleteEventTypeResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.delete(caller, request.into_inner()).await?,
-        ))
+serves! {
+    EventTypeService for EventTypes {
+        create_event_type => create(CreateEventTypeRequest) -> CreateEventTypeResponse;
+        get_event_type => get(GetEventTypeRequest) -> GetEventTypeResponse;
+        list_event_types => list(ListEventTypesRequest) -> ListEventTypesResponse;
+        update_event_type => update(UpdateEventTypeRequest) -> UpdateEventTypeResponse;
+        delete_event_type => delete(DeleteEventTypeRequest) -> DeleteEventTypeResponse;
     }
 }
 

@@ -16,7 +16,7 @@ use posthorn::v1::{self, InboundActionKind, inbound_service_server::InboundServi
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Caller, Consumers,
+    Caller, Consumers, Mutations,
     consume::ConsumeStream,
     convert::{id, visible_name},
 };
@@ -41,6 +41,7 @@ const REASON_CHARS_MAX: usize = 500;
 pub(crate) struct Inbounds {
     store: Store,
     registry: SharedRegistry,
+    mutations: Mutations,
     dispatch: Dispatch,
     ingest: Ingest,
     consumers: Consumers,
@@ -56,6 +57,7 @@ impl Inbounds {
         consumers: Consumers,
     ) -> Self {
         Self {
+            mutations: Mutations::new(store.clone(), registry.clone()),
             store,
             registry,
             dispatch,
@@ -110,82 +112,23 @@ fn precondition(text: &str) -> Error {
     Error::FailedPrecondition(text.to_owned())
 }
 
-#[tonic::async_trait]
-impl InboundService for Inbounds {
-    type ConsumeStream = ConsumeStream;
+serves! {
+    InboundService for Inbounds {
+        list_inbound_requests => list(ListInboundRequestsRequest) -> ListInboundRequestsResponse;
+        get_inbound_request => get(GetInboundRequestRequest) -> GetInboundRequestResponse;
+        read_inbound_payload => read(ReadInboundPayloadRequest) -> ReadInboundPayloadResponse;
+        reverify_inbound_request => reverify(ReverifyInboundRequestRequest) -> ReverifyInboundRequestResponse;
+        replay_inbound_request => replay(ReplayInboundRequestRequest) -> ReplayInboundRequestResponse;
+        accept_inbound_request => accept(AcceptInboundRequestRequest) -> AcceptInboundRequestResponse;
+        hold_inbound_request => hold(HoldInboundRequestRequest) -> HoldInboundRequestResponse;
+    } with {
+        type ConsumeStream = ConsumeStream;
 
-    async fn consume(
-        &self,
-        request: Request<Streaming<v1::ConsumeRequest>>,
-    ) -> Result<Response<Self::ConsumeStream>, Status> {
-        self.consumers.open(request)
-    }
-
-    async fn list_inbound_requests(
-        &self,
-        request: Request<v1::ListInboundRequestsRequest>,
-    ) -> Result<Response<v1::ListInboundRequestsResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.list(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn get_inbound_request(
-        &self,
-        request: Request<v1::GetInboundRequestRequest>,
-    ) -> Result<Response<v1::GetInboundRequestResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(self.get(caller, request.into_inner()).await?))
-    }
-
-    async fn read_inbound_payload(
-        &self,
-        request: Request<v1::ReadInboundPayloadRequest>,
-    ) -> Result<Response<v1::ReadInboundPayloadResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.read(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn reverify_inbound_request(
-        &self,
-        request: Request<v1::ReverifyInboundRequestRequest>,
-    ) -> Result<Response<v1::ReverifyInboundRequestResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.reverify(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn replay_inbound_request(
-        &self,
-        request: Request<v1::ReplayInboundRequestRequest>,
-    ) -> Result<Response<v1::ReplayInboundRequestResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.replay(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn accept_inbound_request(
-        &self,
-        request: Request<v1::AcceptInboundRequestRequest>,
-    ) -> Result<Response<v1::AcceptInboundRequestResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.accept(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn hold_inbound_request(
-        &self,
-        request: Request<v1::HoldInboundRequestRequest>,
-    ) -> Result<Response<v1::HoldInboundRequestResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.hold(caller, request.into_inner()).await?,
-        ))
+        async fn consume(
+            &self,
+            request: Request<Streaming<v1::ConsumeRequest>>,
+        ) -> Result<Response<Self::ConsumeStream>, Status> {
+            self.consumers.open(request)
+        }
     }
 }

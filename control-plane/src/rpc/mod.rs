@@ -1,5 +1,27 @@
 //! The gRPC services, thin, and what every call passes through before it reaches one.
 
+/// The trait of a service: its plain calls by table, each with the method that makes it, and what is no plain call as it is.
+macro_rules! serves {
+    ($service:ident for $server:ty {
+        $($rpc:ident => $method:ident($request:ident) -> $response:ident;)*
+    } $(with { $($other:tt)* })?) => {
+        #[tonic::async_trait]
+        impl $service for $server {
+            $(
+                async fn $rpc(
+                    &self,
+                    request: tonic::Request<posthorn::v1::$request>,
+                ) -> Result<tonic::Response<posthorn::v1::$response>, tonic::Status> {
+                    let caller = $crate::rpc::Caller::of(&request)?;
+                    let answer = self.$method(caller, request.into_inner()).await?;
+                    Ok(tonic::Response::new(answer))
+                }
+            )*
+            $($($other)*)?
+        }
+    };
+}
+
 pub(crate) mod access;
 mod api_key;
 mod blind;
@@ -13,7 +35,7 @@ mod event_type;
 mod framing;
 mod inbound;
 mod message;
-mod mutation;
+mod mutate;
 mod new_event;
 mod node;
 mod page;
@@ -33,7 +55,7 @@ pub(crate) use event::Events;
 pub(crate) use event_type::EventTypes;
 pub(crate) use framing::FramingLayer;
 pub(crate) use inbound::Inbounds;
-pub(crate) use mutation::{Begun, Call, Mutation, REMEMBERED_MS};
+pub(crate) use mutate::{Call, Made, Mutations, REMEMBERED_MS, Work};
 pub(crate) use node::Nodes;
 pub(crate) use page::{Page, QueryFingerprint};
 pub(crate) use source::Sources;

@@ -22,9 +22,8 @@ use std::sync::Arc;
 
 use posthorn::v1::{self, source_service_server::SourceService};
 use posthorn_guard::Resolver;
-use tonic::{Request, Response, Status};
 
-use super::{Caller, convert::id};
+use super::{Caller, Mutations, convert::id};
 use crate::{
     config::PublicUrl,
     error::Error,
@@ -39,6 +38,7 @@ use crate::{
 pub(crate) struct Sources {
     store: Store,
     registry: SharedRegistry,
+    mutations: Mutations,
     vault: Arc<Vault>,
     resolver: Resolver,
     public_url: PublicUrl,
@@ -62,12 +62,22 @@ impl Sources {
         public_url: PublicUrl,
     ) -> Self {
         Self {
+            mutations: Mutations::new(store.clone(), registry.clone()),
             store,
             registry,
             vault,
             resolver,
             public_url,
         }
+    }
+
+    #[expect(clippy::unused_async, reason = "as every call is made")]
+    async fn providers(
+        &self,
+        _: Caller,
+        _: v1::ListProvidersRequest,
+    ) -> Result<v1::ListProvidersResponse, Error> {
+        Ok(providers::list())
     }
 
     fn tenant(&self, caller: Caller, text: &str) -> Result<Arc<TenantEntry>, Error> {
@@ -91,91 +101,16 @@ impl Named {
     }
 }
 
-#[tonic::async_trait]
-impl SourceService for Sources {
-    async fn create_source(
-        &self,
-        request: Request<v1::CreateSourceRequest>,
-    ) -> Result<Response<v1::CreateSourceResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.create(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn get_source(
-        &self,
-        request: Request<v1::GetSourceRequest>,
-    ) -> Result<Response<v1::GetSourceResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(self.get(caller, request.into_inner()).await?))
-    }
-
-    async fn list_sources(
-        &self,
-        request: Request<v1::ListSourcesRequest>,
-    ) -> Result<Response<v1::ListSourcesResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.list(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn update_source(
-        &self,
-        request: Request<v1::UpdateSourceRequest>,
-    ) -> Result<Response<v1::UpdateSourceResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.update(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn delete_source(
-        &self,
-        request: Request<v1::DeleteSourceRequest>,
-    ) -> Result<Response<v1::DeleteSourceResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.delete(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn set_source_state(
-        &self,
-        request: Request<v1::SetSourceStateRequest>,
-    ) -> Result<Response<v1::SetSourceStateResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.set_state(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn rotate_source_secret(
-        &self,
-        request: Request<v1::RotateSourceSecretRequest>,
-    ) -> Result<Response<v1::RotateSourceSecretResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.rotate(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn list_providers(
-        &self,
-        request: Request<v1::ListProvidersRequest>,
-    ) -> Result<Response<v1::ListProvidersResponse>, Status> {
-        Caller::of(&request)?;
-        Ok(Response::new(providers::list()))
-    }
-
-    async fn get_drift_report(
-        &self,
-        request: Request<v1::GetDriftReportRequest>,
-    ) -> Result<Response<v1::GetDriftReportResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.drift(caller, request.into_inner()).await?,
-        ))
+serves! {
+    SourceService for Sources {
+        create_source => create(CreateSourceRequest) -> CreateSourceResponse;
+        get_source => get(GetSourceRequest) -> GetSourceResponse;
+        list_sources => list(ListSourcesRequest) -> ListSourcesResponse;
+        update_source => update(UpdateSourceRequest) -> UpdateSourceResponse;
+        delete_source => delete(DeleteSourceRequest) -> DeleteSourceResponse;
+        set_source_state => set_state(SetSourceStateRequest) -> SetSourceStateResponse;
+        rotate_source_secret => rotate(RotateSourceSecretRequest) -> RotateSourceSecretResponse;
+        get_drift_report => drift(GetDriftReportRequest) -> GetDriftReportResponse;
+        list_providers => providers(ListProvidersRequest) -> ListProvidersResponse;
     }
 }

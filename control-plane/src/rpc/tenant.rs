@@ -3,10 +3,9 @@
 mod settings;
 
 use posthorn::v1::{self, tenant_service_server::TenantService};
-use tonic::{Request, Response, Status};
 
 use super::{
-    Begun, Caller, Mutation, Page, QueryFingerprint,
+    Call, Caller, Made, Mutations, Page, QueryFingerprint, Work,
     convert::{check_etag, check_mask, etag, id, timestamp},
 };
 use crate::{
@@ -22,12 +21,17 @@ use crate::{
 pub(crate) struct Tenants {
     store: Store,
     registry: SharedRegistry,
+    mutations: Mutations,
 }
 
 impl Tenants {
     /// A service over the store; the registry hears of every change.
     pub(crate) fn new(store: Store, registry: SharedRegistry) -> Self {
-        Self { store, registry }
+        Self {
+            mutations: Mutations::new(store.clone(), registry.clone()),
+            store,
+            registry,
+        }
     }
 
     async fn create(
@@ -38,34 +42,22 @@ impl Tenants {
         caller.require_installation()?;
         let now = clock::now_ms();
         let settings = settings::read(&request.settings.clone().unwrap_or_default())?;
-        let begun = Mutation::begin(
-            &self.store,
-            &caller,
-            "CreateTenant",
-            &request,
-            &request.request_id,
-            now,
-        )
-        .await?;
-        let mut mutation = match begun {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        let call = Call::new(&caller, "CreateTenant", &request, &request.request_id, now)?;
+        let change = async |tx: &mut Work| {
+            let tenant = Tenant {
+                id: TenantId::new(now, &mut clock::rng()),
+                settings,
+                version: 1,
+                created_at: now,
+                updated_at: now,
+            };
+            check(tx.tenant_insert(&tenant).await?)?;
+            let response = v1::CreateTenantResponse {
+                tenant: Some(proto(&tenant)),
+            };
+            Ok(Made::new(response).of([Changed::Tenant(tenant.id)]))
         };
-        let tenant = Tenant {
-            id: TenantId::new(now, &mut clock::rng()),
-            settings,
-            version: 1,
-            created_at: now,
-            updated_at: now,
-        };
-        check(mutation.tx().tenant_insert(&tenant).await?)?;
-        let response = v1::CreateTenantResponse {
-            tenant: Some(proto(&tenant)),
-        };
-        mutation
-            .publish(&response, &self.registry, [Changed::Tenant(tenant.id)], [])
-            .await?;
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 
     async fn get(
@@ -113,37 +105,25 @@ impl Tenants {
             .tenant
             .id;
         let fields = check_mask(request.update_mask.as_ref(), settings::FIELDS)?;
-        let begun = Mutation::begin(
-            &self.store,
-            &caller,
-            "UpdateTenant",
-            &request,
-            &request.request_id,
-            now,
-        )
-        .await?;
-        let mut mutation = match begun {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        let call = Call::new(&caller, "UpdateTenant", &request, &request.request_id, now)?;
+        let change = async |tx: &mut Work| {
+            let current = tx.tenant_get(tenant_id).await?;
+            let mut tenant = current.ok_or(Error::NotFound("tenant"))?;
+            check_etag(&request.etag, tenant.version)?;
+            let new = request.settings.clone().unwrap_or_default();
+            settings::change(&mut tenant.settings, &new, &fields)?;
+            tenant.version += 1;
+            tenant.updated_at = now;
+            match tx.tenant_update(&tenant).await? {
+                Change::Missing => return Err(Error::StaleEtag),
+                change => check(change)?,
+            }
+            let response = v1::UpdateTenantResponse {
+                tenant: Some(proto(&tenant)),
+            };
+            Ok(Made::new(response).of([Changed::Tenant(tenant_id)]))
         };
-        let current = mutation.tx().tenant_get(tenant_id).await?;
-        let mut tenant = current.ok_or(Error::NotFound("tenant"))?;
-        check_etag(&request.etag, tenant.version)?;
-        let new = request.settings.clone().unwrap_or_default();
-        settings::change(&mut tenant.settings, &new, &fields)?;
-        tenant.version += 1;
-        tenant.updated_at = now;
-        match mutation.tx().tenant_update(&tenant).await? {
-            Change::Missing => return Err(Error::StaleEtag),
-            change => check(change)?,
-        }
-        let response = v1::UpdateTenantResponse {
-            tenant: Some(proto(&tenant)),
-        };
-        mutation
-            .publish(&response, &self.registry, [Changed::Tenant(tenant_id)], [])
-            .await?;
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 
     async fn delete(
@@ -153,84 +133,39 @@ impl Tenants {
     ) -> Result<v1::DeleteTenantResponse, Error> {
         caller.require_installation()?;
         let tenant_id = id("tenant_id", &request.tenant_id)?;
-        let begun = Mutation::begin(
-            &self.store,
+        let call = Call::new(
             &caller,
             "DeleteTenant",
             &request,
             &request.request_id,
             clock::now_ms(),
-        );
-        let mut mutation = match begun.await? {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
-        };
-        match mutation.tx().tenant_delete(tenant_id).await? {
-            TenantDeletion::Done => (),
-            TenantDeletion::Missing => return Err(Error::NotFound("tenant")),
-            TenantDeletion::InUse => {
-                let text = "the tenant still has endpoints or sources: delete them first";
-                return Err(Error::FailedPrecondition(text.to_owned()));
+        )?;
+        let change = async |tx: &mut Work| {
+            match tx.tenant_delete(tenant_id).await? {
+                TenantDeletion::Done => (),
+                TenantDeletion::Missing => return Err(Error::NotFound("tenant")),
+                TenantDeletion::InUse => {
+                    let text = "the tenant still has endpoints or sources: delete them first";
+                    return Err(Error::FailedPrecondition(text.to_owned()));
+                }
             }
-        }
-        let response = v1::DeleteTenantResponse {};
-        let promise = self.registry.promise([Changed::Tenant(tenant_id)]);
-        mutation.commit(&response).await?;
-        // Its keys do not wait for their turn.
-        self.registry.end_keys_of(tenant_id);
-        promise.kept().await?;
-        Ok(response)
+            let response = v1::DeleteTenantResponse {};
+            let registry = self.registry.clone();
+            let made = Made::new(response).of([Changed::Tenant(tenant_id)]);
+            // Its keys do not wait for their turn.
+            Ok(made.then(move |_| registry.end_keys_of(tenant_id)))
+        };
+        self.mutations.make(call, change).await
     }
 }
 
-#[tonic::async_trait]
-impl TenantService for Tenants {
-    async fn create_tenant(
-        &self,
-        request: Request<v1::CreateTenantRequest>,
-    ) -> Result<Response<v1::CreateTenantResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.create(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn get_tenant(
-        &self,
-        request: Request<v1::GetTenantRequest>,
-    ) -> Result<Response<v1::GetTenantResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(self.get(caller, request.into_inner()).await?))
-    }
-
-    async fn list_tenants(
-        &self,
-        request: Request<v1::ListTenantsRequest>,
-    ) -> Result<Response<v1::ListTenantsResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.list(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn update_tenant(
-        &self,
-        request: Request<v1::UpdateTenantRequest>,
-    ) -> Result<Response<v1::UpdateTenantResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.update(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn delete_tenant(
-        &self,
-        request: Request<v1::DeleteTenantRequest>,
-    ) -> Result<Response<v1::DeleteTenantResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.delete(caller, request.into_inner()).await?,
-        ))
+serves! {
+    TenantService for Tenants {
+        create_tenant => create(CreateTenantRequest) -> CreateTenantResponse;
+        get_tenant => get(GetTenantRequest) -> GetTenantResponse;
+        list_tenants => list(ListTenantsRequest) -> ListTenantsResponse;
+        update_tenant => update(UpdateTenantRequest) -> UpdateTenantResponse;
+        delete_tenant => delete(DeleteTenantRequest) -> DeleteTenantResponse;
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     model::id::EndpointId,
     registry::TenantEntry,
-    rpc::{Begun, Caller, time_range::TimeRange},
+    rpc::{Call, Caller, Made, Work, time_range::TimeRange},
     store::OpenFilter,
 };
 
@@ -31,30 +31,25 @@ impl Deliveries {
         )?;
         let filter = dead_filter(&tenant, &request.endpoint_id, range, request.limit)?;
         let action = action(caller, DeliveryActionKind::Redrive, &request.reason, now)?;
-        let begun = self
-            .begin(
-                caller,
-                "RedriveDeadLetters",
-                &request,
-                &request.request_id,
-                now,
-            )
-            .await?;
-        let mut mutation = match begun {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        let call = Call::new(
+            &caller,
+            "RedriveDeadLetters",
+            &request,
+            &request.request_id,
+            now,
+        )?;
+        let change = async |tx: &mut Work| {
+            let (redriven, moved) = self
+                .dispatch
+                .redrive(tx, tenant.tenant.id, &filter, &action)
+                .await?;
+            let response = v1::RedriveDeadLettersResponse {
+                redriven: u32::try_from(redriven).unwrap_or(u32::MAX),
+                more: i64::try_from(redriven).is_ok_and(|redriven| redriven == filter.limit),
+            };
+            Ok(Made::new(response).then(move |_| moved.committed()))
         };
-        let (redriven, moved) = self
-            .dispatch
-            .redrive(mutation.tx(), tenant.tenant.id, &filter, &action)
-            .await?;
-        let response = v1::RedriveDeadLettersResponse {
-            redriven: u32::try_from(redriven).unwrap_or(u32::MAX),
-            more: i64::try_from(redriven).is_ok_and(|redriven| redriven == filter.limit),
-        };
-        mutation.commit(&response).await?;
-        moved.committed();
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 
     pub(super) async fn discard(
@@ -70,29 +65,22 @@ impl Deliveries {
         )?;
         let filter = dead_filter(&tenant, &request.endpoint_id, range, request.limit)?;
         let action = action(caller, DeliveryActionKind::Discard, &request.reason, now)?;
-        let begun = self
-            .begin(
-                caller,
-                "DiscardDeadLetters",
-                &request,
-                &request.request_id,
-                now,
-            )
-            .await?;
-        let mut mutation = match begun {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        let call = Call::new(
+            &caller,
+            "DiscardDeadLetters",
+            &request,
+            &request.request_id,
+            now,
+        )?;
+        let change = async |tx: &mut Work| {
+            let discarded = tx.delivery_end_matching(&filter, &action).await?;
+            let response = v1::DiscardDeadLettersResponse {
+                discarded: u32::try_from(discarded).unwrap_or(u32::MAX),
+                more: i64::try_from(discarded).is_ok_and(|discarded| discarded == filter.limit),
+            };
+            Ok(Made::new(response))
         };
-        let discarded = mutation
-            .tx()
-            .delivery_end_matching(&filter, &action)
-            .await?;
-        let response = v1::DiscardDeadLettersResponse {
-            discarded: u32::try_from(discarded).unwrap_or(u32::MAX),
-            more: i64::try_from(discarded).is_ok_and(|discarded| discarded == filter.limit),
-        };
-        mutation.commit(&response).await?;
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 }
 

@@ -6,12 +6,11 @@ mod view;
 use std::collections::BTreeSet;
 
 use posthorn::v1::{self, DeliveryActionKind, delivery_service_server::DeliveryService};
-use prost::Message;
-use tonic::{Request, Response, Status};
 
 use self::view::{action_proto, attempt_key, attempt_key_bytes, attempt_proto, delivery_proto};
 use super::{
-    Begun, Caller, Mutation, Page, QueryFingerprint, convert::visible_name, time_range::TimeRange,
+    Call, Caller, Made, Mutations, Page, QueryFingerprint, Work, convert::visible_name,
+    time_range::TimeRange,
 };
 use crate::{
     clock,
@@ -33,6 +32,7 @@ const REASON_CHARS_MAX: usize = 500;
 pub(crate) struct Deliveries {
     store: Store,
     registry: SharedRegistry,
+    mutations: Mutations,
     dispatch: Dispatch,
 }
 
@@ -40,6 +40,7 @@ impl Deliveries {
     /// A service over the store that changes deliveries through the engine.
     pub(crate) fn new(store: Store, registry: SharedRegistry, dispatch: Dispatch) -> Self {
         Self {
+            mutations: Mutations::new(store.clone(), registry.clone()),
             store,
             registry,
             dispatch,
@@ -181,23 +182,15 @@ impl Deliveries {
         let id = delivery_id(&request.delivery_id)?;
         let action = action(caller, DeliveryActionKind::Retry, &request.reason, now)?;
         let origin = self.origin(id).await?;
-        let begun = self
-            .begin(caller, "RetryDelivery", &request, &request.request_id, now)
-            .await?;
-        let mut mutation = match begun {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        let call = Call::new(&caller, "RetryDelivery", &request, &request.request_id, now)?;
+        let change = async |tx: &mut Work| {
+            let (view, moved) = self.dispatch.retry(tx, tenant, id, &action).await?;
+            let response = v1::RetryDeliveryResponse {
+                delivery: Some(delivery_proto(tenant, &view, origin)),
+            };
+            Ok(Made::new(response).then(move |_| moved.committed()))
         };
-        let (view, moved) = self
-            .dispatch
-            .retry(mutation.tx(), tenant, id, &action)
-            .await?;
-        let response = v1::RetryDeliveryResponse {
-            delivery: Some(delivery_proto(tenant, &view, origin)),
-        };
-        mutation.commit(&response).await?;
-        moved.committed();
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 
     async fn cancel(
@@ -210,34 +203,21 @@ impl Deliveries {
         let id = delivery_id(&request.delivery_id)?;
         let action = action(caller, DeliveryActionKind::Cancel, &request.reason, now)?;
         let origin = self.origin(id).await?;
-        let begun = self
-            .begin(caller, "CancelDelivery", &request, &request.request_id, now)
-            .await?;
-        let mut mutation = match begun {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        let call = Call::new(
+            &caller,
+            "CancelDelivery",
+            &request,
+            &request.request_id,
+            now,
+        )?;
+        let change = async |tx: &mut Work| {
+            let (view, moved) = self.dispatch.cancel(tx, tenant, id, &action).await?;
+            let response = v1::CancelDeliveryResponse {
+                delivery: Some(delivery_proto(tenant, &view, origin)),
+            };
+            Ok(Made::new(response).then(move |_| moved.committed()))
         };
-        let (view, moved) = self
-            .dispatch
-            .cancel(mutation.tx(), tenant, id, &action)
-            .await?;
-        let response = v1::CancelDeliveryResponse {
-            delivery: Some(delivery_proto(tenant, &view, origin)),
-        };
-        mutation.commit(&response).await?;
-        moved.committed();
-        Ok(response)
-    }
-
-    async fn begin<R: Message + Default>(
-        &self,
-        caller: Caller,
-        rpc: &'static str,
-        request: &impl Message,
-        request_id: &str,
-        now: i64,
-    ) -> Result<Begun<R>, Error> {
-        Mutation::begin(&self.store, &caller, rpc, request, request_id, now).await
+        self.mutations.make(call, change).await
     }
 }
 
@@ -272,73 +252,14 @@ fn action(
     })
 }
 
-#[tonic::async_trait]
-impl DeliveryService for Deliveries {
-    async fn get_delivery(
-        &self,
-        request: Request<v1::GetDeliveryRequest>,
-    ) -> Result<Response<v1::GetDeliveryResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(self.get(caller, request.into_inner()).await?))
-    }
-
-    async fn list_deliveries(
-        &self,
-        request: Request<v1::ListDeliveriesRequest>,
-    ) -> Result<Response<v1::ListDeliveriesResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.list(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn list_attempts(
-        &self,
-        request: Request<v1::ListAttemptsRequest>,
-    ) -> Result<Response<v1::ListAttemptsResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.attempts(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn retry_delivery(
-        &self,
-        request: Request<v1::RetryDeliveryRequest>,
-    ) -> Result<Response<v1::RetryDeliveryResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.retry(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn cancel_delivery(
-        &self,
-        request: Request<v1::CancelDeliveryRequest>,
-    ) -> Result<Response<v1::CancelDeliveryResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.cancel(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn redrive_dead_letters(
-        &self,
-        request: Request<v1::RedriveDeadLettersRequest>,
-    ) -> Result<Response<v1::RedriveDeadLettersResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.redrive(caller, request.into_inner()).await?,
-        ))
-    }
-
-    async fn discard_dead_letters(
-        &self,
-        request: Request<v1::DiscardDeadLettersRequest>,
-    ) -> Result<Response<v1::DiscardDeadLettersResponse>, Status> {
-        let caller = Caller::of(&request)?;
-        Ok(Response::new(
-            self.discard(caller, request.into_inner()).await?,
-        ))
+serves! {
+    DeliveryService for Deliveries {
+        get_delivery => get(GetDeliveryRequest) -> GetDeliveryResponse;
+        list_deliveries => list(ListDeliveriesRequest) -> ListDeliveriesResponse;
+        list_attempts => attempts(ListAttemptsRequest) -> ListAttemptsResponse;
+        retry_delivery => retry(RetryDeliveryRequest) -> RetryDeliveryResponse;
+        cancel_delivery => cancel(CancelDeliveryRequest) -> CancelDeliveryResponse;
+        redrive_dead_letters => redrive(RedriveDeadLettersRequest) -> RedriveDeadLettersResponse;
+        discard_dead_letters => discard(DiscardDeadLettersRequest) -> DiscardDeadLettersResponse;
     }
 }

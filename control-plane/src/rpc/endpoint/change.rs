@@ -19,7 +19,7 @@ use crate::{
     },
     registry::{Capped, Changed, Registry},
     rpc::{
-        Begun, Call, Caller, Mutation, blind,
+        Call, Caller, Made, Work, blind,
         convert::{Violations, check_etag, check_mask},
     },
     store::{Change, Tx},
@@ -56,27 +56,19 @@ impl Endpoints {
         let key = ChosenKey::read(&request.secret)?;
         check_sources(&self.registry.snapshot(), tenant, &draft.settings.sources)?;
         self.judge(draft.target.as_ref()).await?;
-        let mut mutation = match call
-            .begin::<v1::CreateEndpointResponse>(&self.store)
-            .await?
-        {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        let change = async |tx: &mut Work| {
+            let place = self.registry.place(Some(tenant), Capped::Endpoints)?;
+            let endpoint = self.insert(tx, tenant, &draft, &key, now).await?;
+            let response = v1::CreateEndpointResponse {
+                endpoint: Some(described(tx, &endpoint, now).await?),
+                secret: String::new(),
+            };
+            let changed = Changed::Endpoint(endpoint.id);
+            let made = Made::new(response).of([changed]).holding([place]);
+            let shown = key.expose_shown();
+            Ok(made.then(move |response| response.secret = shown))
         };
-        let place = self.registry.place(Some(tenant), Capped::Endpoints)?;
-        let endpoint = self
-            .insert(mutation.tx(), tenant, &draft, &key, now)
-            .await?;
-        let mut response = v1::CreateEndpointResponse {
-            endpoint: Some(described(mutation.tx(), &endpoint, now).await?),
-            secret: String::new(),
-        };
-        let changed = Changed::Endpoint(endpoint.id);
-        mutation
-            .publish(&response, &self.registry, [changed], [place])
-            .await?;
-        response.secret = key.expose_shown();
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 
     pub(super) async fn update(
@@ -112,35 +104,23 @@ impl Endpoints {
         endpoint.settings = draft.settings;
         endpoint.version += 1;
         endpoint.updated_at = now;
-        let mut mutation = match call
-            .begin::<v1::UpdateEndpointResponse>(&self.store)
-            .await?
-        {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        let change = async |tx: &mut Work| {
+            // The version is in the statement's condition, so what was read before the transaction still holds in it.
+            match tx.endpoint_update(&endpoint).await? {
+                Change::Missing => return Err(Error::StaleEtag),
+                change => check(change)?,
+            }
+            if fields.contains(&"headers") {
+                let secrets = &draft.new_secrets;
+                self.write_header_secrets(tx, &endpoint, secrets, now)
+                    .await?;
+            }
+            let response = v1::UpdateEndpointResponse {
+                endpoint: Some(described(tx, &endpoint, now).await?),
+            };
+            Ok(Made::new(response).of([Changed::Endpoint(endpoint.id)]))
         };
-        // The version is in the statement's condition, so what was read before the transaction still holds in it.
-        match mutation.tx().endpoint_update(&endpoint).await? {
-            Change::Missing => return Err(Error::StaleEtag),
-            change => check(change)?,
-        }
-        if fields.contains(&"headers") {
-            let secrets = &draft.new_secrets;
-            self.write_header_secrets(mutation.tx(), &endpoint, secrets, now)
-                .await?;
-        }
-        let response = v1::UpdateEndpointResponse {
-            endpoint: Some(described(mutation.tx(), &endpoint, now).await?),
-        };
-        mutation
-            .publish(
-                &response,
-                &self.registry,
-                [Changed::Endpoint(endpoint.id)],
-                [],
-            )
-            .await?;
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 
     pub(super) async fn delete(
@@ -150,39 +130,34 @@ impl Endpoints {
     ) -> Result<v1::DeleteEndpointResponse, Error> {
         let now = clock::now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
-        let begun = Mutation::begin(
-            &self.store,
+        let call = Call::new(
             &caller,
             "DeleteEndpoint",
             &request,
             &request.request_id,
             now,
-        );
-        let mut mutation = match begun.await? {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        )?;
+        let change = async |tx: &mut Work| {
+            let shard = named.tenant.shard;
+            check(tx.endpoint_touch(named.id, now).await?)?;
+            named.own(tx.endpoint_get(named.id).await?)?;
+            let has_open = tx.delivery_open_exists(shard, named.id).await?;
+            if has_open && !request.force {
+                let text = "the endpoint has open deliveries: set `force` to cancel them";
+                return Err(Error::FailedPrecondition(text.to_owned()));
+            }
+            let mut cancelled = 0;
+            if has_open {
+                let key = Some(caller.key_id());
+                cancelled = tx
+                    .delivery_cancel_all(shard, named.id, key, DELETED, now)
+                    .await?;
+            }
+            check(tx.endpoint_delete(named.id).await?)?;
+            let response = v1::DeleteEndpointResponse { cancelled };
+            Ok(Made::new(response).of([Changed::Endpoint(named.id)]))
         };
-        let (tx, shard) = (mutation.tx(), named.tenant.shard);
-        check(tx.endpoint_touch(named.id, now).await?)?;
-        named.own(tx.endpoint_get(named.id).await?)?;
-        let has_open = tx.delivery_open_exists(shard, named.id).await?;
-        if has_open && !request.force {
-            let text = "the endpoint has open deliveries: set `force` to cancel them";
-            return Err(Error::FailedPrecondition(text.to_owned()));
-        }
-        let mut cancelled = 0;
-        if has_open {
-            let key = Some(caller.key_id());
-            cancelled = tx
-                .delivery_cancel_all(shard, named.id, key, DELETED, now)
-                .await?;
-        }
-        check(tx.endpoint_delete(named.id).await?)?;
-        let response = v1::DeleteEndpointResponse { cancelled };
-        mutation
-            .publish(&response, &self.registry, [Changed::Endpoint(named.id)], [])
-            .await?;
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 
     /// Writes a new endpoint and its secrets.

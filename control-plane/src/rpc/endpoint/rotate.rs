@@ -16,7 +16,7 @@ use crate::{
         secret::{Purpose, SealedSecret},
     },
     registry::Changed,
-    rpc::{Begun, Call, Caller, blind, convert::overlap_ms},
+    rpc::{Call, Caller, Made, Work, blind, convert::overlap_ms},
     store::Tx,
 };
 
@@ -33,25 +33,21 @@ impl Endpoints {
         let mut content = request.clone();
         blind(&self.vault, &mut content.secret);
         let call = Call::new(&caller, "RotateSecret", &content, &request.request_id, now)?;
-        let mut mutation = match call.begin::<v1::RotateSecretResponse>(&self.store).await? {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        let change = async |tx: &mut Work| {
+            // The touch keeps other rotations away, so there is never a third secret.
+            check(tx.endpoint_touch(named.id, now).await?)?;
+            let endpoint = named.own(tx.endpoint_get(named.id).await?)?;
+            refuse_handler(&endpoint, "has no secret")?;
+            self.replace(tx, &endpoint, &key, overlap_ms, now).await?;
+            let response = v1::RotateSecretResponse {
+                endpoint: Some(described(tx, &endpoint, now).await?),
+                secret: String::new(),
+            };
+            let made = Made::new(response).of([Changed::Endpoint(named.id)]);
+            let shown = key.expose_shown();
+            Ok(made.then(move |response| response.secret = shown))
         };
-        let tx = mutation.tx();
-        // The touch keeps other rotations away, so there is never a third secret.
-        check(tx.endpoint_touch(named.id, now).await?)?;
-        let endpoint = named.own(tx.endpoint_get(named.id).await?)?;
-        refuse_handler(&endpoint, "has no secret")?;
-        self.replace(tx, &endpoint, &key, overlap_ms, now).await?;
-        let mut response = v1::RotateSecretResponse {
-            endpoint: Some(described(tx, &endpoint, now).await?),
-            secret: String::new(),
-        };
-        mutation
-            .publish(&response, &self.registry, [Changed::Endpoint(named.id)], [])
-            .await?;
-        response.secret = key.expose_shown();
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 
     async fn replace(

@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     model::endpoint::EndpointState,
     registry::Changed,
-    rpc::{Begun, Caller, Mutation, convert::printable},
+    rpc::{Call, Caller, Made, Work, convert::printable},
     store::Tx,
 };
 
@@ -26,27 +26,15 @@ impl Endpoints {
         let now = clock::now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
         let reason = printable("reason", &request.reason, REASON_CHARS_MAX)?;
-        let begun = Mutation::begin(
-            &self.store,
-            &caller,
-            "PauseEndpoint",
-            &request,
-            &request.request_id,
-            now,
-        );
-        let mut mutation = match begun.await? {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        let call = Call::new(&caller, "PauseEndpoint", &request, &request.request_id, now)?;
+        let change = async |tx: &mut Work| {
+            let endpoint = set_state(tx, &named, EndpointState::Paused, &reason, now).await?;
+            let response = v1::PauseEndpointResponse {
+                endpoint: Some(endpoint),
+            };
+            Ok(Made::new(response).of([Changed::Endpoint(named.id)]))
         };
-        let endpoint =
-            set_state(mutation.tx(), &named, EndpointState::Paused, &reason, now).await?;
-        let response = v1::PauseEndpointResponse {
-            endpoint: Some(endpoint),
-        };
-        mutation
-            .publish(&response, &self.registry, [Changed::Endpoint(named.id)], [])
-            .await?;
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 
     pub(super) async fn resume(
@@ -56,26 +44,21 @@ impl Endpoints {
     ) -> Result<v1::ResumeEndpointResponse, Error> {
         let now = clock::now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
-        let begun = Mutation::begin(
-            &self.store,
+        let call = Call::new(
             &caller,
             "ResumeEndpoint",
             &request,
             &request.request_id,
             now,
-        );
-        let mut mutation = match begun.await? {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        )?;
+        let change = async |tx: &mut Work| {
+            let endpoint = set_state(tx, &named, EndpointState::Enabled, "", now).await?;
+            let response = v1::ResumeEndpointResponse {
+                endpoint: Some(endpoint),
+            };
+            Ok(Made::new(response).of([Changed::Endpoint(named.id)]))
         };
-        let endpoint = set_state(mutation.tx(), &named, EndpointState::Enabled, "", now).await?;
-        let response = v1::ResumeEndpointResponse {
-            endpoint: Some(endpoint),
-        };
-        mutation
-            .publish(&response, &self.registry, [Changed::Endpoint(named.id)], [])
-            .await?;
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 
     pub(super) async fn test(

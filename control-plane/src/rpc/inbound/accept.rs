@@ -12,7 +12,7 @@ use crate::{
         claim::ClaimKey,
         inbound::{InboundAction, InboundRequest, Part, Verdict},
     },
-    rpc::{Begun, Call, Caller},
+    rpc::{Call, Caller, Made, Work},
 };
 
 impl Inbounds {
@@ -41,35 +41,31 @@ impl Inbounds {
         let body = self.store.inbound_body(&found).await?.ok_or_else(erased)?;
         let event = self.event_now(&found, body).await?;
         self.ensure_day(&found).await?;
-        let mut mutation = match call.begin(&self.store).await? {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        let change = async |tx: &mut Work| {
+            let locked = tx.inbound_lock(found.tenant_id, found.id).await?;
+            let mut record = locked.ok_or(Error::NotFound("inbound request"))?;
+            if is_accepted(&record)? {
+                return Ok(Made::new(response(&record)));
+            }
+            record.verdict = Verdict::Accepted;
+            record.claim = ClaimKey::own(&record.provider_event_id, record.id);
+            let events = vec![(record.id.event(), event)];
+            let written = self.dispatch.emit_within(tx, &tenant, events).await;
+            let written = written.map_err(of_day)?;
+            tx.inbound_accept(&record).await?;
+            if !record.held {
+                // From now on the event holds it.
+                tx.inbound_body_drop(record.id).await?;
+            }
+            let action = InboundAction {
+                event_id: record.event_id(),
+                ..super::action(caller, &record, InboundActionKind::Accept, reason, now)
+            };
+            tx.inbound_action_record(&action).await?;
+            let response = response(&record);
+            Ok(Made::new(response).then(move |_| written.committed()))
         };
-        let tx = mutation.tx();
-        let locked = tx.inbound_lock(found.tenant_id, found.id).await?;
-        let mut record = locked.ok_or(Error::NotFound("inbound request"))?;
-        if is_accepted(&record)? {
-            return Ok(response(&record));
-        }
-        record.verdict = Verdict::Accepted;
-        record.claim = ClaimKey::own(&record.provider_event_id, record.id);
-        let events = vec![(record.id.event(), event)];
-        let written = self.dispatch.emit_within(tx, &tenant, events).await;
-        let written = written.map_err(of_day)?;
-        tx.inbound_accept(&record).await?;
-        if !record.held {
-            // From now on the event holds it.
-            tx.inbound_body_drop(record.id).await?;
-        }
-        let action = InboundAction {
-            event_id: record.event_id(),
-            ..super::action(caller, &record, InboundActionKind::Accept, reason, now)
-        };
-        tx.inbound_action_record(&action).await?;
-        let response = response(&record);
-        mutation.commit(&response).await?;
-        written.committed();
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
         id::InboundId,
         inbound::{InboundRequest, Part, Verdict},
     },
-    rpc::{Begun, Caller, Mutation, convert::id},
+    rpc::{Call, Caller, Made, Work, convert::id},
     store::Tx,
 };
 
@@ -24,37 +24,34 @@ impl Inbounds {
         let tenant_id = self.tenant(caller, &request.tenant_id)?.tenant.id;
         let inbound_id = id::<InboundId>("inbound_request_id", &request.inbound_request_id)?;
         let reason = super::reason(&request.reason)?;
-        let begun = Mutation::begin(
-            &self.store,
+        let call = Call::new(
             &caller,
             "HoldInboundRequest",
             &request,
             &request.request_id,
             now,
-        );
-        let mut mutation = match begun.await? {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
-        };
-        let found = mutation.tx().inbound_lock(tenant_id, inbound_id).await?;
-        let mut found = found.ok_or(Error::NotFound("inbound request"))?;
-        if found.held != request.held {
-            let kind = if request.held {
-                place(mutation.tx(), &found).await?;
-                InboundActionKind::Hold
-            } else {
-                lift(mutation.tx(), &found).await?;
-                InboundActionKind::Release
+        )?;
+        let change = async |tx: &mut Work| {
+            let found = tx.inbound_lock(tenant_id, inbound_id).await?;
+            let mut found = found.ok_or(Error::NotFound("inbound request"))?;
+            if found.held != request.held {
+                let kind = if request.held {
+                    place(tx, &found).await?;
+                    InboundActionKind::Hold
+                } else {
+                    lift(tx, &found).await?;
+                    InboundActionKind::Release
+                };
+                let action = super::action(caller, &found, kind, reason, now);
+                tx.inbound_action_record(&action).await?;
+                found.held = request.held;
+            }
+            let response = v1::HoldInboundRequestResponse {
+                request: Some(request_proto(&found)),
             };
-            let action = super::action(caller, &found, kind, reason, now);
-            mutation.tx().inbound_action_record(&action).await?;
-            found.held = request.held;
-        }
-        let response = v1::HoldInboundRequestResponse {
-            request: Some(request_proto(&found)),
+            Ok(Made::new(response))
         };
-        mutation.commit(&response).await?;
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 }
 

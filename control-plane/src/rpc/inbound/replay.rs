@@ -11,7 +11,7 @@ use crate::{
         id::EventId,
         inbound::{InboundAction, InboundRequest, Part, Verdict},
     },
-    rpc::{Begun, Call, Caller},
+    rpc::{Call, Caller, Made, Work},
 };
 
 impl Inbounds {
@@ -35,41 +35,37 @@ impl Inbounds {
         }
         let found = self.find(&tenant, &request.inbound_request_id).await?;
         let replayed = self.replayed_all(&found).await?;
-        let mut mutation = match call.begin(&self.store).await? {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        let change = async |tx: &mut Work| {
+            let ids = EventId::several(replayed.len(), now, tenant.shard, &mut clock::rng());
+            let (records, events): (Vec<_>, Vec<_>) = replayed.into_iter().unzip();
+            let events = ids.iter().copied().zip(events).collect();
+            let written = self.dispatch.emit_within(tx, &tenant, events).await?;
+            let action = |request: &InboundRequest, event_id| InboundAction {
+                event_id,
+                ..super::action(
+                    caller,
+                    request,
+                    InboundActionKind::Replay,
+                    reason.clone(),
+                    now,
+                )
+            };
+            for (record, event_id) in records.iter().zip(&ids) {
+                let action = action(record, Some(*event_id));
+                tx.inbound_action_record(&action).await?;
+            }
+            if found.part == Part::Batch {
+                tx.inbound_action_record(&action(&found, None)).await?;
+            }
+            let event_ids = ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let response = v1::ReplayInboundRequestResponse {
+                event_id: event_ids.first().cloned().unwrap_or_default(),
+                delivery_count: written.delivery_count(),
+                event_ids,
+            };
+            Ok(Made::new(response).then(move |_| written.committed()))
         };
-        let ids = EventId::several(replayed.len(), now, tenant.shard, &mut clock::rng());
-        let (records, events): (Vec<_>, Vec<_>) = replayed.into_iter().unzip();
-        let events = ids.iter().copied().zip(events).collect();
-        let tx = mutation.tx();
-        let written = self.dispatch.emit_within(tx, &tenant, events).await?;
-        let action = |request: &InboundRequest, event_id| InboundAction {
-            event_id,
-            ..super::action(
-                caller,
-                request,
-                InboundActionKind::Replay,
-                reason.clone(),
-                now,
-            )
-        };
-        for (record, event_id) in records.iter().zip(&ids) {
-            let action = action(record, Some(*event_id));
-            tx.inbound_action_record(&action).await?;
-        }
-        if found.part == Part::Batch {
-            tx.inbound_action_record(&action(&found, None)).await?;
-        }
-        let event_ids = ids.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let response = v1::ReplayInboundRequestResponse {
-            event_id: event_ids.first().cloned().unwrap_or_default(),
-            delivery_count: written.delivery_count(),
-            event_ids,
-        };
-        mutation.commit(&response).await?;
-        written.committed();
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 
     /// What a replay emits: the request, or each item of a batch, with the record that it is of.

@@ -15,7 +15,7 @@ use crate::{
         inbound::{InboundRequest, Verdict},
         source::SourceState,
     },
-    rpc::{Begun, Call, Caller},
+    rpc::{Call, Caller, Made, Work},
     store::Tx,
 };
 
@@ -43,30 +43,26 @@ impl Inbounds {
         let body = self.store.inbound_body(&found).await?.ok_or_else(erased)?;
         let arrivals = self.judged_again(&found, &body).await?;
         self.ensure_day(&found).await?;
-        let mut mutation = match call.begin(&self.store).await? {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        let change = async |tx: &mut Work| {
+            let before = lock(tx, &found).await?;
+            // It is written anew, as if it came now.
+            tx.inbound_remove(before.id).await?;
+            let received = self.dispatch.receive_within(tx, arrivals).await;
+            let (_, written) = received.map_err(of_day)?;
+            if before.held {
+                tx.inbound_body_keep(before.id, &body).await?;
+                tx.inbound_set_held(before.id, true).await?;
+            }
+            let record = tx.inbound_lock(before.tenant_id, before.id).await?;
+            let record = record.ok_or(Error::NotFound("inbound request"))?;
+            let action = super::action(caller, &record, InboundActionKind::Reverify, reason, now);
+            tx.inbound_action_record(&action).await?;
+            let response = v1::ReverifyInboundRequestResponse {
+                request: Some(request_proto(&record)),
+            };
+            Ok(Made::new(response).then(move |_| written.committed()))
         };
-        let tx = mutation.tx();
-        let before = lock(tx, &found).await?;
-        // It is written anew, as if it came now.
-        tx.inbound_remove(before.id).await?;
-        let received = self.dispatch.receive_within(tx, arrivals).await;
-        let (_, written) = received.map_err(of_day)?;
-        if before.held {
-            tx.inbound_body_keep(before.id, &body).await?;
-            tx.inbound_set_held(before.id, true).await?;
-        }
-        let record = tx.inbound_lock(before.tenant_id, before.id).await?;
-        let record = record.ok_or(Error::NotFound("inbound request"))?;
-        let action = super::action(caller, &record, InboundActionKind::Reverify, reason, now);
-        tx.inbound_action_record(&action).await?;
-        let response = v1::ReverifyInboundRequestResponse {
-            request: Some(request_proto(&record)),
-        };
-        mutation.commit(&response).await?;
-        written.committed();
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 
     /// What is received of a request that passes now, judged as of when it was received.

@@ -19,7 +19,7 @@ use crate::{
     },
     registry::{Capped, Changed},
     rpc::{
-        Begun, Call, Caller, Mutation, blind,
+        Call, Caller, Made, Work, blind,
         convert::{check_etag, check_mask},
     },
     store::{Change, Tx},
@@ -44,29 +44,22 @@ impl Sources {
         let chosen = Chosen::read(&request.secrets, &draft.settings, compiled)?;
         let poll = PollChange::new(None, &draft, poll_secret(&request.poll_secret)?)?;
         self.judge(draft.poll_target.as_ref()).await?;
-        let mut mutation = match call.begin::<v1::CreateSourceResponse>(&self.store).await? {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        let change = async |tx: &mut Work| {
+            let place = self.registry.place(Some(tenant), Capped::Sources)?;
+            let source = insert(tx, tenant, draft, now).await?;
+            self.write_secrets(tx, &source, &chosen, now).await?;
+            self.write_poll(tx, &source, poll, now).await?;
+            let response = v1::CreateSourceResponse {
+                source: Some(self.described(tx, &source, now).await?),
+                secret: String::new(),
+            };
+            let made = Made::new(response)
+                .of([Changed::Source(source.id)])
+                .holding([place]);
+            let shown = chosen.expose_shown();
+            Ok(made.then(move |response| response.secret = shown))
         };
-        let place = self.registry.place(Some(tenant), Capped::Sources)?;
-        let source = insert(mutation.tx(), tenant, draft, now).await?;
-        self.write_secrets(mutation.tx(), &source, &chosen, now)
-            .await?;
-        self.write_poll(mutation.tx(), &source, poll, now).await?;
-        let mut response = v1::CreateSourceResponse {
-            source: Some(self.described(mutation.tx(), &source, now).await?),
-            secret: String::new(),
-        };
-        mutation
-            .publish(
-                &response,
-                &self.registry,
-                [Changed::Source(source.id)],
-                [place],
-            )
-            .await?;
-        response.secret = chosen.expose_shown();
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 
     pub(super) async fn update(
@@ -84,23 +77,19 @@ impl Sources {
         }
         let former = named.own(self.store.source_get(named.id).await?)?;
         let (source, poll) = self.changed(former, request, now).await?;
-        let mut mutation = match call.begin::<v1::UpdateSourceResponse>(&self.store).await? {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        let change = async |tx: &mut Work| {
+            // The version is in the statement's condition, so what was read before the transaction still holds in it.
+            match tx.source_update(&source).await? {
+                Change::Missing => return Err(Error::StaleEtag),
+                change => check(change)?,
+            }
+            self.write_poll(tx, &source, poll, now).await?;
+            let response = v1::UpdateSourceResponse {
+                source: Some(self.described(tx, &source, now).await?),
+            };
+            Ok(Made::new(response).of([Changed::Source(source.id)]))
         };
-        // The version is in the statement's condition, so what was read before the transaction still holds in it.
-        match mutation.tx().source_update(&source).await? {
-            Change::Missing => return Err(Error::StaleEtag),
-            change => check(change)?,
-        }
-        self.write_poll(mutation.tx(), &source, poll, now).await?;
-        let response = v1::UpdateSourceResponse {
-            source: Some(self.described(mutation.tx(), &source, now).await?),
-        };
-        mutation
-            .publish(&response, &self.registry, [Changed::Source(source.id)], [])
-            .await?;
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 
     pub(super) async fn delete(
@@ -110,26 +99,14 @@ impl Sources {
     ) -> Result<v1::DeleteSourceResponse, Error> {
         let now = clock::now_ms();
         let named = self.named(caller, &request.tenant_id, &request.source_id)?;
-        let begun = Mutation::begin(
-            &self.store,
-            &caller,
-            "DeleteSource",
-            &request,
-            &request.request_id,
-            now,
-        );
-        let mut mutation = match begun.await? {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        let call = Call::new(&caller, "DeleteSource", &request, &request.request_id, now)?;
+        let change = async |tx: &mut Work| {
+            named.own(tx.source_get(named.id).await?)?;
+            check(tx.source_delete(named.id).await?)?;
+            let response = v1::DeleteSourceResponse {};
+            Ok(Made::new(response).of([Changed::Source(named.id)]))
         };
-        let tx = mutation.tx();
-        named.own(tx.source_get(named.id).await?)?;
-        check(tx.source_delete(named.id).await?)?;
-        let response = v1::DeleteSourceResponse {};
-        mutation
-            .publish(&response, &self.registry, [Changed::Source(named.id)], [])
-            .await?;
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 
     /// A request to create without its secrets, to compare repeats with.

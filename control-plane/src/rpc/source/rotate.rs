@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     model::{secret::Purpose, source::Source},
     registry::Changed,
-    rpc::{Begun, Call, Caller, blind, convert::overlap_ms},
+    rpc::{Call, Caller, Made, Work, blind, convert::overlap_ms},
     store::Tx,
 };
 
@@ -30,27 +30,22 @@ impl Sources {
         blind(&self.vault, &mut content.secret);
         let request_id = &request.request_id;
         let call = Call::new(&caller, "RotateSourceSecret", &content, request_id, now)?;
-        let begun = call.begin::<v1::RotateSourceSecretResponse>(&self.store);
-        let mut mutation = match begun.await? {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        let change = async |tx: &mut Work| {
+            // The touch keeps other rotations away, so there are never more secrets than are tried.
+            check(tx.source_touch(named.id, now).await?)?;
+            let source = named.own(tx.source_get(named.id).await?)?;
+            let compiled = scheme::compile(&source.settings)?;
+            let chosen = Chosen::read_new(&request.secret, &source.settings, compiled.as_ref())?;
+            self.replace(tx, &source, &chosen, overlap_ms, now).await?;
+            let response = v1::RotateSourceSecretResponse {
+                source: Some(self.described(tx, &source, now).await?),
+                secret: String::new(),
+            };
+            let made = Made::new(response).of([Changed::Source(named.id)]);
+            let shown = chosen.expose_shown();
+            Ok(made.then(move |response| response.secret = shown))
         };
-        let tx = mutation.tx();
-        // The touch keeps other rotations away, so there are never more secrets than are tried.
-        check(tx.source_touch(named.id, now).await?)?;
-        let source = named.own(tx.source_get(named.id).await?)?;
-        let compiled = scheme::compile(&source.settings)?;
-        let chosen = Chosen::read_new(&request.secret, &source.settings, compiled.as_ref())?;
-        self.replace(tx, &source, &chosen, overlap_ms, now).await?;
-        let mut response = v1::RotateSourceSecretResponse {
-            source: Some(self.described(tx, &source, now).await?),
-            secret: String::new(),
-        };
-        mutation
-            .publish(&response, &self.registry, [Changed::Source(named.id)], [])
-            .await?;
-        response.secret = chosen.expose_shown();
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 
     /// Writes the new secret over all others, which are accepted until the overlap has passed, and none any longer.

@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     model::source::SourceState,
     registry::Changed,
-    rpc::{Begun, Caller, Mutation, convert::printable},
+    rpc::{Call, Caller, Made, Work, convert::printable},
 };
 
 const REASON_CHARS_MAX: usize = 500;
@@ -23,33 +23,27 @@ impl Sources {
         let named = self.named(caller, &request.tenant_id, &request.source_id)?;
         let state = state(request.state)?;
         let reason = printable("reason", &request.reason, REASON_CHARS_MAX)?;
-        let begun = Mutation::begin(
-            &self.store,
+        let call = Call::new(
             &caller,
             "SetSourceState",
             &request,
             &request.request_id,
             now,
-        );
-        let mut mutation = match begun.await? {
-            Begun::Repeat(response) => return Ok(response),
-            Begun::Fresh(mutation) => mutation,
+        )?;
+        let change = async |tx: &mut Work| {
+            // The touch keeps other writers away, so what is read after it stays true.
+            check(tx.source_touch(named.id, now).await?)?;
+            let mut source = named.own(tx.source_get(named.id).await?)?;
+            source.state = state;
+            source.state_reason = reason;
+            source.version += 1;
+            check(tx.source_update(&source).await?)?;
+            let response = v1::SetSourceStateResponse {
+                source: Some(self.described(tx, &source, now).await?),
+            };
+            Ok(Made::new(response).of([Changed::Source(named.id)]))
         };
-        let tx = mutation.tx();
-        // The touch keeps other writers away, so what is read after it stays true.
-        check(tx.source_touch(named.id, now).await?)?;
-        let mut source = named.own(tx.source_get(named.id).await?)?;
-        source.state = state;
-        source.state_reason = reason;
-        source.version += 1;
-        check(tx.source_update(&source).await?)?;
-        let response = v1::SetSourceStateResponse {
-            source: Some(self.described(tx, &source, now).await?),
-        };
-        mutation
-            .publish(&response, &self.registry, [Changed::Source(named.id)], [])
-            .await?;
-        Ok(response)
+        self.mutations.make(call, change).await
     }
 }
 

@@ -55,34 +55,43 @@ fn call(caller: &Caller, request_id: &str, now: i64) -> Call {
     .unwrap()
 }
 
+/// Makes changes to a database of its own.
+async fn mutations() -> (Store, Mutations, tempfile::TempDir) {
+    let (store, directory) = fixture::store().await;
+    let registry = fixture::shared(&store, fixture::vault(1)).await;
+    let mutations = Mutations::new(store.clone(), registry);
+    (store, mutations, directory)
+}
+
 /// Makes a call; whether it was new.
-async fn is_fresh(store: &Store, call: Call) -> Result<bool, Error> {
-    match call.begin(store).await? {
-        Begun::Repeat(repeat) => {
-            assert_eq!(repeat, response());
-            Ok(false)
-        }
-        Begun::Fresh(mutation) => {
-            mutation.commit(&response()).await?;
-            Ok(true)
-        }
-    }
+async fn is_fresh(mutations: &Mutations, call: Call) -> Result<bool, Error> {
+    let mut is_fresh = false;
+    let change = async |_: &mut Work| {
+        is_fresh = true;
+        Ok(Made::new(response()))
+    };
+    assert_eq!(mutations.make(call, change).await?, response());
+    Ok(is_fresh)
 }
 
 #[tokio::test]
 async fn a_repeat_gets_the_first_answer_for_a_day() {
-    let (store, _directory) = fixture::store().await;
+    let (store, mutations, _directory) = mutations().await;
     let caller = caller(1);
-    assert!(is_fresh(&store, call(&caller, "one", NOW)).await.unwrap());
     assert!(
-        !is_fresh(&store, call(&caller, "one", NOW + REMEMBERED_MS))
+        is_fresh(&mutations, call(&caller, "one", NOW))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !is_fresh(&mutations, call(&caller, "one", NOW + REMEMBERED_MS))
             .await
             .unwrap()
     );
     let earlier = call(&caller, "one", NOW).earlier(&store).await.unwrap();
     assert_eq!(earlier, Some(response()));
     assert!(
-        is_fresh(&store, call(&caller, "one", NOW + REMEMBERED_MS + 1))
+        is_fresh(&mutations, call(&caller, "one", NOW + REMEMBERED_MS + 1))
             .await
             .unwrap()
     );
@@ -90,61 +99,71 @@ async fn a_repeat_gets_the_first_answer_for_a_day() {
 
 #[tokio::test]
 async fn another_id_or_caller_or_none_is_another_call() {
-    let (store, _directory) = fixture::store().await;
+    let (_, mutations, _directory) = mutations().await;
     assert!(
-        is_fresh(&store, call(&caller(1), "one", NOW))
+        is_fresh(&mutations, call(&caller(1), "one", NOW))
             .await
             .unwrap()
     );
     assert!(
-        is_fresh(&store, call(&caller(1), "two", NOW))
+        is_fresh(&mutations, call(&caller(1), "two", NOW))
             .await
             .unwrap()
     );
     assert!(
-        is_fresh(&store, call(&caller(2), "one", NOW))
+        is_fresh(&mutations, call(&caller(2), "one", NOW))
             .await
             .unwrap()
     );
     for _ in 0..2 {
-        assert!(is_fresh(&store, call(&caller(1), "", NOW)).await.unwrap());
+        assert!(
+            is_fresh(&mutations, call(&caller(1), "", NOW))
+                .await
+                .unwrap()
+        );
     }
 }
 
 #[tokio::test]
 async fn a_request_id_with_other_content_is_refused() {
-    let (store, _directory) = fixture::store().await;
+    let (store, mutations, _directory) = mutations().await;
     let caller = caller(1);
-    assert!(is_fresh(&store, call(&caller, "one", NOW)).await.unwrap());
+    assert!(
+        is_fresh(&mutations, call(&caller, "one", NOW))
+            .await
+            .unwrap()
+    );
     let other = Call::new(&caller, "CreateTenant", &request("other"), "one", NOW).unwrap();
     let earlier = other.earlier::<CreateTenantResponse>(&store).await;
     assert!(matches!(earlier, Err(Error::AlreadyExists(_))));
     assert!(matches!(
-        is_fresh(&store, other).await,
+        is_fresh(&mutations, other).await,
         Err(Error::AlreadyExists(_))
     ));
 }
 
 #[tokio::test]
 async fn a_call_that_failed_can_be_made_again() {
-    let (store, _directory) = fixture::store().await;
+    let (_, mutations, _directory) = mutations().await;
     let caller = caller(1);
-    let begun = call(&caller, "one", NOW)
-        .begin::<CreateTenantResponse>(&store)
-        .await
-        .unwrap();
-    assert!(matches!(begun, Begun::Fresh(_)));
-    drop(begun);
-    assert!(is_fresh(&store, call(&caller, "one", NOW)).await.unwrap());
+    let change = async |_: &mut Work| Err(Error::StaleEtag);
+    let failed: Result<CreateTenantResponse, _> =
+        mutations.make(call(&caller, "one", NOW), change).await;
+    assert!(matches!(failed, Err(Error::StaleEtag)));
+    assert!(
+        is_fresh(&mutations, call(&caller, "one", NOW))
+            .await
+            .unwrap()
+    );
 }
 
 #[tokio::test]
 async fn of_many_equal_calls_at_once_one_is_made() {
-    let (store, _directory) = fixture::store().await;
+    let (_, mutations, _directory) = mutations().await;
     let caller = caller(1);
     let calls = (0..8).map(|_| {
-        let (store, call) = (store.clone(), call(&caller, "one", NOW));
-        tokio::spawn(async move { is_fresh(&store, call).await.unwrap() })
+        let (mutations, call) = (mutations.clone(), call(&caller, "one", NOW));
+        tokio::spawn(async move { is_fresh(&mutations, call).await.unwrap() })
     });
     let mut fresh = 0;
     for call in calls.collect::<Vec<_>>() {
@@ -155,18 +174,18 @@ async fn of_many_equal_calls_at_once_one_is_made() {
 
 #[tokio::test]
 async fn old_request_ids_are_forgotten() {
-    let (store, _directory) = fixture::store().await;
+    let (store, mutations, _directory) = mutations().await;
     let caller = caller(1);
     for (request_id, now) in [("old", NOW), ("new", NOW + 2)] {
         assert!(
-            is_fresh(&store, call(&caller, request_id, now))
+            is_fresh(&mutations, call(&caller, request_id, now))
                 .await
                 .unwrap()
         );
     }
     assert_eq!(store.request_prune(NOW + 1).await.unwrap(), 1);
     assert!(
-        !is_fresh(&store, call(&caller, "new", NOW + 2))
+        !is_fresh(&mutations, call(&caller, "new", NOW + 2))
             .await
             .unwrap()
     );

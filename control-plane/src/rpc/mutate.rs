@@ -1,0 +1,225 @@
+//! The one frame of every call that changes something, and of its repeats.
+//!
+//! In this order: the request id is claimed, or the call is answered as before; the change is made; the answer is kept for
+//! repeats; all of that is committed together; what follows from it is done, such as telling the engine; and what changed in
+//! the registry is published. So whatever acts on a change finds it in the database, and nobody is told of one that is not.
+//!
+//! A repeat within 24 h by the same key, of the same RPC and with the same content gets the first answer again, without
+//! the secrets that answer held. After an error nothing is kept, so the same request id can be used again.
+
+use std::ops::{Deref, DerefMut};
+
+use prost::Message;
+use sha2::{Digest as _, Sha256};
+
+use super::Caller;
+use crate::{
+    error::Error,
+    registry::{Changed, Place, SharedRegistry},
+    store::{RequestKey, RequestRow, Store, Tx},
+};
+
+/// How long a request id is remembered, in milliseconds.
+pub(crate) const REMEMBERED_MS: i64 = 24 * 60 * 60 * 1_000;
+const REQUEST_ID_CHARS_MAX: usize = 128;
+
+/// Makes changes.
+#[derive(Debug, Clone)]
+pub(crate) struct Mutations {
+    store: Store,
+    registry: SharedRegistry,
+}
+
+/// One call that changes something.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    caller: Caller,
+    rpc: &'static str,
+    request_id: String,
+    content_hash: [u8; 32],
+    now: i64,
+}
+
+/// The transaction that a change is made in. As a type of its own it names no lifetimes: the compiler forgets that those of
+/// a transaction are `'static`, and would not let the future of a change go from thread to thread.
+#[derive(Debug)]
+pub(crate) struct Work(Tx);
+
+/// A change that a transaction holds, and what is to follow its commit.
+#[must_use = "a change is made by returning it to the frame"]
+pub(crate) struct Made<R> {
+    answer: R,
+    changed: Vec<Changed>,
+    places: Vec<Place>,
+    then: Box<dyn FnOnce(&mut R) + Send>,
+}
+
+impl Mutations {
+    /// Changes the store, and publishes in the registry what changed there.
+    pub(crate) fn new(store: Store, registry: SharedRegistry) -> Self {
+        Self { store, registry }
+    }
+
+    /// Makes a change, unless the call was made before. Whatever becomes of the commit and of the caller, changed rows of
+    /// the registry are read anew.
+    ///
+    /// # Errors
+    /// What `change` fails with; nothing has happened then.
+    pub(crate) async fn make<R: Message + Default>(
+        &self,
+        call: Call,
+        change: impl AsyncFnOnce(&mut Work) -> Result<Made<R>, Error>,
+    ) -> Result<R, Error> {
+        let mut tx = Work(self.store.begin().await?);
+        if let Some(answer) = call.claim(&mut tx).await? {
+            return Ok(answer);
+        }
+        let made = change(&mut tx).await?;
+        call.keep(&mut tx, &made.answer).await?;
+        let mut answer = made.answer;
+        if made.changed.is_empty() {
+            tx.0.commit().await?;
+            (made.then)(&mut answer);
+            return Ok(answer);
+        }
+        let promise = self.registry.promise(made.changed).holding(made.places);
+        tx.0.commit().await?;
+        (made.then)(&mut answer);
+        promise.kept().await?;
+        Ok(answer)
+    }
+}
+
+impl Deref for Work {
+    type Target = Tx;
+
+    fn deref(&self) -> &Tx {
+        &self.0
+    }
+}
+
+impl DerefMut for Work {
+    fn deref_mut(&mut self) -> &mut Tx {
+        &mut self.0
+    }
+}
+
+impl<R> Made<R> {
+    /// A change that is answered so: without secrets, as repeats get the same.
+    pub(crate) fn new(answer: R) -> Self {
+        Self {
+            answer,
+            changed: Vec::new(),
+            places: Vec::new(),
+            then: Box::new(|_| ()),
+        }
+    }
+
+    /// It changed these rows of the registry.
+    pub(crate) fn of(mut self, changed: impl IntoIterator<Item = Changed>) -> Self {
+        self.changed.extend(changed);
+        self
+    }
+
+    /// It took these places, which count until the rows are published.
+    pub(crate) fn holding(mut self, places: impl IntoIterator<Item = Place>) -> Self {
+        self.places.extend(places);
+        self
+    }
+
+    /// What follows once it is committed. Secrets that only the first answer shows are put into it here.
+    pub(crate) fn then(mut self, follow: impl FnOnce(&mut R) + Send + 'static) -> Self {
+        self.then = Box::new(follow);
+        self
+    }
+}
+
+impl Call {
+    /// Reads a call's request id; empty means none. `content` is the request, with secrets blinded if it holds any.
+    pub(crate) fn new(
+        caller: &Caller,
+        rpc: &'static str,
+        content: &impl Message,
+        request_id: &str,
+        now: i64,
+    ) -> Result<Self, Error> {
+        let is_printable = request_id.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        if request_id.len() > REQUEST_ID_CHARS_MAX || !is_printable {
+            return Err(Error::invalid(
+                "request_id",
+                "must be 1 to 128 printable ASCII characters",
+            ));
+        }
+        Ok(Self {
+            caller: *caller,
+            rpc,
+            request_id: request_id.to_owned(),
+            content_hash: Sha256::digest(content.encode_to_vec()).into(),
+            now,
+        })
+    }
+
+    /// The answer that this call got before, if it was made before. Costs no transaction: for calls that have slow
+    /// checks to make before they begin one.
+    pub(crate) async fn earlier<R: Message + Default>(
+        &self,
+        store: &Store,
+    ) -> Result<Option<R>, Error> {
+        if self.request_id.is_empty() {
+            return Ok(None);
+        }
+        let row = store.request_get(self.key(), self.since()).await?;
+        row.map(|row| self.answer_of(&row)).transpose()
+    }
+
+    /// Claims the request id. Some: the call was made before, and this was the answer.
+    async fn claim<R: Message + Default>(&self, tx: &mut Tx) -> Result<Option<R>, Error> {
+        if self.request_id.is_empty() {
+            return Ok(None);
+        }
+        let (key, since) = (self.key(), self.since());
+        let is_new = tx
+            .request_claim(key, &self.content_hash, since, self.now)
+            .await?;
+        if is_new {
+            return Ok(None);
+        }
+        let row = tx.request_get(key, since).await?;
+        let row =
+            row.ok_or_else(|| Error::Unavailable("a repeat met its first call".to_owned()))?;
+        self.answer_of(&row).map(Some)
+    }
+
+    /// Keeps the answer for repeats.
+    async fn keep(&self, tx: &mut Tx, answer: &impl Message) -> Result<(), Error> {
+        if self.request_id.is_empty() {
+            return Ok(());
+        }
+        let answer = answer.encode_to_vec();
+        Ok(tx.request_finish(self.key(), &answer).await?)
+    }
+
+    fn answer_of<R: Message + Default>(&self, row: &RequestRow) -> Result<R, Error> {
+        if row.content_hash != self.content_hash {
+            return Err(Error::AlreadyExists(
+                "request_id was used for this call with other content in the last 24 h".to_owned(),
+            ));
+        }
+        R::decode(row.response.as_slice()).map_err(|error| Error::Internal(Box::new(error)))
+    }
+
+    fn key(&self) -> RequestKey<'_> {
+        RequestKey {
+            key_id: self.caller.key_id(),
+            rpc: self.rpc,
+            request_id: &self.request_id,
+        }
+    }
+
+    fn since(&self) -> i64 {
+        self.now - REMEMBERED_MS
+    }
+}
+
+#[cfg(test)]
+mod tests;
