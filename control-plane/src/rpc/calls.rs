@@ -57,7 +57,7 @@ pub(crate) struct Permit {
 }
 
 /// How long a change may take: more than any does, as long as the database answers.
-pub(crate) const CHANGE_WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const CHANGE_WITHIN: Duration = Duration::from_mins(1);
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
