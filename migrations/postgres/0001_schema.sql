@@ -87,14 +87,18 @@ create table api_key (
 );
 create index api_key_tenant_id_idx on api_key (tenant_id, key_id);
 
+-- Secrets of endpoints and of sources, sealed.
 create table secret (
     secret_id uuid not null,
     version integer not null check (version > 0),
     tenant_id uuid not null references tenant on delete cascade,
-    endpoint_id uuid not null references endpoint on delete cascade,
-    -- 1 a signing key, 2 the value of a header.
-    purpose smallint not null check (purpose in (1, 2)),
-    -- The name of the header; empty for a signing key.
+    -- Whose it is: 1 an endpoint's, 2 a source's.
+    owner_kind smallint not null check (owner_kind in (1, 2)),
+    owner_id uuid not null,
+    -- 1 signing key, 2 value of a header, both of endpoints; 3 requests are verified with it, 4 polling sends it, both of
+    -- sources.
+    purpose smallint not null check (purpose in (1, 2, 3, 4)),
+    -- The name of the header; empty for everything else.
     name text not null,
     -- The master key that it is sealed under; the same as in the record.
     kek_id text not null check (length(kek_id) = 8),
@@ -102,41 +106,30 @@ create table secret (
     sealed bytea not null check (length(sealed) > 0),
     -- Tells two secrets apart: 8 hexadecimal digits of a keyed hash.
     fingerprint text not null check (length(fingerprint) = 8),
-    -- Until when a former signing key signs too. Null: it is the current one.
+    -- Until when a former secret is good too. Null: it is a current one.
     retires_at bigint,
     created_at bigint not null,
+    -- The owner once more, in the column of its kind: a foreign key of one column cannot refer to two tables.
+    endpoint_id uuid generated always as (case owner_kind when 1 then owner_id end) stored
+        references endpoint on delete cascade,
+    source_id uuid generated always as (case owner_kind when 2 then owner_id end) stored
+        references source on delete cascade,
     primary key (secret_id, version),
-    check ((purpose = 1) = (name = '')),
-    check (retires_at is null or purpose = 1)
+    check ((owner_kind = 1) = (purpose in (1, 2))),
+    check ((purpose = 2) = (name <> '')),
+    check (retires_at is null or purpose in (1, 3))
 );
-create unique index secret_current_key on secret (endpoint_id, purpose, name) where retires_at is null;
-create index secret_endpoint_id_idx on secret (endpoint_id);
--- A page of a tenant's endpoints is a range of ids, in which others have secrets too.
-create index secret_tenant_id_idx on secret (tenant_id, endpoint_id);
+-- One at a time is current, but of those that requests are verified with.
+create unique index secret_current_key on secret (owner_kind, owner_id, purpose, name)
+    where retires_at is null and purpose <> 3;
+create index secret_owner_id_idx on secret (owner_id, owner_kind);
+-- A page of a tenant's endpoints or sources is a range of ids, in which others have secrets too.
+create index secret_tenant_id_idx on secret (tenant_id, owner_kind, owner_id);
 create index secret_kek_id_idx on secret (kek_id);
 create index secret_retires_at_idx on secret (retires_at) where retires_at is not null;
-
-create table source_secret (
-    secret_id uuid not null primary key,
-    tenant_id uuid not null references tenant on delete cascade,
-    source_id uuid not null references source on delete cascade,
-    -- 3 requests are verified with it, 4 polling sends it.
-    purpose smallint not null check (purpose in (3, 4)),
-    -- The master key that it is sealed under; the same as in the record.
-    kek_id text not null check (length(kek_id) = 8),
-    -- The record that the vault wrote.
-    sealed bytea not null check (length(sealed) > 0),
-    -- Tells two secrets apart: 8 hexadecimal digits of a keyed hash.
-    fingerprint text not null check (length(fingerprint) = 8),
-    -- Until when a former secret is accepted. Null: it is a current one.
-    retires_at bigint,
-    created_at bigint not null
-);
-create index source_secret_source_id_idx on source_secret (source_id);
--- A page of a tenant's sources is a range of ids, in which others have secrets too.
-create index source_secret_tenant_id_idx on source_secret (tenant_id, source_id);
-create index source_secret_kek_id_idx on source_secret (kek_id);
-create index source_secret_retires_at_idx on source_secret (retires_at) where retires_at is not null;
+-- What goes with an endpoint or a source.
+create index secret_endpoint_id_idx on secret (endpoint_id) where endpoint_id is not null;
+create index secret_source_id_idx on secret (source_id) where source_id is not null;
 
 -- The state of polling, one row for each source that is polled.
 create table poll (
