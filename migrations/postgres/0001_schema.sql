@@ -1,4 +1,4 @@
--- The schema on PostgreSQL. `sqlite/` has the same tables and columns in the same order.
+-- The schema on PostgreSQL. `sqlite/` has the same tables and columns in the same order, and a test compares the two.
 -- Instants are milliseconds since 1970. Numbers that stand for words have the values of the contract's enums.
 
 

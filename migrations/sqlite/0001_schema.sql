@@ -1,4 +1,4 @@
--- The schema on SQLite. `postgres/` has the same tables and columns in the same order.
+-- The schema on SQLite. `postgres/` has the same tables and columns in the same order, and a test compares the two.
 -- Instants are milliseconds since 1970. Numbers that stand for words have the values of the contract's enums. Tables with
 -- long rows have rowids: without one, a row of more than a quarter of a page goes to overflow pages of its own.
 

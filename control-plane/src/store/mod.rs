@@ -278,6 +278,8 @@ impl Tx {
 
 #[cfg(test)]
 mod plan_tests;
+#[cfg(test)]
+mod schema_tests;
 
 #[cfg(test)]
 impl Store {
