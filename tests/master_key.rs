@@ -109,7 +109,7 @@ impl Keyed {
     /// The ids of the master keys that secrets are sealed under.
     async fn used_keys(&self) -> Vec<String> {
         let mut sql = Sql::open(&self.deployment.control.database()).await;
-        let used = "select kek_id from secret union select kek_id from source_secret order by 1";
+        let used = "select distinct kek_id from secret order by 1";
         sql.texts(used).await
     }
 }

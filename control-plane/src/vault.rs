@@ -1,8 +1,9 @@
 //! The vault: seals secrets before they are stored, and opens them again.
 //!
 //! Every version of a secret has a random data key; a master key wraps only that. Both levels are XChaCha20-Poly1305,
-//! bound to the tenant, the secret's id, its version and its purpose, so a record that is moved to another row does not
-//! open. A new master key means wrapping data keys anew; the secrets themselves are not touched.
+//! bound to everything that says where the secret belongs ([`Binding`]), so a record that is moved to another row, or a
+//! row that is given to another owner, does not open. A new master key means wrapping data keys anew; the secrets
+//! themselves are not touched.
 //!
 //! ```text
 //! format 1 | master key's id 4 | nonce 24 | wrapped data key 48 | nonce 24 | ciphertext, at least 16
@@ -24,30 +25,13 @@ use rand::CryptoRng;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::model::{
-    id::{SecretId, TenantId},
-    secret::{Purpose, SealedSecret, SealedSourceSecret},
-    source::Source,
-};
+use crate::model::secret::{Binding, SealedSecret};
 
 pub(crate) use keyring::{KekId, Keyring, KeyringError};
 pub(crate) use lost::LostKeys;
 pub(crate) use lost::SealedUnder;
 use record::Record;
 pub(crate) use source::{KeySource, KeySourceError};
-
-/// What a record is bound to.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Binding {
-    /// The tenant that the secret belongs to.
-    pub tenant_id: TenantId,
-    /// The secret.
-    pub id: SecretId,
-    /// Its version.
-    pub version: i32,
-    /// What it is for.
-    pub purpose: Purpose,
-}
 
 /// Why a record does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -80,29 +64,6 @@ pub(crate) struct Vault {
     keyring: ArcSwap<Keyring>,
 }
 
-impl From<&SealedSecret> for Binding {
-    fn from(secret: &SealedSecret) -> Self {
-        Self {
-            tenant_id: secret.tenant_id,
-            id: secret.id,
-            version: secret.version,
-            purpose: secret.purpose,
-        }
-    }
-}
-
-/// A source's secret has one version: a new one is a secret of its own.
-impl From<&SealedSourceSecret> for Binding {
-    fn from(secret: &SealedSourceSecret) -> Self {
-        Self {
-            tenant_id: secret.tenant_id,
-            id: secret.id,
-            version: 1,
-            purpose: secret.purpose,
-        }
-    }
-}
-
 impl Vault {
     /// A vault that uses the given master keys.
     pub(crate) fn new(keyring: Keyring) -> Self {
@@ -125,50 +86,32 @@ impl Vault {
         self.keyring.load().current().id()
     }
 
-    /// Seals a secret.
+    /// Seals a new version of a secret, as a row to be written.
     pub(crate) fn seal(
         &self,
         secret: &[u8],
         binding: Binding,
-        rng: &mut impl CryptoRng,
-    ) -> Result<(KekId, Vec<u8>), SealError> {
-        let keyring = self.keyring.load();
-        let kek = keyring.current();
-        let record = Record::seal(secret, &binding.associated_data(), kek, rng).ok_or(SealError)?;
-        Ok((kek.id(), record.into_bytes()))
-    }
-
-    /// Seals a new secret of a source, as a row to be written.
-    pub(crate) fn seal_for_source(
-        &self,
-        secret: &[u8],
-        source: &Source,
-        purpose: Purpose,
         now_ms: i64,
         rng: &mut impl CryptoRng,
-    ) -> Result<SealedSourceSecret, SealError> {
-        let mut row = SealedSourceSecret {
-            id: SecretId::new(now_ms, rng),
-            tenant_id: source.tenant_id,
-            source_id: source.id,
-            purpose,
-            kek_id: String::new(),
-            sealed: Vec::new(),
+    ) -> Result<SealedSecret, SealError> {
+        let keyring = self.keyring.load();
+        let kek = keyring.current();
+        let record = Record::seal(secret, &associated_data(&binding), kek, rng).ok_or(SealError)?;
+        Ok(SealedSecret {
+            binding,
+            kek_id: kek.id().to_string(),
+            sealed: record.into_bytes(),
             fingerprint: self.fingerprint(secret),
             retires_at: None,
             created_at: now_ms,
-        };
-        let (kek_id, sealed) = self.seal(secret, (&row).into(), rng)?;
-        row.kek_id = kek_id.to_string();
-        row.sealed = sealed;
-        Ok(row)
+        })
     }
 
     /// Opens a record, whatever bytes it consists of.
     pub(crate) fn open(
         &self,
         sealed: &[u8],
-        binding: Binding,
+        binding: &Binding,
     ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let record = Record::parse(sealed).ok_or(OpenError::Damaged)?;
         let keyring = self.keyring.load();
@@ -176,7 +119,7 @@ impl Vault {
             .find(record.kek_id())
             .ok_or(OpenError::UnknownKey(record.kek_id()))?;
         record
-            .open(&binding.associated_data(), kek)
+            .open(&associated_data(binding), kek)
             .ok_or(OpenError::Damaged)
     }
 
@@ -184,7 +127,7 @@ impl Vault {
     pub(crate) fn rewrap(
         &self,
         sealed: &[u8],
-        binding: Binding,
+        binding: &Binding,
         rng: &mut impl CryptoRng,
     ) -> Result<Rewrap, OpenError> {
         let record = Record::parse(sealed).ok_or(OpenError::Damaged)?;
@@ -194,7 +137,7 @@ impl Vault {
             return Ok(Rewrap::Current);
         }
         let from = from.ok_or(OpenError::UnknownKey(record.kek_id()))?;
-        let rewrapped = record.rewrap(&binding.associated_data(), from, to, rng);
+        let rewrapped = record.rewrap(&associated_data(binding), from, to, rng);
         let rewrapped = rewrapped.ok_or(OpenError::Damaged)?;
         Ok(Rewrap::Rewrapped(rewrapped.into_bytes()))
     }
@@ -213,15 +156,24 @@ impl Vault {
     }
 }
 
-impl Binding {
-    fn associated_data(self) -> Vec<u8> {
-        let mut data = b"posthorn.secret.v1".to_vec();
-        data.extend_from_slice(&self.purpose.column().to_be_bytes());
-        data.extend_from_slice(self.tenant_id.uuid().as_bytes());
-        data.extend_from_slice(self.id.uuid().as_bytes());
-        data.extend_from_slice(&self.version.to_be_bytes());
-        data
-    }
+/// What a record is bound to. The name comes last and everything else has one length, so no two bindings are alike.
+fn associated_data(binding: &Binding) -> Vec<u8> {
+    let Binding {
+        tenant_id,
+        owner,
+        id,
+        version,
+        purpose,
+    } = binding;
+    let mut data = b"posthorn.secret.v1".to_vec();
+    data.extend_from_slice(tenant_id.uuid().as_bytes());
+    data.extend_from_slice(&owner.kind().column().to_be_bytes());
+    data.extend_from_slice(owner.uuid().as_bytes());
+    data.extend_from_slice(id.uuid().as_bytes());
+    data.extend_from_slice(&version.to_be_bytes());
+    data.extend_from_slice(&purpose.column().to_be_bytes());
+    data.extend_from_slice(purpose.name().as_bytes());
+    data
 }
 
 fn mac(key: &[u8]) -> Hmac<Sha256> {

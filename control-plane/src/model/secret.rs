@@ -1,36 +1,133 @@
-//! Secrets as they are kept: sealed. What opens them is the vault.
+//! Secrets as they are kept: sealed, and each of one owner. What opens them is the vault.
+
+use std::fmt;
+
+use rand::Rng;
+use uuid::Uuid;
 
 use super::id::{EndpointId, SecretId, SourceId, TenantId};
 
-/// What a secret is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// It signs what goes to an endpoint.
-    Signing,
-    /// It is the value of a header that goes to an endpoint.
-    Header,
-    /// Requests to a source are verified with it.
-    Verification,
-    /// Polling sends it to a source's provider.
-    Polling,
+/// What kind of thing has secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum OwnerKind {
+    /// An endpoint.
+    Endpoint,
+    /// A source.
+    Source,
 }
 
-impl Purpose {
-    /// The value of the column, and the byte that the record is bound to.
+impl OwnerKind {
+    /// The value of the column, and the number that the record is bound to.
     pub(crate) fn column(self) -> i16 {
         match self {
-            Self::Signing => 1,
-            Self::Header => 2,
-            Self::Verification => 3,
-            Self::Polling => 4,
+            Self::Endpoint => 1,
+            Self::Source => 2,
         }
     }
 
     /// Reads the value of the column.
     pub(crate) fn from_column(value: i16) -> Option<Self> {
         match value {
+            1 => Some(Self::Endpoint),
+            2 => Some(Self::Source),
+            _ => None,
+        }
+    }
+}
+
+/// Whose a secret is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Owner {
+    /// An endpoint's.
+    Endpoint(EndpointId),
+    /// A source's.
+    Source(SourceId),
+}
+
+impl Owner {
+    /// The owner of this kind with this id.
+    pub(crate) fn new(kind: OwnerKind, id: Uuid) -> Self {
+        match kind {
+            OwnerKind::Endpoint => Self::Endpoint(EndpointId::from_uuid(id)),
+            OwnerKind::Source => Self::Source(SourceId::from_uuid(id)),
+        }
+    }
+
+    /// What it is.
+    pub(crate) fn kind(self) -> OwnerKind {
+        match self {
+            Self::Endpoint(_) => OwnerKind::Endpoint,
+            Self::Source(_) => OwnerKind::Source,
+        }
+    }
+
+    /// Its id, which only its kind makes unique.
+    pub(crate) fn uuid(self) -> Uuid {
+        match self {
+            Self::Endpoint(id) => id.uuid(),
+            Self::Source(id) => id.uuid(),
+        }
+    }
+}
+
+impl From<EndpointId> for Owner {
+    fn from(id: EndpointId) -> Self {
+        Self::Endpoint(id)
+    }
+}
+
+impl From<SourceId> for Owner {
+    fn from(id: SourceId) -> Self {
+        Self::Source(id)
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Endpoint(id) => write!(f, "endpoint {id}"),
+            Self::Source(id) => write!(f, "source {id}"),
+        }
+    }
+}
+
+/// What a secret is for. The first two are for endpoints, the others for sources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// It signs what goes to an endpoint.
+    Signing,
+    /// It is the value of the header of this name that goes to an endpoint.
+    Header(String),
+    /// Requests to a source are verified with it. Several can be current at once.
+    Verification,
+    /// Polling sends it to a source's provider.
+    Polling,
+}
+
+impl Purpose {
+    /// The value of the column, and the number that the record is bound to.
+    pub(crate) fn column(&self) -> i16 {
+        match self {
+            Self::Signing => 1,
+            Self::Header(_) => 2,
+            Self::Verification => 3,
+            Self::Polling => 4,
+        }
+    }
+
+    /// The name of the header; empty for everything else.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Header(name) => name,
+            Self::Signing | Self::Verification | Self::Polling => "",
+        }
+    }
+
+    /// Reads the values of its two columns.
+    pub(crate) fn from_columns(value: i16, name: String) -> Option<Self> {
+        match value {
             1 => Some(Self::Signing),
-            2 => Some(Self::Header),
+            2 => Some(Self::Header(name)),
             3 => Some(Self::Verification),
             4 => Some(Self::Polling),
             _ => None,
@@ -38,59 +135,74 @@ impl Purpose {
     }
 }
 
-/// One version of an endpoint's secret. It holds nothing that opens without a master key.
+/// One version of a secret, by everything that its record is bound to: in another place it does not open.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SealedSecret {
-    /// Its id, the same for all its versions.
+pub(crate) struct Binding {
+    /// The tenant that the secret belongs to.
+    pub tenant_id: TenantId,
+    /// Whose it is.
+    pub owner: Owner,
+    /// The secret, the same for all its versions.
     pub id: SecretId,
     /// Its version, from 1.
     pub version: i32,
-    /// The tenant that it belongs to.
-    pub tenant_id: TenantId,
-    /// The endpoint that it is for.
-    pub endpoint_id: EndpointId,
     /// What it is for.
     pub purpose: Purpose,
-    /// The name of the header; empty for a signing key.
-    pub name: String,
-    /// The master key that it is sealed under.
-    pub kek_id: String,
-    /// The sealed record.
-    pub sealed: Vec<u8>,
-    /// Tells two secrets apart without telling what they are.
-    pub fingerprint: String,
-    /// Until when a former signing key signs too. None: it is the current one.
-    pub retires_at: Option<i64>,
-    /// When it was made.
-    pub created_at: i64,
 }
 
-/// A source's secret. It holds nothing that opens without a master key.
+impl Binding {
+    /// The first version of a new secret.
+    pub(crate) fn new(
+        tenant_id: TenantId,
+        owner: impl Into<Owner>,
+        purpose: Purpose,
+        now_ms: i64,
+        rng: &mut impl Rng,
+    ) -> Self {
+        Self {
+            tenant_id,
+            owner: owner.into(),
+            id: SecretId::new(now_ms, rng),
+            version: 1,
+            purpose,
+        }
+    }
+
+    /// The version that comes after this one.
+    pub(crate) fn next(&self) -> Self {
+        Self {
+            version: self.version + 1,
+            ..self.clone()
+        }
+    }
+}
+
+/// One version of a secret, sealed. It holds nothing that opens without a master key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SealedSourceSecret {
-    /// Its id.
-    pub id: SecretId,
-    /// The tenant that it belongs to.
-    pub tenant_id: TenantId,
-    /// The source that it is for.
-    pub source_id: SourceId,
-    /// What it is for.
-    pub purpose: Purpose,
+pub(crate) struct SealedSecret {
+    /// Where it belongs.
+    pub binding: Binding,
     /// The master key that it is sealed under.
     pub kek_id: String,
     /// The sealed record.
     pub sealed: Vec<u8>,
     /// Tells two secrets apart without telling what they are.
     pub fingerprint: String,
-    /// Until when a former secret is accepted. None: it is a current one.
+    /// Until when a former secret is good too. None: it is a current one.
     pub retires_at: Option<i64>,
-    /// When it was given.
+    /// When it was made or given.
     pub created_at: i64,
 }
 
-impl SealedSourceSecret {
+impl SealedSecret {
+    /// What it is for.
+    pub(crate) fn purpose(&self) -> &Purpose {
+        &self.binding.purpose
+    }
+
     /// Whether requests that are signed with it are accepted at `now_ms`.
     pub(crate) fn is_accepted(&self, now_ms: i64) -> bool {
-        self.purpose == Purpose::Verification && self.retires_at.is_none_or(|until| now_ms < until)
+        *self.purpose() == Purpose::Verification
+            && self.retires_at.is_none_or(|until| now_ms < until)
     }
 }

@@ -9,7 +9,10 @@ use rand::CryptoRng;
 use super::{Changed, SharedRegistry};
 use crate::{
     error::Error,
-    model::{id::SourceId, secret::Purpose},
+    model::{
+        id::SourceId,
+        secret::{Binding, Purpose},
+    },
     store::{self, Change},
 };
 
@@ -44,8 +47,8 @@ impl SharedRegistry {
         let Some(source) = tx.source_get(id).await? else {
             return Ok(Capture::Missing);
         };
-        let mut known = tx.source_secret_list(id).await?;
-        known.retain(|known| known.purpose == Purpose::Verification);
+        let mut known = tx.secret_list(id.into()).await?;
+        known.retain(|known| *known.purpose() == Purpose::Verification);
         if !known.is_empty() {
             let fingerprint = vault.fingerprint(secret.expose());
             let is_same = known.iter().any(|known| known.fingerprint == fingerprint);
@@ -58,8 +61,9 @@ impl SharedRegistry {
             return Ok(Capture::Kept);
         }
         let purpose = Purpose::Verification;
-        let sealed = vault.seal_for_source(secret.expose(), &source, purpose, now_ms, rng);
-        tx.source_secret_insert(&sealed.map_err(store::Error::bug)?)
+        let binding = Binding::new(source.tenant_id, id, purpose, now_ms, rng);
+        let sealed = vault.seal(secret.expose(), binding, now_ms, rng);
+        tx.secret_insert(&sealed.map_err(store::Error::bug)?)
             .await?;
         self.commit(tx, [Changed::Source(id)], Vec::new()).await?;
         Ok(Capture::Kept)

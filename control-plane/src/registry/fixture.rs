@@ -14,14 +14,14 @@ use crate::{
         api_key::ApiKey,
         endpoint::{CONCURRENCY_DEFAULT, Endpoint, EndpointSettings, EndpointState, Target},
         id::{EndpointId, SecretId, SourceId, TenantId},
-        secret::{Purpose, SealedSecret},
+        secret::{Binding, Purpose},
         source::{BODY_BYTES_DEFAULT, OnConflict, Source, SourceSettings, SourceState},
         subscription::Subscription,
         tenant::{Environment, Tenant, TenantSettings},
     },
     retry::RetryPolicy,
     store::{Change, Store, Tx},
-    vault::{Binding, Keyring, Vault},
+    vault::{Keyring, Vault},
 };
 
 /// Tenant number `n`.
@@ -178,28 +178,14 @@ pub(crate) async fn insert_endpoint(store: &Store, vault: &Vault, endpoint: &End
 pub(crate) async fn insert_endpoint_in(tx: &mut Tx, vault: &Vault, endpoint: &Endpoint) {
     let binding = Binding {
         tenant_id: endpoint.tenant_id,
+        owner: endpoint.id.into(),
         id: SecretId::from_uuid(endpoint.id.uuid()),
         version: 1,
         purpose: Purpose::Signing,
     };
-    let (kek_id, sealed) = vault
-        .seal(&[7; 32], binding, &mut StdRng::seed_from_u64(1))
-        .unwrap();
-    let secret = SealedSecret {
-        id: binding.id,
-        version: binding.version,
-        tenant_id: endpoint.tenant_id,
-        endpoint_id: endpoint.id,
-        purpose: binding.purpose,
-        name: String::new(),
-        kek_id: kek_id.to_string(),
-        sealed,
-        fingerprint: vault.fingerprint(&[7; 32]),
-        retires_at: None,
-        created_at: 1,
-    };
+    let sealed = vault.seal(&[7; 32], binding, 1, &mut StdRng::seed_from_u64(1));
     assert_eq!(tx.endpoint_insert(endpoint).await.unwrap(), Change::Done);
-    tx.secret_insert(&secret).await.unwrap();
+    tx.secret_insert(&sealed.unwrap()).await.unwrap();
 }
 
 /// Writes a source with these secrets, the current one last.
@@ -209,8 +195,9 @@ pub(crate) async fn insert_source(store: &Store, vault: &Vault, source: &Source,
     for (secret, at) in secrets.iter().zip(1..) {
         let mut rng = StdRng::seed_from_u64(1);
         let purpose = Purpose::Verification;
-        let sealed = vault.seal_for_source(secret.as_bytes(), source, purpose, at, &mut rng);
-        tx.source_secret_insert(&sealed.unwrap()).await.unwrap();
+        let binding = Binding::new(source.tenant_id, source.id, purpose, at, &mut rng);
+        let sealed = vault.seal(secret.as_bytes(), binding, at, &mut rng);
+        tx.secret_insert(&sealed.unwrap()).await.unwrap();
     }
     tx.commit().await.unwrap();
 }

@@ -1,13 +1,14 @@
 //! Reading the registry from the database, and opening its secrets: whole at the start, row by row after that.
 
+mod endpoint;
+mod owner;
 mod source;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::Arc,
 };
 
-use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{Changed, Registry};
@@ -15,18 +16,17 @@ use crate::{
     config::PublicUrl,
     model::{
         api_key::ApiKey,
-        endpoint::{Endpoint, LiveEndpoint, LiveTarget, Posting, Target},
+        endpoint::Endpoint,
         event_type::EventTypeName,
         id::{EndpointId, KeyId, SourceId, TenantId},
-        secret::{Purpose, SealedSecret},
+        source::Source,
         tenant::Tenant,
     },
     retry::RetryPolicy,
-    sign::SigningKey,
     store::{KeyScope, Result, Store},
-    vault::{OpenError, Vault},
+    vault::Vault,
 };
-pub(super) use source::LoadedSource;
+pub(super) use owner::Loaded;
 
 /// How many rows are read at a time.
 const PAGE_ROWS: usize = 2_000;
@@ -43,16 +43,9 @@ pub(super) struct Loader {
 pub(super) enum Row {
     Tenant(TenantId, Option<Tenant>),
     EventType(TenantId, EventTypeName, bool),
-    Endpoint(EndpointId, Option<LoadedEndpoint>),
-    Source(SourceId, Option<Box<LoadedSource>>),
+    Endpoint(EndpointId, Option<Loaded<Endpoint>>),
+    Source(SourceId, Option<Box<Loaded<Source>>>),
     Key(KeyId, Option<ApiKey>),
-}
-
-/// An endpoint as it was read.
-pub(super) struct LoadedEndpoint {
-    pub endpoint: Endpoint,
-    /// None: its secrets do not open.
-    pub live: Option<Arc<LiveEndpoint>>,
 }
 
 /// Changed rows by kind.
@@ -63,20 +56,6 @@ struct ByKind {
     endpoints: Vec<EndpointId>,
     sources: Vec<SourceId>,
     keys: Vec<KeyId>,
-}
-
-/// Why an endpoint cannot be signed for.
-#[derive(Debug, thiserror::Error)]
-enum SealedReason {
-    /// A secret does not open.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// A secret opens but holds what no secret of ours holds.
-    #[error("a secret has no valid content")]
-    Content,
-    /// There is no signing key.
-    #[error("there is no signing key")]
-    NoSigningKey,
 }
 
 impl Loader {
@@ -142,13 +121,26 @@ impl Loader {
         let mut after = None;
         loop {
             let page = self.store.endpoint_page(after, limit()).await?;
-            let (Some(first), Some(last)) = (page.first(), page.last()) else {
+            let Some(last) = page.last() else {
                 return Ok(());
             };
             after = Some(last.id);
-            let secrets = self.store.secret_page(first.id, last.id).await?;
-            for loaded in self.opened(page, secrets) {
+            for loaded in self.opened_page(page).await? {
                 registry.put_endpoint(&loaded);
+            }
+        }
+    }
+
+    async fn load_sources(&self, registry: &mut Registry) -> Result<()> {
+        let mut after = None;
+        loop {
+            let page = self.store.source_page(after, limit()).await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.id);
+            for loaded in self.opened_page(page).await? {
+                registry.put_source(&loaded);
             }
         }
     }
@@ -194,14 +186,16 @@ impl Loader {
         }
         for ids in changed.endpoints.chunks(PAGE_ROWS) {
             let uuids = uuids(ids, EndpointId::uuid);
-            let endpoints = self.store.endpoint_get_many(&uuids).await?;
-            let secrets = self.store.secret_list_many(&uuids).await?;
-            let found = self.opened(endpoints, secrets);
-            let mut found = by_id(found, |loaded| loaded.endpoint.id);
+            let found = self.store.endpoint_get_many(&uuids).await?;
+            let found = self.opened_many(found, &uuids).await?;
+            let mut found = by_id(found, |loaded| loaded.row.id);
             rows.extend(ids.iter().map(|id| Row::Endpoint(*id, found.remove(id))));
         }
         for ids in changed.sources.chunks(PAGE_ROWS) {
-            let mut found = by_id(self.sources(ids).await?, |loaded| loaded.source.id);
+            let uuids = uuids(ids, SourceId::uuid);
+            let found = self.store.source_get_many(&uuids).await?;
+            let found = self.opened_many(found, &uuids).await?;
+            let mut found = by_id(found, |loaded| loaded.row.id);
             rows.extend(
                 ids.iter()
                     .map(|id| Row::Source(*id, found.remove(id).map(Box::new))),
@@ -227,76 +221,6 @@ impl Loader {
             }
         }
         Ok(())
-    }
-
-    /// Endpoints with their secrets opened.
-    fn opened(
-        &self,
-        endpoints: Vec<Endpoint>,
-        secrets: Vec<SealedSecret>,
-    ) -> impl Iterator<Item = LoadedEndpoint> {
-        let secrets = by_endpoint(secrets);
-        endpoints.into_iter().map(move |endpoint| {
-            let secrets = secrets.get(&endpoint.id).map_or(&[][..], Vec::as_slice);
-            self.open(endpoint, secrets)
-        })
-    }
-
-    fn open(&self, endpoint: Endpoint, secrets: &[SealedSecret]) -> LoadedEndpoint {
-        let live = match self.live(&endpoint, secrets) {
-            Ok(live) => Some(Arc::new(live)),
-            Err(reason) => {
-                let id = endpoint.id;
-                tracing::error!(endpoint_id = %id, error = %reason, "endpoint {id} cannot be signed for, so its deliveries wait");
-                None
-            }
-        };
-        LoadedEndpoint { endpoint, live }
-    }
-
-    fn live(
-        &self,
-        endpoint: &Endpoint,
-        secrets: &[SealedSecret],
-    ) -> std::result::Result<LiveEndpoint, SealedReason> {
-        let target = match &endpoint.settings.target {
-            Target::Url(url) => LiveTarget::Url(Box::new(self.posting(url, secrets)?)),
-            Target::Consumer(handler) => LiveTarget::Consumer(handler.clone()),
-        };
-        Ok(LiveEndpoint {
-            endpoint: endpoint.clone(),
-            target,
-        })
-    }
-
-    fn posting(
-        &self,
-        url: &str,
-        secrets: &[SealedSecret],
-    ) -> std::result::Result<Posting, SealedReason> {
-        let mut signing_key = None;
-        let mut former_signing_key = None;
-        let mut secret_headers = Vec::new();
-        for secret in secrets {
-            let bytes = self.vault.open(&secret.sealed, secret.into())?;
-            match (secret.purpose, secret.retires_at) {
-                (Purpose::Signing, None) => signing_key = Some(key_of(&bytes)?),
-                (Purpose::Signing, Some(until)) => {
-                    former_signing_key = Some((key_of(&bytes)?, until));
-                }
-                (Purpose::Header, _) => {
-                    let value = std::str::from_utf8(&bytes).map_err(|_| SealedReason::Content)?;
-                    secret_headers.push((secret.name.clone(), SecretString::from(value)));
-                }
-                (Purpose::Verification | Purpose::Polling, _) => return Err(SealedReason::Content),
-            }
-        }
-        Ok(Posting {
-            url: url.to_owned(),
-            signing_key: signing_key.ok_or(SealedReason::NoSigningKey)?,
-            former_signing_key,
-            secret_headers,
-        })
     }
 }
 
@@ -329,16 +253,4 @@ fn by_id<T, K: std::hash::Hash + Eq>(
     id: impl Fn(&T) -> K,
 ) -> HashMap<K, T> {
     rows.into_iter().map(|row| (id(&row), row)).collect()
-}
-
-fn key_of(bytes: &[u8]) -> std::result::Result<SigningKey, SealedReason> {
-    SigningKey::from_bytes(bytes.to_vec()).map_err(|_| SealedReason::Content)
-}
-
-fn by_endpoint(secrets: Vec<SealedSecret>) -> BTreeMap<EndpointId, Vec<SealedSecret>> {
-    let mut map = BTreeMap::<_, Vec<_>>::new();
-    for secret in secrets {
-        map.entry(secret.endpoint_id).or_default().push(secret);
-    }
-    map
 }

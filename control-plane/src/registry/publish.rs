@@ -21,6 +21,7 @@ use crate::{
         endpoint::LiveEndpoint,
         event_type::EventTypeName,
         id::{EndpointId, KeyId, SourceId, TenantId},
+        secret::Owner,
     },
     store::{self, Tx},
 };
@@ -41,6 +42,15 @@ pub(crate) enum Changed {
     Source(SourceId),
     /// An API key.
     Key(KeyId),
+}
+
+impl From<Owner> for Changed {
+    fn from(owner: Owner) -> Self {
+        match owner {
+            Owner::Endpoint(id) => Self::Endpoint(id),
+            Owner::Source(id) => Self::Source(id),
+        }
+    }
 }
 
 /// What was published of an endpoint.

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{
-    KeyEntry, Registry, TenantEntry,
-    load::{LoadedEndpoint, LoadedSource},
-};
+use super::{KeyEntry, Registry, TenantEntry, load::Loaded};
 use crate::model::{
     api_key::ApiKey,
+    endpoint::Endpoint,
     id::{EndpointId, KeyId, SourceId, TenantId},
+    source::Source,
     tenant::Tenant,
 };
 
@@ -45,8 +44,11 @@ impl Registry {
         self.tenants.remove_mut(&id);
     }
 
-    pub(super) fn put_endpoint(&mut self, loaded: &LoadedEndpoint) {
-        let LoadedEndpoint { endpoint, live } = loaded;
+    pub(super) fn put_endpoint(&mut self, loaded: &Loaded<Endpoint>) {
+        let Loaded {
+            row: endpoint,
+            live,
+        } = loaded;
         self.edit_tenant(endpoint.tenant_id, |entry| entry.put_endpoint(endpoint));
         if let Some(live) = live {
             self.sealed.remove_mut(&endpoint.id);
@@ -67,8 +69,8 @@ impl Registry {
         self.sealed.remove_mut(&id);
     }
 
-    pub(super) fn put_source(&mut self, loaded: &LoadedSource) {
-        let LoadedSource { source, live } = loaded;
+    pub(super) fn put_source(&mut self, loaded: &Loaded<Source>) {
+        let Loaded { row: source, live } = loaded;
         self.edit_tenant(source.tenant_id, |entry| entry.put_source(source.id));
         if let Some(live) = live {
             self.sealed_sources.remove_mut(&source.id);

@@ -127,13 +127,8 @@ async fn changes_of_sources_are_served_and_told() {
     tx.commit().await.unwrap();
     shared.refresh(Changed::Source(source.id)).await.unwrap();
     assert!(shared.snapshot().source(source.id).is_none());
-    assert!(
-        store
-            .source_secret_list(source.id)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    let secrets = store.secret_list(source.id.into()).await.unwrap();
+    assert!(secrets.is_empty(), "{secrets:?}");
 }
 
 #[tokio::test]
@@ -156,25 +151,6 @@ async fn a_secret_that_is_handed_over_is_taken_once() {
     assert_eq!(served(&shared, source.id), [("first".to_owned(), None)]);
     let nobodys = fixture::source(11, &tenant, PROVIDER).id;
     assert_eq!(capture(nobodys, "first").await, Capture::Missing);
-}
-
-#[tokio::test]
-async fn a_sealed_secret_of_a_source_opens_nowhere_else() {
-    let (store, tenant, _directory) = store().await;
-    let vault = fixture::vault(1);
-    let source = fixture::source(10, &tenant, PROVIDER);
-    fixture::insert_source(&store, &vault, &source, &[SECRET]).await;
-    let good = store.source_secret_list(source.id).await.unwrap().remove(0);
-    assert_eq!(
-        vault.open(&good.sealed, (&good).into()).unwrap().as_slice(),
-        SECRET.as_bytes()
-    );
-    let mut moved = good.clone();
-    moved.tenant_id = fixture::tenant(2).id;
-    assert!(vault.open(&good.sealed, (&moved).into()).is_err());
-    let mut moved = good.clone();
-    moved.purpose = crate::model::secret::Purpose::Polling;
-    assert!(vault.open(&good.sealed, (&moved).into()).is_err());
 }
 
 #[tokio::test]

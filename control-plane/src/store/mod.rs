@@ -30,14 +30,17 @@ macro_rules! read {
 }
 
 /// Reads the rows of several ids: by one statement on `PostgreSQL`, which is a network away, and one after the other on
-/// SQLite, which is in this process.
+/// SQLite, which is in this process. What else the statements ask for comes after the ids.
 macro_rules! read_many {
-    ($store:expr, $ids:expr, $postgres:expr, $sqlite:expr) => {{
+    ($store:expr, $ids:expr, $postgres:expr, $sqlite:expr $(, $also:expr)*) => {{
         let mut reading = $crate::store::reading::Reading::begin($store).await?;
         let within = reading.within();
         let answer = match reading.conn() {
             $crate::store::OneOf::Postgres(conn) => {
-                let statement = sqlx::query_as($postgres).bind($ids).fetch_all(conn);
+                let statement = sqlx::query_as($postgres)
+                    .bind($ids)
+                    $(.bind($also))*
+                    .fetch_all(conn);
                 $crate::store::reading::answer_within(within, statement).await
             }
             $crate::store::OneOf::Sqlite(conn) => {
@@ -47,6 +50,7 @@ macro_rules! read_many {
                         rows.extend(
                             sqlx::query_as($sqlite)
                                 .bind(id)
+                                $(.bind($also))*
                                 .fetch_all(&mut *conn)
                                 .await?,
                         );
@@ -88,7 +92,6 @@ mod request;
 mod scan;
 mod secret;
 mod source;
-mod source_secret;
 mod tenant;
 
 pub(crate) use api_key::KeyScope;
@@ -275,6 +278,8 @@ impl Tx {
 
 #[cfg(test)]
 mod plan_tests;
+#[cfg(test)]
+mod schema_tests;
 
 #[cfg(test)]
 impl Store {

@@ -80,18 +80,12 @@ fn statements(names_indexes: bool) -> Vec<Statement> {
             "tenant_id",
             &[ID, LOW, COUNT],
         ),
-        sorted(statement(
-            "their secrets",
-            secret::RANGE,
-            "tenant_id",
-            &[ID, LOW, HIGH],
-        )),
         statement("ListSources", source::LIST, "tenant_id", &[ID, LOW, COUNT]),
         sorted(statement(
-            "their secrets",
-            source_secret::RANGE,
+            "the secrets of endpoints or sources",
+            secret::RANGE,
             "tenant_id",
-            &[ID, LOW, HIGH],
+            &[ID, SMALL, LOW, HIGH],
         )),
         statement("ListEvents stops", event::FLOOR, "event_id", floor),
         statement(
@@ -269,14 +263,13 @@ fn inbound_lists(names_indexes: bool) -> Vec<Statement> {
 }
 
 /// What lists read.
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 14] = [
     "tenant",
     "api_key",
     "event_type",
     "endpoint",
     "secret",
     "source",
-    "source_secret",
     "event",
     "delivery",
     "attempt",
@@ -392,12 +385,10 @@ async fn fill(store: &Store, now_ms: i64) {
         format!("insert into api_key select {id}, {id}, 'k', 1, sha256('x'), 1, 2, null"),
         format!("insert into event_type select {id}, 'a', '', 1, 1, 1"),
         format!("insert into endpoint select {id}, {id}, null, '{{}}', 1, '', 1, 1, 1"),
-        format!(
-            "insert into secret select {id}, 1, {id}, {id}, 1, '', '01234567', 'x', '01234567', null, 1"
-        ),
         format!("insert into source select {id}, {id}, null, '{{}}', 1, '', 1, 1, 1"),
         format!(
-            "insert into source_secret select {id}, {id}, {id}, 3, '01234567', 'x', '01234567', null, 1"
+            "insert into secret
+             select {id}, 1, {id}, 1 + i % 2, {id}, 1 + i % 2 * 2, '', '01234567', 'x', '01234567', null, 1"
         ),
         format!("insert into poll select {id}, '', null, i, 0, ''"),
         format!(

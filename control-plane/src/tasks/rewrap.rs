@@ -4,8 +4,6 @@
 //! under another is re-wrapped while everything goes on. A key that secrets still need must stay in the file until then;
 //! what cannot be opened is left as it is, and said. Former secrets whose time is over are deleted here too.
 
-mod source;
-
 use std::{sync::Arc, time::Duration};
 
 use crate::{
@@ -55,12 +53,11 @@ pub(crate) async fn keep_rewrapped(work: Rewrapping) {
 async fn round(work: &Rewrapping) -> Result<(), Error> {
     if reread(work).await {
         serve_unsealed(work).await?;
-        source::serve_unsealed(work).await?;
     }
-    let endpoints = rewrap(&work.store, &work.vault).await?;
-    let sources = source::rewrap(&work.store, &work.vault).await?;
-    let rewrapped = endpoints.rewrapped + sources.rewrapped;
-    let unopened = endpoints.unopened + sources.unopened;
+    let Round {
+        rewrapped,
+        unopened,
+    } = rewrap(&work.store, &work.vault).await?;
     if rewrapped > 0 {
         let kek_id = work.vault.current_id();
         tracing::info!(rewrapped, %kek_id, "re-wrapped {rewrapped} secrets under the master key {kek_id}");
@@ -71,9 +68,7 @@ async fn round(work: &Rewrapping) -> Result<(), Error> {
             "{unopened} secrets cannot be opened: their master key is not configured, or they are damaged"
         );
     }
-    let now = clock::now_ms();
-    retire(work, now).await?;
-    source::retire(work, now).await
+    retire(work, clock::now_ms()).await
 }
 
 /// Reads the master keys again; whether they are others.
@@ -96,11 +91,12 @@ async fn reread(work: &Rewrapping) -> bool {
     }
 }
 
-/// Serves the endpoints whose secrets the new master keys open.
+/// Serves the endpoints and sources whose secrets the new master keys open.
 async fn serve_unsealed(work: &Rewrapping) -> Result<(), Error> {
-    let sealed = work.registry.snapshot().sealed().collect::<Vec<_>>();
-    for id in sealed {
-        work.registry.refresh(Changed::Endpoint(id)).await?;
+    let registry = work.registry.snapshot();
+    let endpoints = registry.sealed().map(Changed::Endpoint);
+    for changed in endpoints.chain(registry.sealed_sources().map(Changed::Source)) {
+        work.registry.refresh(changed).await?;
     }
     Ok(())
 }
@@ -115,7 +111,7 @@ async fn rewrap(store: &Store, vault: &Vault) -> store::Result<Round> {
         let Some(last) = secrets.last() else {
             return Ok(round);
         };
-        after = (last.id, last.version);
+        after = (last.binding.id, last.binding.version);
         let mut tx = store.begin().await?;
         for secret in &secrets {
             match rewrapped(vault, secret) {
@@ -133,7 +129,7 @@ async fn rewrap(store: &Store, vault: &Vault) -> store::Result<Round> {
 /// The secret under the current master key. None: it does not open.
 fn rewrapped(vault: &Vault, secret: &SealedSecret) -> Option<SealedSecret> {
     let kek_id = vault.current_id().to_string();
-    match vault.rewrap(&secret.sealed, secret.into(), &mut clock::rng()) {
+    match vault.rewrap(&secret.sealed, &secret.binding, &mut clock::rng()) {
         Ok(Rewrap::Rewrapped(sealed)) => Some(SealedSecret {
             kek_id,
             sealed,
@@ -144,19 +140,19 @@ fn rewrapped(vault: &Vault, secret: &SealedSecret) -> Option<SealedSecret> {
             ..secret.clone()
         }),
         Err(error) => {
-            let id = secret.endpoint_id;
-            tracing::warn!(endpoint_id = %id, error = %error, "a secret of endpoint {id} cannot be re-wrapped");
+            let owner = secret.binding.owner;
+            tracing::warn!(%owner, error = %error, "a secret of {owner} cannot be re-wrapped");
             None
         }
     }
 }
 
-/// Deletes former signing keys whose time is over.
+/// Deletes former secrets whose time is over.
 async fn retire(work: &Rewrapping, now: i64) -> Result<(), Error> {
-    for id in work.store.secret_retired(now).await? {
+    for owner in work.store.secret_retired(now).await? {
         let mut tx = work.store.begin().await?;
-        tx.secret_prune(id, now).await?;
-        let changed = [Changed::Endpoint(id)];
+        tx.secret_prune(owner, now).await?;
+        let changed = [owner.into()];
         work.registry.commit(tx, changed, Vec::new()).await?;
     }
     Ok(())
@@ -165,7 +161,10 @@ async fn retire(work: &Rewrapping, now: i64) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::fixture;
+    use crate::{
+        model::secret::{Owner, Purpose},
+        registry::fixture,
+    };
 
     #[tokio::test]
     async fn secrets_move_to_the_current_master_key_batch_by_batch() {
@@ -180,30 +179,59 @@ mod tests {
             fixture::insert_endpoint_in(&mut tx, &old, &endpoint).await;
         }
         tx.commit().await.unwrap();
+        let source = fixture::source(1, &tenant, "standard_webhooks");
+        fixture::insert_source(&store, &old, &source, &["a", "b"]).await;
 
-        assert_eq!(
-            rewrap(&store, &new).await.unwrap(),
-            Round {
-                rewrapped: 0,
-                unopened: count
-            }
-        );
+        let found = |rewrapped, unopened| Round {
+            rewrapped,
+            unopened,
+        };
         let both = fixture::vault_of(&[2, 1]);
-        assert_eq!(
-            rewrap(&store, &both).await.unwrap(),
-            Round {
-                rewrapped: count,
-                unopened: 0
+        assert_eq!(rewrap(&store, &new).await.unwrap(), found(0, count + 2));
+        assert_eq!(rewrap(&store, &both).await.unwrap(), found(count + 2, 0));
+        assert_eq!(rewrap(&store, &both).await.unwrap(), found(0, 0));
+        let endpoint = fixture::endpoint(1, &tenant, &[]);
+        let owners: [(Owner, &[u8]); 2] =
+            [(endpoint.id.into(), &[7; 32]), (source.id.into(), b"b")];
+        for (owner, value) in owners {
+            let secret = store.secret_list(owner).await.unwrap().remove(0);
+            let opened = new.open(&secret.sealed, &secret.binding).unwrap();
+            assert_eq!(opened.as_slice(), value, "{owner}");
+        }
+    }
+
+    #[tokio::test]
+    async fn former_secrets_go_when_their_time_is_over() {
+        let (store, _directory) = fixture::store().await;
+        let tenant = fixture::tenant(1);
+        fixture::insert_tenant(&store, &tenant).await;
+        let endpoint = fixture::endpoint(1, &tenant, &["*"]);
+        fixture::insert_endpoint(&store, &fixture::vault(1), &endpoint).await;
+        // The same id, of another kind.
+        let source = fixture::source(1, &tenant, "standard_webhooks");
+        fixture::insert_source(&store, &fixture::vault(1), &source, &["a"]).await;
+        let mut tx = store.begin().await.unwrap();
+        let purposes: [(Owner, _, _); 2] = [
+            (endpoint.id.into(), Purpose::Signing, 7),
+            (source.id.into(), Purpose::Verification, 8),
+        ];
+        for (owner, purpose, until) in &purposes {
+            tx.secret_retire(*owner, purpose, *until).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let work = Rewrapping {
+            store: store.clone(),
+            vault: Arc::new(fixture::vault(1)),
+            keys: KeySource::Text("".into()),
+            registry: fixture::shared(&store, fixture::vault(1)).await,
+        };
+
+        for (now, left) in [(6, [1, 1]), (7, [0, 1]), (8, [0, 0])] {
+            retire(&work, now).await.unwrap();
+            for ((owner, ..), left) in purposes.iter().zip(left) {
+                let secrets = store.secret_list(*owner).await.unwrap();
+                assert_eq!(secrets.len(), left, "{owner} at {now}");
             }
-        );
-        assert_eq!(rewrap(&store, &both).await.unwrap(), Round::default());
-        let id = fixture::endpoint(1, &tenant, &[]).id;
-        let secret = store.secret_list(id).await.unwrap().remove(0);
-        assert_eq!(
-            new.open(&secret.sealed, (&secret).into())
-                .unwrap()
-                .as_slice(),
-            [7; 32]
-        );
+        }
     }
 }

@@ -5,6 +5,10 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use uuid::Uuid;
 
 use super::*;
+use crate::model::{
+    id::{EndpointId, SecretId, SourceId, TenantId},
+    secret::{Owner, Purpose},
+};
 
 fn rng() -> StdRng {
     StdRng::seed_from_u64(11)
@@ -29,14 +33,19 @@ fn vault(seeds: &[u64]) -> Vault {
 fn binding() -> Binding {
     Binding {
         tenant_id: TenantId::from_uuid(Uuid::from_u128(1)),
+        owner: EndpointId::from_uuid(Uuid::from_u128(3)).into(),
         id: SecretId::from_uuid(Uuid::from_u128(2)),
         version: 1,
-        purpose: Purpose::Signing,
+        purpose: Purpose::Header("x-a".to_owned()),
     }
 }
 
+fn seal(vault: &Vault, rng: &mut StdRng) -> SealedSecret {
+    vault.seal(b"a secret", binding(), 1, rng).unwrap()
+}
+
 fn sealed(vault: &Vault) -> Vec<u8> {
-    vault.seal(b"a secret", binding(), &mut rng()).unwrap().1
+    seal(vault, &mut rng()).sealed
 }
 
 #[test]
@@ -44,7 +53,7 @@ fn what_was_sealed_opens() {
     let vault = vault(&[1]);
     let record = sealed(&vault);
     assert_eq!(
-        vault.open(&record, binding()).unwrap().as_slice(),
+        vault.open(&record, &binding()).unwrap().as_slice(),
         b"a secret"
     );
     assert!(!record.windows(8).any(|window| window == b"a secret"));
@@ -54,28 +63,26 @@ fn what_was_sealed_opens() {
 fn a_record_that_is_moved_does_not_open() {
     let vault = vault(&[1]);
     let record = sealed(&vault);
-    let own = binding();
+    let moved = |change: fn(&mut Binding)| {
+        let mut binding = binding();
+        change(&mut binding);
+        binding
+    };
     for other in [
-        Binding {
-            tenant_id: TenantId::from_uuid(Uuid::from_u128(9)),
-            ..own
-        },
-        Binding {
-            id: SecretId::from_uuid(Uuid::from_u128(9)),
-            ..own
-        },
-        Binding { version: 2, ..own },
-        Binding {
-            purpose: Purpose::Header,
-            ..own
-        },
+        moved(|it| it.tenant_id = TenantId::from_uuid(Uuid::from_u128(9))),
+        moved(|it| it.owner = EndpointId::from_uuid(Uuid::from_u128(9)).into()),
+        moved(|it| it.owner = Owner::Source(SourceId::from_uuid(it.owner.uuid()))),
+        moved(|it| it.id = SecretId::from_uuid(Uuid::from_u128(9))),
+        moved(|it| it.version = 2),
+        moved(|it| it.purpose = Purpose::Header("x-b".to_owned())),
+        moved(|it| it.purpose = Purpose::Signing),
     ] {
         assert_eq!(
-            vault.open(&record, other),
+            vault.open(&record, &other),
             Err(OpenError::Damaged),
             "{other:?}"
         );
-        let rewrap = Vault::new(keyring(&[2, 1])).rewrap(&record, other, &mut rng());
+        let rewrap = Vault::new(keyring(&[2, 1])).rewrap(&record, &other, &mut rng());
         assert_eq!(rewrap, Err(OpenError::Damaged), "{other:?}");
     }
 }
@@ -85,11 +92,11 @@ fn a_key_that_is_not_configured_is_named() {
     let record = sealed(&vault(&[1]));
     let id = vault(&[1]).current_id();
     assert_eq!(
-        vault(&[2]).open(&record, binding()),
+        vault(&[2]).open(&record, &binding()),
         Err(OpenError::UnknownKey(id))
     );
     assert_eq!(
-        vault(&[2]).rewrap(&record, binding(), &mut rng()),
+        vault(&[2]).rewrap(&record, &binding(), &mut rng()),
         Err(OpenError::UnknownKey(id))
     );
 }
@@ -101,19 +108,19 @@ fn after_a_rewrap_the_former_key_can_go() {
     assert!(vault.replace(keyring(&[2, 1])));
     assert!(!vault.replace(keyring(&[2, 1])));
     assert_eq!(
-        vault.open(&record, binding()).unwrap().as_slice(),
+        vault.open(&record, &binding()).unwrap().as_slice(),
         b"a secret"
     );
-    let Rewrap::Rewrapped(record) = vault.rewrap(&record, binding(), &mut rng()).unwrap() else {
+    let Rewrap::Rewrapped(record) = vault.rewrap(&record, &binding(), &mut rng()).unwrap() else {
         panic!("the record is sealed under the former key");
     };
     assert!(vault.replace(keyring(&[2])));
     assert_eq!(
-        vault.open(&record, binding()).unwrap().as_slice(),
+        vault.open(&record, &binding()).unwrap().as_slice(),
         b"a secret"
     );
     assert_eq!(
-        vault.rewrap(&record, binding(), &mut rng()),
+        vault.rewrap(&record, &binding(), &mut rng()),
         Ok(Rewrap::Current)
     );
 }
@@ -122,10 +129,9 @@ fn after_a_rewrap_the_former_key_can_go() {
 fn two_seals_of_one_secret_have_nothing_in_common_but_their_key() {
     let vault = vault(&[1]);
     let mut rng = rng();
-    let (id, first) = vault.seal(b"a secret", binding(), &mut rng).unwrap();
-    let (_, second) = vault.seal(b"a secret", binding(), &mut rng).unwrap();
+    let (first, second) = (seal(&vault, &mut rng).sealed, seal(&vault, &mut rng).sealed);
     assert_eq!(first[..5], second[..5]);
-    assert_eq!(first[1..5], id.0);
+    assert_eq!(first[1..5], vault.current_id().0);
     assert_ne!(first[5..], second[5..]);
 }
 
@@ -165,7 +171,7 @@ fn a_master_key_cannot_be_printed() {
 proptest! {
     #[test]
     fn bytes_of_any_length_are_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..=256)) {
-        prop_assert!(vault(&[1]).open(&bytes, binding()).is_err());
+        prop_assert!(vault(&[1]).open(&bytes, &binding()).is_err());
     }
 
     #[test]
@@ -173,7 +179,7 @@ proptest! {
         let vault = vault(&[1]);
         let record = sealed(&vault);
         let length = length.min(record.len() - 1);
-        prop_assert_eq!(vault.open(&record[..length], binding()), Err(OpenError::Damaged));
+        prop_assert_eq!(vault.open(&record[..length], &binding()), Err(OpenError::Damaged));
     }
 
     #[test]
@@ -182,7 +188,7 @@ proptest! {
         let mut record = sealed(&vault);
         let place = place.index(record.len());
         record[place] ^= 1 << bit;
-        prop_assert!(vault.open(&record, binding()).is_err());
+        prop_assert!(vault.open(&record, &binding()).is_err());
     }
 }
 

@@ -5,7 +5,7 @@ use posthorn_guard::{ResolveError, TARGET_NOT_ALLOWED, Target};
 
 use super::{
     Endpoints,
-    seal::{ChosenKey, NewSecret, blind_settings},
+    seal::{ChosenKey, blind_settings},
     settings::{self, Draft},
     view,
 };
@@ -14,8 +14,8 @@ use crate::{
     error::Error,
     model::{
         endpoint::{Endpoint, EndpointState},
-        id::{EndpointId, SecretId, SourceId, TenantId},
-        secret::Purpose,
+        id::{EndpointId, SourceId, TenantId},
+        secret::{Binding, Purpose},
     },
     registry::{Capped, Changed, Registry},
     rpc::{
@@ -183,14 +183,10 @@ impl Endpoints {
             Change::Missing => return Err(Error::NotFound("tenant")),
             change => check(change)?,
         }
-        let secret = NewSecret {
-            id: SecretId::new(now, &mut clock::rng()),
-            version: 1,
-            purpose: Purpose::Signing,
-            name: "",
-            value: key.key.expose_bytes(),
-        };
-        self.write_secret(tx, &endpoint, secret, now).await?;
+        let signing = Purpose::Signing;
+        let binding = Binding::new(tenant, endpoint.id, signing, now, &mut clock::rng());
+        self.write_secret(tx, binding, key.key.expose_bytes(), now)
+            .await?;
         self.write_header_secrets(tx, &endpoint, &draft.new_secrets, now)
             .await?;
         Ok(endpoint)
@@ -218,7 +214,7 @@ pub(super) async fn described(
     endpoint: &Endpoint,
     now: i64,
 ) -> Result<v1::Endpoint, Error> {
-    let secrets = tx.secret_list(endpoint.id).await?;
+    let secrets = tx.secret_list(endpoint.id.into()).await?;
     Ok(view::proto(endpoint, &secrets, now))
 }
 

@@ -5,15 +5,14 @@ use posthorn::v1;
 use super::{
     Endpoints,
     change::{check, described, refuse_handler},
-    seal::{ChosenKey, NewSecret},
+    seal::ChosenKey,
 };
 use crate::{
     clock,
     error::Error,
     model::{
         endpoint::Endpoint,
-        id::SecretId,
-        secret::{Purpose, SealedSecret},
+        secret::{Binding, Purpose},
     },
     registry::Changed,
     rpc::{Call, Caller, Made, Work, blind, convert::overlap_ms},
@@ -58,38 +57,21 @@ impl Endpoints {
         overlap_ms: i64,
         now: i64,
     ) -> Result<(), Error> {
-        let mut secrets = tx.secret_list(endpoint.id).await?;
-        secrets.retain(|secret| secret.purpose == Purpose::Signing);
+        let (owner, purpose) = (endpoint.id.into(), Purpose::Signing);
+        let secrets = tx.secret_list(owner).await?;
+        // The current one comes first.
+        let mut bindings = secrets.iter().map(|secret| &secret.binding);
+        let current = bindings.find(|binding| binding.purpose == purpose);
         // An attempt has at most two signatures: what an earlier rotation left goes at once.
-        for former in secrets.iter().filter(|secret| secret.retires_at.is_some()) {
-            tx.secret_delete(former.id, former.version).await?;
-        }
-        let current = secrets.iter().find(|secret| secret.retires_at.is_none());
-        if let Some(current) = current {
-            retire(tx, current, overlap_ms, now).await?;
-        }
-        let secret = NewSecret {
-            id: current.map_or_else(|| SecretId::new(now, &mut clock::rng()), |secret| secret.id),
-            version: current.map_or(1, |secret| secret.version + 1),
-            purpose: Purpose::Signing,
-            name: "",
-            value: key.key.expose_bytes(),
-        };
-        self.write_secret(tx, endpoint, secret, now).await
+        tx.secret_prune(owner, i64::MAX).await?;
+        tx.secret_retire(owner, &purpose, now + overlap_ms).await?;
+        // Without an overlap that was just now.
+        tx.secret_prune(owner, now).await?;
+        let binding = current.map_or_else(
+            || Binding::new(endpoint.tenant_id, owner, purpose, now, &mut clock::rng()),
+            Binding::next,
+        );
+        self.write_secret(tx, binding, key.key.expose_bytes(), now)
+            .await
     }
-}
-
-async fn retire(
-    tx: &mut Tx,
-    current: &SealedSecret,
-    overlap_ms: i64,
-    now: i64,
-) -> Result<(), Error> {
-    if overlap_ms == 0 {
-        tx.secret_delete(current.id, current.version).await?;
-    } else {
-        tx.secret_retire(current.id, current.version, now + overlap_ms)
-            .await?;
-    }
-    Ok(())
 }

@@ -9,24 +9,13 @@ use crate::{
     error::Error,
     model::{
         endpoint::Endpoint,
-        id::SecretId,
-        secret::{Purpose, SealedSecret},
+        secret::{Binding, Purpose},
     },
     rpc::blind,
     sign::SigningKey,
     store::Tx,
-    vault::{Binding, Vault},
+    vault::Vault,
 };
-
-/// One version of a secret that is to be sealed.
-pub(super) struct NewSecret<'a> {
-    pub(super) id: SecretId,
-    pub(super) version: i32,
-    pub(super) purpose: Purpose,
-    /// The header's name; empty for a signing key.
-    pub(super) name: &'a str,
-    pub(super) value: &'a [u8],
-}
 
 /// A signing key for an answer.
 pub(super) struct ChosenKey {
@@ -62,34 +51,15 @@ impl Endpoints {
     pub(super) async fn write_secret(
         &self,
         tx: &mut Tx,
-        endpoint: &Endpoint,
-        secret: NewSecret<'_>,
+        binding: Binding,
+        value: &[u8],
         now: i64,
     ) -> Result<(), Error> {
-        let binding = Binding {
-            tenant_id: endpoint.tenant_id,
-            id: secret.id,
-            version: secret.version,
-            purpose: secret.purpose,
-        };
-        let (kek_id, sealed) = self
+        let sealed = self
             .vault
-            .seal(secret.value, binding, &mut clock::rng())
+            .seal(value, binding, now, &mut clock::rng())
             .map_err(|error| Error::Internal(Box::new(error)))?;
-        let row = SealedSecret {
-            id: secret.id,
-            version: secret.version,
-            tenant_id: endpoint.tenant_id,
-            endpoint_id: endpoint.id,
-            purpose: secret.purpose,
-            name: secret.name.to_owned(),
-            kek_id: kek_id.to_string(),
-            sealed,
-            fingerprint: self.vault.fingerprint(secret.value),
-            retires_at: None,
-            created_at: now,
-        };
-        Ok(tx.secret_insert(&row).await?)
+        Ok(tx.secret_insert(&sealed).await?)
     }
 
     /// Writes new values of secret headers and deletes those of headers that are gone.
@@ -100,29 +70,29 @@ impl Endpoints {
         new: &[(String, SecretString)],
         now: i64,
     ) -> Result<(), Error> {
-        let rows = tx.secret_list(endpoint.id).await?;
-        let former = rows
-            .iter()
-            .filter(|row| row.purpose == Purpose::Header)
-            .collect::<Vec<_>>();
-        for row in &former {
-            let is_replaced = new.iter().any(|(name, _)| *name == row.name);
+        let owner = endpoint.id.into();
+        let rows = tx.secret_list(owner).await?;
+        let former = || rows.iter().map(|row| &row.binding);
+        for Binding { purpose, .. } in former() {
+            let Purpose::Header(name) = purpose else {
+                continue;
+            };
+            let is_replaced = new.iter().any(|(new, _)| new == name);
             let mut headers = endpoint.settings.headers.iter();
-            let is_kept = headers.any(|header| header.name == row.name && header.value.is_none());
+            let is_kept = headers.any(|header| header.name == *name && header.value.is_none());
             if is_replaced || !is_kept {
-                tx.secret_delete(row.id, row.version).await?;
+                tx.secret_delete(owner, purpose).await?;
             }
         }
         for (name, value) in new {
-            let former = former.iter().find(|row| row.name == *name);
-            let secret = NewSecret {
-                id: former.map_or_else(|| SecretId::new(now, &mut clock::rng()), |row| row.id),
-                version: former.map_or(1, |row| row.version + 1),
-                purpose: Purpose::Header,
-                name,
-                value: value.expose_secret().as_bytes(),
-            };
-            self.write_secret(tx, endpoint, secret, now).await?;
+            let purpose = Purpose::Header(name.clone());
+            let former = former().find(|former| former.purpose == purpose);
+            let binding = former.map_or_else(
+                || Binding::new(endpoint.tenant_id, owner, purpose, now, &mut clock::rng()),
+                Binding::next,
+            );
+            let value = value.expose_secret().as_bytes();
+            self.write_secret(tx, binding, value, now).await?;
         }
         Ok(())
     }

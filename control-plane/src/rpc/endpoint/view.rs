@@ -11,7 +11,7 @@ use crate::{
     model::{
         endpoint::{Endpoint, EndpointState},
         id::EndpointId,
-        secret::{Purpose, SealedSecret},
+        secret::{Owner, Purpose, SealedSecret},
     },
     rpc::{
         Caller, Page, QueryFingerprint,
@@ -27,7 +27,7 @@ impl Endpoints {
     ) -> Result<v1::GetEndpointResponse, Error> {
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
         let endpoint = named.own(self.store.endpoint_get(named.id).await?)?;
-        let secrets = self.store.secret_list(named.id).await?;
+        let secrets = self.store.secret_list(named.id.into()).await?;
         let endpoint = proto(&endpoint, &secrets, clock::now_ms());
         Ok(v1::GetEndpointResponse {
             endpoint: Some(endpoint),
@@ -51,7 +51,9 @@ impl Endpoints {
         let secrets = self.secrets_of(&rows).await?;
         let now = clock::now_ms();
         let endpoints = rows.iter().map(|row| {
-            let secrets = secrets.get(&row.id).map_or(&[][..], Vec::as_slice);
+            let secrets = secrets
+                .get(&Owner::from(row.id))
+                .map_or(&[][..], Vec::as_slice);
             proto(row, secrets, now)
         });
         Ok(v1::ListEndpointsResponse {
@@ -64,14 +66,14 @@ impl Endpoints {
     async fn secrets_of(
         &self,
         rows: &[Endpoint],
-    ) -> Result<HashMap<EndpointId, Vec<SealedSecret>>, Error> {
+    ) -> Result<HashMap<Owner, Vec<SealedSecret>>, Error> {
         let mut map = HashMap::<_, Vec<_>>::new();
         if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
-            let range = self
-                .store
-                .secret_list_range(first.tenant_id, first.id, last.id);
+            let range =
+                self.store
+                    .secret_list_range(first.tenant_id, first.id.into(), last.id.into());
             for secret in range.await? {
-                map.entry(secret.endpoint_id).or_default().push(secret);
+                map.entry(secret.binding.owner).or_default().push(secret);
             }
         }
         Ok(map)
@@ -88,7 +90,7 @@ pub(super) fn proto(endpoint: &Endpoint, secrets: &[SealedSecret], now: i64) -> 
     let signing = || {
         secrets
             .iter()
-            .filter(|secret| secret.purpose == Purpose::Signing)
+            .filter(|secret| *secret.purpose() == Purpose::Signing)
     };
     let current = signing().find(|secret| secret.retires_at.is_none());
     let rotation_ends_at = signing()

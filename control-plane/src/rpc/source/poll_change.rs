@@ -106,7 +106,8 @@ impl Sources {
                 self.write_poll_secret(tx, source, &secret, now).await?;
             }
             SecretChange::Drop => {
-                tx.source_secret_delete(source.id, Purpose::Polling).await?;
+                tx.secret_delete(source.id.into(), &Purpose::Polling)
+                    .await?;
             }
         }
         Ok(())
@@ -114,9 +115,9 @@ impl Sources {
 
     /// Whether the source has a secret that polling sends.
     pub(super) async fn has_poll_secret(&self, id: SourceId) -> Result<bool, Error> {
-        let secrets = self.store.source_secret_list(id).await?;
+        let secrets = self.store.secret_list(id.into()).await?;
         let mut secrets = secrets.iter();
-        Ok(secrets.any(|secret| secret.purpose == Purpose::Polling))
+        Ok(secrets.any(|secret| *secret.purpose() == Purpose::Polling))
     }
 }
 

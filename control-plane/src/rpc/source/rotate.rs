@@ -57,13 +57,14 @@ impl Sources {
         overlap_ms: i64,
         now: i64,
     ) -> Result<(), Error> {
-        tx.source_secret_prune(source.id, now).await?;
-        tx.source_secret_retire(source.id, now + overlap_ms).await?;
+        let (owner, purpose) = (source.id.into(), Purpose::Verification);
+        tx.secret_prune(owner, now).await?;
+        tx.secret_retire(owner, &purpose, now + overlap_ms).await?;
         // Without an overlap that was just now.
-        tx.source_secret_prune(source.id, now).await?;
-        let valid = tx.source_secret_list(source.id).await?;
+        tx.secret_prune(owner, now).await?;
+        let valid = tx.secret_list(owner).await?;
         let valid = valid.iter();
-        let valid = valid.filter(|secret| secret.purpose == Purpose::Verification);
+        let valid = valid.filter(|secret| *secret.purpose() == purpose);
         if valid.count() >= SECRETS_MAX {
             let text = "10 secrets are valid at once: wait until one retires, or rotate with an `overlap` of 0s, \
                  which ends all older ones at once";

@@ -17,7 +17,7 @@ use crate::{
     clock,
     error::Error,
     model::{
-        secret::Purpose,
+        secret::{Binding, Purpose},
         source::{CUSTOM, Source, SourceSettings},
     },
     rpc::convert::{Violations, is_header_value},
@@ -145,7 +145,8 @@ impl Sources {
         secret: &SecretString,
         now: i64,
     ) -> Result<(), Error> {
-        tx.source_secret_delete(source.id, Purpose::Polling).await?;
+        tx.secret_delete(source.id.into(), &Purpose::Polling)
+            .await?;
         let value = secret.expose_secret().as_bytes();
         self.write_secret(tx, source, Purpose::Polling, value, now)
             .await
@@ -159,11 +160,11 @@ impl Sources {
         value: &[u8],
         now: i64,
     ) -> Result<(), Error> {
-        let sealed = self
-            .vault
-            .seal_for_source(value, source, purpose, now, &mut clock::rng())
-            .map_err(|error| Error::Internal(Box::new(error)))?;
-        Ok(tx.source_secret_insert(&sealed).await?)
+        let rng = clock::rng;
+        let binding = Binding::new(source.tenant_id, source.id, purpose, now, &mut rng());
+        let sealed = self.vault.seal(value, binding, now, &mut rng());
+        let sealed = sealed.map_err(|error| Error::Internal(Box::new(error)))?;
+        Ok(tx.secret_insert(&sealed).await?)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     model::{
         id::SourceId,
-        secret::SealedSourceSecret,
+        secret::{Owner, SealedSecret},
         source::{Source, SourceState},
     },
     rpc::{
@@ -28,7 +28,7 @@ impl Sources {
     ) -> Result<v1::GetSourceResponse, Error> {
         let named = self.named(caller, &request.tenant_id, &request.source_id)?;
         let source = named.own(self.store.source_get(named.id).await?)?;
-        let secrets = self.store.source_secret_list(named.id).await?;
+        let secrets = self.store.secret_list(named.id.into()).await?;
         Ok(v1::GetSourceResponse {
             source: Some(self.proto(&source, &secrets, clock::now_ms())),
         })
@@ -48,7 +48,9 @@ impl Sources {
         let secrets = self.secrets_of(&rows).await?;
         let now = clock::now_ms();
         let sources = rows.iter().map(|row| {
-            let secrets = secrets.get(&row.id).map_or(&[][..], Vec::as_slice);
+            let secrets = secrets
+                .get(&Owner::from(row.id))
+                .map_or(&[][..], Vec::as_slice);
             self.proto(row, secrets, now)
         });
         Ok(v1::ListSourcesResponse {
@@ -64,7 +66,7 @@ impl Sources {
         source: &Source,
         now: i64,
     ) -> Result<v1::Source, Error> {
-        let secrets = tx.source_secret_list(source.id).await?;
+        let secrets = tx.secret_list(source.id.into()).await?;
         Ok(self.proto(source, &secrets, now))
     }
 
@@ -72,22 +74,21 @@ impl Sources {
     async fn secrets_of(
         &self,
         rows: &[Source],
-    ) -> Result<HashMap<SourceId, Vec<SealedSourceSecret>>, Error> {
+    ) -> Result<HashMap<Owner, Vec<SealedSecret>>, Error> {
         let mut map = HashMap::<_, Vec<_>>::new();
         if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
-            let tenant = first.tenant_id;
-            let range = self
-                .store
-                .source_secret_list_range(tenant, first.id, last.id);
+            let range =
+                self.store
+                    .secret_list_range(first.tenant_id, first.id.into(), last.id.into());
             for secret in range.await? {
-                map.entry(secret.source_id).or_default().push(secret);
+                map.entry(secret.binding.owner).or_default().push(secret);
             }
         }
         Ok(map)
     }
 
     /// The contract's form of a source, without any secret.
-    fn proto(&self, source: &Source, secrets: &[SealedSourceSecret], now: i64) -> v1::Source {
+    fn proto(&self, source: &Source, secrets: &[SealedSecret], now: i64) -> v1::Source {
         let accepted = secrets.iter().filter(|secret| secret.is_accepted(now));
         let takes_requests = source.settings.provider.is_some();
         let url = takes_requests.then(|| self.public_url.of_source(source.id));
@@ -121,7 +122,7 @@ fn state_proto(state: SourceState) -> v1::SourceState {
     }
 }
 
-fn secret_proto(secret: &SealedSourceSecret) -> v1::SourceSecret {
+fn secret_proto(secret: &SealedSecret) -> v1::SourceSecret {
     v1::SourceSecret {
         fingerprint: secret.fingerprint.clone(),
         retires_at: secret.retires_at.map(timestamp),

@@ -1,0 +1,355 @@
+-- The schema on SQLite. `postgres/` has the same tables and columns in the same order, and a test compares the two.
+-- Instants are milliseconds since 1970. Numbers that stand for words have the values of the contract's enums. Tables with
+-- long rows have rowids: without one, a row of more than a quarter of a page goes to overflow pages of its own.
+
+
+-- The registry: tenants, event types, endpoints, sources, keys and sealed secrets. These tables are small and change by
+-- hand; the data tables refer to them by id only, without foreign keys.
+
+create table tenant (
+    tenant_id blob not null primary key,
+    -- A copy of the name in the settings, for its constraint.
+    name text not null constraint tenant_name_key unique check (name <> ''),
+    -- What an admin decides, as JSON.
+    settings text not null,
+    -- Rises with every change; the etag.
+    version integer not null check (version > 0),
+    created_at integer not null,
+    updated_at integer not null
+) strict;
+
+create table event_type (
+    tenant_id blob not null references tenant on delete cascade,
+    -- ASCII, and ordered by its bytes.
+    name text not null check (name <> ''),
+    description text not null,
+    -- Rises with every change; the etag.
+    version integer not null check (version > 0),
+    created_at integer not null,
+    updated_at integer not null,
+    constraint event_type_name_key primary key (tenant_id, name)
+) strict;
+
+create table endpoint (
+    endpoint_id blob not null primary key,
+    -- No cascade: a tenant with endpoints cannot be deleted.
+    tenant_id blob not null references tenant,
+    -- A copy of the name in the settings, for its constraint.
+    name text check (name <> ''),
+    -- What the owner decides, as JSON, without secrets.
+    settings text not null,
+    -- 1 enabled, 2 paused, 3 disabled.
+    state integer not null check (state in (1, 2, 3)),
+    -- Why it is paused or disabled.
+    state_reason text not null,
+    -- Rises with every change; the etag.
+    version integer not null check (version > 0),
+    created_at integer not null,
+    updated_at integer not null
+) strict;
+create unique index endpoint_name_key on endpoint (tenant_id, name) where name is not null;
+create index endpoint_tenant_id_idx on endpoint (tenant_id, endpoint_id);
+
+create table source (
+    source_id blob not null primary key,
+    -- No cascade: a tenant with sources cannot be deleted.
+    tenant_id blob not null references tenant,
+    -- A copy of the name in the settings, for its constraint.
+    name text check (name <> ''),
+    -- What the owner decides, as JSON, without secrets.
+    settings text not null,
+    -- 1 enabled, 2 paused, 3 disabled.
+    state integer not null check (state in (1, 2, 3)),
+    -- Why it is paused or disabled.
+    state_reason text not null,
+    -- Rises with every change; the etag.
+    version integer not null check (version > 0),
+    created_at integer not null,
+    updated_at integer not null
+) strict;
+create unique index source_name_key on source (tenant_id, name) where name is not null;
+create index source_tenant_id_idx on source (tenant_id, source_id);
+
+create table api_key (
+    key_id blob not null primary key,
+    -- Null: a key of the whole installation.
+    tenant_id blob references tenant on delete cascade,
+    name text not null check (name <> ''),
+    -- A sum: 1 admin, 2 operator, 4 emitter, 8 viewer, 16 node, 32 consumer.
+    roles integer not null check (roles between 1 and 63),
+    -- SHA-256 of the whole text, which holds 256 random bits.
+    hash blob not null check (length(hash) = 32),
+    created_at integer not null,
+    -- Null: never.
+    expires_at integer,
+    revoked_at integer,
+    -- A node serves every tenant, so its key (bit 16) is never a tenant's.
+    check (tenant_id is null or roles & 16 = 0)
+) strict;
+create index api_key_tenant_id_idx on api_key (tenant_id, key_id);
+
+-- Secrets of endpoints and of sources, sealed.
+create table secret (
+    secret_id blob not null,
+    version integer not null check (version > 0),
+    tenant_id blob not null references tenant on delete cascade,
+    -- Whose it is: 1 an endpoint's, 2 a source's.
+    owner_kind integer not null check (owner_kind in (1, 2)),
+    owner_id blob not null,
+    -- 1 signing key, 2 value of a header, both of endpoints; 3 requests are verified with it, 4 polling sends it, both of
+    -- sources.
+    purpose integer not null check (purpose in (1, 2, 3, 4)),
+    -- The name of the header; empty for everything else.
+    name text not null,
+    -- The master key that it is sealed under; the same as in the record.
+    kek_id text not null check (length(kek_id) = 8),
+    -- The record that the vault wrote.
+    sealed blob not null check (length(sealed) > 0),
+    -- Tells two secrets apart: 8 hexadecimal digits of a keyed hash.
+    fingerprint text not null check (length(fingerprint) = 8),
+    -- Until when a former secret is good too. Null: it is a current one.
+    retires_at integer,
+    created_at integer not null,
+    -- The owner once more, in the column of its kind: a foreign key of one column cannot refer to two tables.
+    endpoint_id blob generated always as (case owner_kind when 1 then owner_id end) stored
+        references endpoint on delete cascade,
+    source_id blob generated always as (case owner_kind when 2 then owner_id end) stored
+        references source on delete cascade,
+    primary key (secret_id, version),
+    check ((owner_kind = 1) = (purpose in (1, 2))),
+    check ((purpose = 2) = (name <> '')),
+    check (retires_at is null or purpose in (1, 3))
+) strict;
+-- One at a time is current, but of those that requests are verified with.
+create unique index secret_current_key on secret (owner_kind, owner_id, purpose, name)
+    where retires_at is null and purpose <> 3;
+create index secret_owner_id_idx on secret (owner_id, owner_kind);
+-- A page of a tenant's endpoints or sources is a range of ids, in which others have secrets too.
+create index secret_tenant_id_idx on secret (tenant_id, owner_kind, owner_id);
+create index secret_kek_id_idx on secret (kek_id);
+create index secret_retires_at_idx on secret (retires_at) where retires_at is not null;
+-- What goes with an endpoint or a source.
+create index secret_endpoint_id_idx on secret (endpoint_id) where endpoint_id is not null;
+create index secret_source_id_idx on secret (source_id) where source_id is not null;
+
+-- The state of polling, one row for each source that is polled.
+create table poll (
+    source_id blob not null primary key references source on delete cascade,
+    -- What the next pull sends; empty at first.
+    cursor text not null,
+    polled_at integer,
+    next_poll_at integer not null,
+    failures integer not null check (failures >= 0),
+    last_error text not null
+) strict;
+-- What is polled next.
+create index poll_next_poll_at_idx on poll (next_poll_at);
+
+-- Calls that were made with a request id, so that a repeat changes nothing.
+create table request (
+    -- The caller. Without a foreign key, because a deleted key repeats nothing.
+    key_id blob not null,
+    rpc text not null,
+    request_id text not null check (length(request_id) between 1 and 128),
+    -- SHA-256 of the request, secrets blinded.
+    content_hash blob not null check (length(content_hash) = 32),
+    -- The encoded response, without secrets. Empty only until its transaction commits.
+    response blob not null,
+    created_at integer not null,
+    primary key (key_id, rpc, request_id)
+) strict;
+create index request_created_at_idx on request (created_at);
+
+
+-- Events, their open deliveries, and the log of attempts. Every key starts with `shard`, a hash of the tenant, which is
+-- also inside every event and delivery id. Ids are UUIDv7: they hold the time of the emit, and a delivery's id is its
+-- event's id plus its place in the fan-out, so the deliveries of an event are one range of the primary key.
+
+-- Immutable. Retention deletes by the time of the id, in bounded batches.
+create table event (
+    shard integer not null,
+    event_id blob not null,
+    tenant_id blob not null,
+    event_type text not null,
+    -- The bytes as given.
+    payload blob not null,
+    content_type text not null,
+    -- When it happened, as the emitter said.
+    occurred_at integer not null,
+    delivery_count integer not null check (delivery_count between 0 and 16383),
+    traceparent text,
+    -- The source that brought it.
+    source_id blob,
+    -- The provider's headers that go out with it, as JSON.
+    headers text,
+    -- The batch that brought it.
+    batch_id blob,
+    primary key (shard, event_id)
+) strict;
+
+-- One row for each idempotency key, kept as long as its event.
+create table event_key (
+    shard integer not null,
+    tenant_id blob not null,
+    idempotency_key text not null,
+    event_id blob not null,
+    -- SHA-256 of type, media type, payload and the emitter's time.
+    content_hash blob not null check (length(content_hash) = 32),
+    primary key (shard, tenant_id, idempotency_key)
+) strict, without rowid;
+
+-- Open deliveries only: success removes the row.
+create table delivery (
+    shard integer not null,
+    delivery_id blob not null,
+    endpoint_id blob not null,
+    tenant_id blob not null,
+    -- 1 pending, 2 dead.
+    state integer not null default 1 check (state in (1, 2)),
+    -- Attempts made. Every change is conditional on the value that its lease was granted at.
+    attempt_count integer not null default 0 check (attempt_count >= 0),
+    -- The attempts made before the last retry by an operator: the schedule starts anew from there.
+    attempt_base integer not null default 0 check (attempt_base between 0 and attempt_count),
+    next_attempt_at integer not null,
+    dead_at integer,
+    -- posthorn.v1.DeadReason: 1 attempts exhausted, 2 rejected, 3 gone, 4 lease lost.
+    dead_reason integer check (dead_reason in (1, 2, 3, 4)),
+    -- An operator's retry has not had its attempt yet.
+    retry_open integer not null default false check (retry_open in (false, true)),
+    primary key (shard, delivery_id),
+    check ((state = 2) = (dead_at is not null)),
+    check ((dead_at is null) = (dead_reason is null))
+) strict, without rowid;
+-- Pages in what an endpoint has due, in order.
+create index delivery_due on delivery (shard, endpoint_id, next_attempt_at, delivery_id) where state = 1;
+-- Dead letters of a tenant, oldest first.
+create index delivery_dead on delivery (shard, tenant_id, dead_at, delivery_id) where state = 2;
+-- Dead letters of one endpoint, oldest first.
+create index delivery_dead_endpoint on delivery (shard, endpoint_id, dead_at, delivery_id) where state = 2;
+
+-- Append-only. The lease is part of the key, so that a late report of a lost lease is logged beside the attempt that
+-- replaced it.
+create table attempt (
+    shard integer not null,
+    delivery_id blob not null,
+    number integer not null check (number >= 1),
+    lease_id integer not null,
+    endpoint_id blob not null,
+    tenant_id blob not null,
+    succeeded integer not null check (succeeded in (false, true)),
+    status_code integer,
+    -- posthorn.v1.ErrorKind: 1 DNS error, 2 connection refused, 3 reset, 4 closed, 5 TLS error, 6 timeout, 7 protocol
+    -- error, 8 response too large, 9 target not allowed, 10 HTTP 3xx, 11 HTTP 4xx, 12 HTTP 5xx, 13 handler failed.
+    error_kind integer check (error_kind in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13)),
+    started_at integer not null,
+    duration_ms integer not null,
+    node_id blob not null,
+    -- The first bytes of the answer's body, at most 4 KiB.
+    excerpt blob,
+    -- The lease had been lost when the report came.
+    late integer not null check (late in (false, true)),
+    primary key (shard, delivery_id, number, lease_id),
+    check (succeeded = (error_kind is null))
+) strict, without rowid;
+
+-- Append-only: what operators did to deliveries, and what ended them other than an attempt.
+create table delivery_action (
+    shard integer not null,
+    delivery_id blob not null,
+    acted_at integer not null,
+    -- posthorn.v1.DeliveryActionKind: 1 retry, 2 redrive, 3 cancel, 4 discard, 5 expire.
+    kind integer not null check (kind in (1, 2, 3, 4, 5)),
+    endpoint_id blob not null,
+    tenant_id blob not null,
+    reason text not null,
+    -- The key that it was done with; null: Posthorn itself.
+    key_id blob,
+    -- Attempts made when it was done.
+    attempt_count integer not null,
+    primary key (shard, delivery_id, acted_at, kind)
+) strict, without rowid;
+
+
+-- What providers posted to sources, or polling found.
+
+-- Every request that was kept, and every item of a batch. The id is also that of the event that an accepted request
+-- became.
+create table inbound_request (
+    shard integer not null,
+    request_id blob not null,
+    tenant_id blob not null,
+    source_id blob not null,
+    -- posthorn.v1.Verdict: 1 accepted, 2 duplicate, 3 conflict, 4 rejected, 5 quarantined.
+    verdict integer not null check (verdict in (1, 2, 3, 4, 5)),
+    -- Why it was rejected or quarantined.
+    reason text not null,
+    -- posthorn.v1.InboundChannel: 1 webhook, 2 poll.
+    channel integer not null check (channel in (1, 2)),
+    -- 16 bytes that stand for the provider's id of the event, and 16 for what is unique: without that, the request's own
+    -- id.
+    claim blob not null check (length(claim) = 32),
+    provider_event_id text not null,
+    event_type text not null,
+    -- The accepted request that a duplicate or a conflict repeats.
+    original_id blob,
+    body_hash blob not null check (length(body_hash) = 32),
+    body_bytes integer not null,
+    -- Method, path and the headers that are kept, as JSON.
+    head text not null,
+    remote_address text not null,
+    received_at integer not null,
+    answer_status integer not null,
+    -- The answer that a consumer computed, as JSON.
+    answer text,
+    -- It is under a legal hold.
+    held integer not null default false check (held in (false, true)),
+    -- The batch: its own id for a batch, that of the batch for an item of one; null for everything else.
+    batch_id blob,
+    primary key (shard, request_id)
+) strict;
+-- One accepted request for each event of a provider, for as long as records are kept.
+create unique index inbound_request_claim on inbound_request (shard, source_id, claim) where verdict = 1;
+-- Its repeats, which are found by the provider's id too.
+create index inbound_request_repeat on inbound_request (shard, source_id, claim, request_id) where verdict in (2, 3);
+-- What goes by age.
+create index inbound_request_quarantine on inbound_request (shard, request_id) where verdict in (4, 5);
+-- The drift of a source that is polled too.
+create index inbound_request_polled on inbound_request (shard, source_id, request_id) where channel = 2 and verdict = 1;
+-- A batch and its items, in their order.
+create index inbound_request_batch on inbound_request (shard, batch_id, request_id) where batch_id is not null;
+
+-- The bodies that are in no event: of what was not accepted, of batches, and copies of what is under a legal hold.
+create table inbound_body (
+    shard integer not null,
+    request_id blob not null,
+    body blob not null,
+    primary key (shard, request_id)
+) strict;
+
+-- Append-only: what operators did to inbound requests, reads of bodies among it.
+create table inbound_action (
+    shard integer not null,
+    request_id blob not null,
+    acted_at integer not null,
+    action_id blob not null,
+    -- posthorn.v1.InboundActionKind: 1 read, 2 reverify, 3 replay, 4 hold, 5 release, 6 accept.
+    kind integer not null check (kind in (1, 2, 3, 4, 5, 6)),
+    tenant_id blob not null,
+    key_id blob not null,
+    reason text not null,
+    -- The event that a replay or an acceptance made.
+    event_id blob,
+    primary key (shard, request_id, acted_at, action_id)
+) strict, without rowid;
+
+
+-- One row that is written now and then, to see whether the database takes writes.
+create table heartbeat (
+    heartbeat_id integer not null primary key check (heartbeat_id = 1),
+    -- When it was last written.
+    beat_at integer not null,
+    -- So much room as the next events may need; only there while a disk that was full is tried again.
+    ballast blob
+) strict;
+
+insert into heartbeat (heartbeat_id, beat_at) values (1, 0);
