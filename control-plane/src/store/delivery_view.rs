@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use super::{
     Error, Result, Store,
-    scan::{SLICE_ROWS_MAX, Scan, Scanned, floor, last_below},
+    reading::Reading,
+    scan::{SLICE_ROWS_MAX, Scan, Scanned, floor, last_below, scan_floor},
 };
 use crate::model::{
     delivery::{DeadReason, DeliveryView, ViewState},
@@ -104,7 +105,8 @@ impl Store {
             through: id.uuid(),
             limit: 1,
         };
-        Ok(self.delivery_views(&filter).await?.pop())
+        let mut reading = Reading::begin(self).await?;
+        Ok(delivery_views(&mut reading, &filter).await?.pop())
     }
 
     /// A tenant's deliveries.
@@ -112,6 +114,7 @@ impl Store {
         &self,
         filter: &DeliveryFilter,
     ) -> Result<Scanned<DeliveryView>> {
+        let mut reading = Reading::begin(self).await?;
         let mut scan = Scan::new(filter.limit);
         while let Some(slice) = scan.next() {
             let looked_at = DeliveryFilter {
@@ -119,52 +122,58 @@ impl Store {
                 limit: slice.limit,
                 ..*filter
             };
-            scan.add(self.delivery_slice(&looked_at).await?);
+            scan.add(delivery_slice(&mut reading, &looked_at).await?);
         }
         Ok(scan.end())
     }
+}
 
-    async fn delivery_slice(&self, filter: &DeliveryFilter) -> Result<Scanned<DeliveryView>> {
-        let mut stopped_at = None;
-        let ids = (filter.from, filter.through);
-        for (floor, states) in [
-            (OPEN_FLOOR, &[0, 1, 2][..]),
-            (DELIVERED_FLOOR, &[0, 3]),
-            (CANCELLED_FLOOR, &[0, 4]),
-        ] {
-            if states.contains(&filter.state) {
-                let floor = self.scan_floor(floor, filter.shard, ids, SLICE_ROWS_MAX);
-                stopped_at = stopped_at.max(floor.await?);
-            }
+async fn delivery_slice(
+    reading: &mut Reading,
+    filter: &DeliveryFilter,
+) -> Result<Scanned<DeliveryView>> {
+    let mut stopped_at = None;
+    let ids = (filter.from, filter.through);
+    for (floor, states) in [
+        (OPEN_FLOOR, &[0, 1, 2][..]),
+        (DELIVERED_FLOOR, &[0, 3]),
+        (CANCELLED_FLOOR, &[0, 4]),
+    ] {
+        if states.contains(&filter.state) {
+            let floor = scan_floor(reading, floor, filter.shard, ids, SLICE_ROWS_MAX);
+            stopped_at = stopped_at.max(floor.await?);
         }
-        let looked_at = DeliveryFilter {
-            from: stopped_at.unwrap_or(filter.from),
-            ..*filter
-        };
-        Ok(Scanned {
-            rows: self.delivery_views(&looked_at).await?,
-            stopped_at,
-        })
     }
+    let looked_at = DeliveryFilter {
+        from: stopped_at.unwrap_or(filter.from),
+        ..*filter
+    };
+    Ok(Scanned {
+        rows: delivery_views(reading, &looked_at).await?,
+        stopped_at,
+    })
+}
 
-    /// Those in a range of ids. A cancelled one stays cancelled though an attempt under way may have succeeded.
-    async fn delivery_views(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryView>> {
-        let rows = read!(self, conn => {
-            sqlx::query_as::<_, ViewRow>(
-                LIST,
-            )
-            .bind(filter.shard.column())
-            .bind(filter.tenant_id.uuid())
-            .bind(filter.state)
-            .bind(filter.endpoint_id.map(EndpointId::uuid))
-            .bind(filter.from)
-            .bind(filter.through)
-            .bind(filter.limit)
-            .fetch_all(conn)
-            .await
-        })?;
-        rows.into_iter().map(ViewRow::into_view).collect()
-    }
+/// Those in a range of ids. A cancelled one stays cancelled though an attempt under way may have succeeded.
+async fn delivery_views(
+    reading: &mut Reading,
+    filter: &DeliveryFilter,
+) -> Result<Vec<DeliveryView>> {
+    let rows = read_on!(reading, conn => {
+        sqlx::query_as::<_, ViewRow>(
+            LIST,
+        )
+        .bind(filter.shard.column())
+        .bind(filter.tenant_id.uuid())
+        .bind(filter.state)
+        .bind(filter.endpoint_id.map(EndpointId::uuid))
+        .bind(filter.from)
+        .bind(filter.through)
+        .bind(filter.limit)
+        .fetch_all(conn)
+        .await
+    })?;
+    rows.into_iter().map(ViewRow::into_view).collect()
 }
 
 impl ViewRow {

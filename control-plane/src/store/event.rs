@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use super::{
     OneOf, Result, Store,
-    scan::{SLICE_ROWS_MAX, Scan, Scanned, floor, last_below},
+    reading::Reading,
+    scan::{SLICE_ROWS_MAX, Scan, Scanned, floor, last_below, scan_floor},
 };
 use crate::model::{
     event::{Event, inbound_id},
@@ -103,6 +104,7 @@ impl Store {
         &self,
         filter: &EventFilter<'_>,
     ) -> Result<Scanned<EventSummary>> {
+        let mut reading = Reading::begin(self).await?;
         let mut scan = Scan::new(filter.limit);
         while let Some(slice) = scan.next() {
             let looked_at = EventFilter {
@@ -110,32 +112,9 @@ impl Store {
                 limit: slice.limit,
                 ..*filter
             };
-            scan.add(self.event_slice(&looked_at).await?);
+            scan.add(event_slice(&mut reading, &looked_at).await?);
         }
         Ok(scan.end())
-    }
-
-    async fn event_slice(&self, filter: &EventFilter<'_>) -> Result<Scanned<EventSummary>> {
-        let ids = (filter.from, last_below(filter.below));
-        let stopped_at = self
-            .scan_floor(FLOOR, filter.shard, ids, SLICE_ROWS_MAX)
-            .await?;
-        let rows = read!(self, conn => {
-            sqlx::query_as::<_, SummaryRow>(LIST)
-                .bind(filter.shard.column())
-                .bind(filter.tenant_id.uuid())
-                .bind(stopped_at.unwrap_or(filter.from))
-                .bind(filter.below)
-                .bind(filter.event_type)
-                .bind(filter.limit)
-                .fetch_all(conn)
-                .await
-        })?;
-        let rows = rows.into_iter().map(SummaryRow::into_summary);
-        Ok(Scanned {
-            rows: rows.collect::<Result<_>>()?,
-            stopped_at,
-        })
     }
 
     /// The events of these ids, as far as they exist, in any order: what leases need and memory does not hold.
@@ -176,6 +155,30 @@ impl Store {
             .map(|row| row.into_event().map(Arc::new))
             .collect()
     }
+}
+
+async fn event_slice(
+    reading: &mut Reading,
+    filter: &EventFilter<'_>,
+) -> Result<Scanned<EventSummary>> {
+    let ids = (filter.from, last_below(filter.below));
+    let stopped_at = scan_floor(reading, FLOOR, filter.shard, ids, SLICE_ROWS_MAX).await?;
+    let rows = read_on!(reading, conn => {
+        sqlx::query_as::<_, SummaryRow>(LIST)
+            .bind(filter.shard.column())
+            .bind(filter.tenant_id.uuid())
+            .bind(stopped_at.unwrap_or(filter.from))
+            .bind(filter.below)
+            .bind(filter.event_type)
+            .bind(filter.limit)
+            .fetch_all(conn)
+            .await
+    })?;
+    let rows = rows.into_iter().map(SummaryRow::into_summary);
+    Ok(Scanned {
+        rows: rows.collect::<Result<_>>()?,
+        stopped_at,
+    })
 }
 
 #[derive(FromRow)]

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::{
     Error, OneOf, Result, Store, Tx,
-    scan::{SLICE_ROWS_MAX, Scan, Scanned, floor, last_below},
+    reading::Reading,
+    scan::{SLICE_ROWS_MAX, Scan, Scanned, floor, last_below, scan_floor},
 };
 use crate::model::{
     claim::ClaimKey,
@@ -153,6 +154,7 @@ impl Store {
         &self,
         filter: &InboundFilter<'_>,
     ) -> Result<Scanned<InboundRequest>> {
+        let mut reading = Reading::begin(self).await?;
         let mut scan = Scan::new(filter.limit);
         while let Some(slice) = scan.next() {
             let looked_at = InboundFilter {
@@ -160,16 +162,20 @@ impl Store {
                 limit: slice.limit,
                 ..filter.clone()
             };
-            scan.add(self.inbound_slice(&looked_at).await?);
+            scan.add(self.inbound_slice(&mut reading, &looked_at).await?);
         }
         Ok(scan.end())
     }
 
-    async fn inbound_slice(&self, filter: &InboundFilter<'_>) -> Result<Scanned<InboundRequest>> {
+    async fn inbound_slice(
+        &self,
+        reading: &mut Reading,
+        filter: &InboundFilter<'_>,
+    ) -> Result<Scanned<InboundRequest>> {
         let mut stopped_at = None;
         let ids = (filter.from, last_below(filter.below));
         for floor in kinds(filter).iter().filter_map(Kind::floor) {
-            let floor = self.scan_floor(floor, filter.shard, ids, SLICE_ROWS_MAX);
+            let floor = scan_floor(reading, floor, filter.shard, ids, SLICE_ROWS_MAX);
             stopped_at = stopped_at.max(floor.await?);
         }
         // SQLite has no statistics and prefers the primary key; PostgreSQL knows better.
@@ -177,7 +183,7 @@ impl Store {
         let claims = filter.provider_event_id.map(ClaimKey::range);
         let (first, last) = claims.unzip();
         let column = |claim: Option<ClaimKey>| claim.map(|claim| claim.column().to_vec());
-        let rows = read!(self, conn => {
+        let rows = read_on!(reading, conn => {
             sqlx::query_as::<_, RecordRow>(AssertSqlSafe(sql))
                 .bind(filter.shard.column())
                 .bind(filter.tenant_id.uuid())

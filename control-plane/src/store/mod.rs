@@ -22,10 +22,17 @@ macro_rules! on {
 macro_rules! read {
     ($store:expr, $conn:ident => $body:expr) => {{
         let mut reading = $crate::store::reading::Reading::begin($store).await?;
-        let within = reading.within();
-        let statement = async { on!(reading.conn(), $conn => $body) };
+        read_on!(reading, $conn => $body)
+    }};
+}
+
+/// The same on the connection of a [`reading::Reading`] that goes on after it.
+macro_rules! read_on {
+    ($reading:expr, $conn:ident => $body:expr) => {{
+        let within = $reading.within();
+        let statement = async { on!($reading.conn(), $conn => $body) };
         let answer = $crate::store::reading::answer_within(within, statement).await;
-        reading.end(answer)
+        $reading.answered(answer)
     }};
 }
 

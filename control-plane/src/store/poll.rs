@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Error, Result, Store, Tx, inbound_view};
+use super::{Error, Result, Store, Tx, inbound_view, reading::Reading, scan::scan_floor};
 use crate::model::{
     event_type::EventTypeName,
     id::{InboundId, Shard, SourceId, uuid_floor},
@@ -149,7 +149,9 @@ impl Store {
     /// report looks at.
     pub(crate) async fn poll_drift_from(&self, shard: Shard, from: i64) -> Result<i64> {
         let ids = (uuid_floor(from), Uuid::max());
-        let floor = self.scan_floor(inbound_view::FLOOR, shard, ids, DRIFT_ROWS_MAX);
+        let mut reading = Reading::begin(self).await?;
+        let sql = inbound_view::FLOOR;
+        let floor = scan_floor(&mut reading, sql, shard, ids, DRIFT_ROWS_MAX);
         let floor = floor.await?.map(InboundId::from_uuid);
         Ok(floor.map_or(from, |id| id.event().created_at()))
     }

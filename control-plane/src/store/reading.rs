@@ -89,8 +89,9 @@ impl Reading {
         })
     }
 
-    /// The connection.
+    /// The connection, for one statement.
     pub(super) fn conn(&mut self) -> OneOf<&mut PgConnection, &mut SqliteConnection> {
+        self.has_ended = false;
         match &mut self.conn {
             OneOf::Postgres(conn) => OneOf::Postgres(conn),
             OneOf::Sqlite(conn) => OneOf::Sqlite(conn),
@@ -106,8 +107,13 @@ impl Reading {
         }
     }
 
-    /// Ends the read. After an answer of the database, good or bad, its connection can be used again.
+    /// Ends the read.
     pub(super) fn end<T>(mut self, answer: sqlx::Result<T>) -> Result<T> {
+        self.answered(answer)
+    }
+
+    /// Notes the answer to a statement. After one of the database, good or bad, the connection can be used again.
+    pub(super) fn answered<T>(&mut self, answer: sqlx::Result<T>) -> Result<T> {
         self.has_ended = matches!(answer, Ok(_) | Err(sqlx::Error::Database(_)));
         answer.map_err(|error| match Error::from(error) {
             error if self.rank == Rank::Caller && error.is_interruption() => Error::Slow,

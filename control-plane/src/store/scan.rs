@@ -2,11 +2,12 @@
 //!
 //! The tables of what happens are ordered by time and have no index for most of what lists can be narrowed to: each would
 //! cost every event. So a page looks at so many rows and no more, whether they match or not, and says where it stopped. It
-//! looks slice by slice: a statement that goes through all of them keeps a core for as long as everybody else waits.
+//! looks slice by slice: a statement that goes through all of them keeps a core for as long as everybody else waits. All slices
+//! are read over one connection.
 
 use uuid::Uuid;
 
-use super::{Result, Store};
+use super::{Result, reading::Reading};
 use crate::model::id::Shard;
 
 /// How many rows of a table one page looks at.
@@ -105,25 +106,23 @@ macro_rules! floor {
 }
 pub(super) use floor;
 
-impl Store {
-    /// Where a scan from `through` down to `from` stops by one of these statements. None: it comes to its end.
-    pub(super) async fn scan_floor(
-        &self,
-        sql: &'static str,
-        shard: Shard,
-        (from, through): (Uuid, Uuid),
-        rows_max: i64,
-    ) -> Result<Option<Uuid>> {
-        read!(self, conn => {
-            sqlx::query_scalar(sql)
-                .bind(shard.column())
-                .bind(from)
-                .bind(through)
-                .bind(rows_max - 1)
-                .fetch_optional(conn)
-                .await
-        })
-    }
+/// Where a scan from `through` down to `from` stops by one of these statements. None: it comes to its end.
+pub(super) async fn scan_floor(
+    reading: &mut Reading,
+    sql: &'static str,
+    shard: Shard,
+    (from, through): (Uuid, Uuid),
+    rows_max: i64,
+) -> Result<Option<Uuid>> {
+    read_on!(reading, conn => {
+        sqlx::query_scalar(sql)
+            .bind(shard.column())
+            .bind(from)
+            .bind(through)
+            .bind(rows_max - 1)
+            .fetch_optional(conn)
+            .await
+    })
 }
 
 /// The id right before another.
