@@ -145,8 +145,11 @@ impl Promise {
         self
     }
 
-    /// The rows are written: waits until they are published.
+    /// The rows are written: waits until they are published, if there are any.
     pub(crate) async fn kept(mut self) -> Result<(), Error> {
+        if self.changed.is_empty() {
+            return Ok(());
+        }
         let (published, is_published) = oneshot::channel();
         self.registry.clone().enqueue(&mut self, Some(published));
         if is_published.await.unwrap_or(false) {

@@ -77,11 +77,6 @@ impl Mutations {
         let made = change(&mut tx).await?;
         call.keep(&mut tx, &made.answer).await?;
         let mut answer = made.answer;
-        if made.changed.is_empty() {
-            tx.0.commit().await?;
-            (made.then)(&mut answer);
-            return Ok(answer);
-        }
         let promise = self.registry.promise(made.changed).holding(made.places);
         tx.0.commit().await?;
         (made.then)(&mut answer);

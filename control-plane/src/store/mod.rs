@@ -1,8 +1,8 @@
 //! All SQL of Posthorn, one file per noun.
 //!
 //! One code path serves both databases: a pool or a transaction is an enum of the two typed ones, and `on!` gives a
-//! statement to whichever it is. Placeholders are `$1` on both, instants are milliseconds, ids are UUIDs. Only the two
-//! hot statements (`emit`, `outcome`) are written per database. There is no storage trait and no mock.
+//! statement to whichever it is. Placeholders are `$1` on both, instants are milliseconds, ids are UUIDs. Only the
+//! three hot statements (`emit`, `inbound`, `outcome`) are written per database. There is no storage trait and no mock.
 
 use std::{path::Path, sync::Arc, time::Duration};
 

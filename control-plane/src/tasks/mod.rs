@@ -1,4 +1,4 @@
-//! The background loops, one file each. A loop waits for its tick, does one bounded batch, and logs what changed.
+//! Background loops that belong to no part of the plane, one file each. A loop waits for its tick, does one bounded batch, and logs what changed.
 
 mod checkpoint;
 mod gauges;

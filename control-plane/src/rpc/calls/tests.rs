@@ -114,7 +114,9 @@ async fn a_message_waits_for_memory_and_is_refused_when_it_can_never_have_it() {
     let paid = stream.try_pay(10).unwrap();
     let other = stream.clone();
     let waiting = tokio::spawn(async move { other.pay(1).await.is_ok() });
-    tokio::time::sleep(Duration::from_mins(1)).await;
+    tokio::task::yield_now().await;
+    tokio::time::advance(Duration::from_mins(1)).await;
+    tokio::task::yield_now().await;
     assert!(!waiting.is_finished());
     let plain = claim(&room, &limits, Some(caller(1, 1)), kinds::EMIT);
     assert_eq!(reason(plain.pay(1).await), Some("bytes_per_key"));

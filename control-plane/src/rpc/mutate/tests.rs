@@ -1,30 +1,14 @@
 //! What a repeat gets.
 
-use posthorn::v1::{CreateTenantRequest, CreateTenantResponse, Tenant};
-use rand::{SeedableRng as _, rngs::StdRng};
-
 use super::*;
-use crate::{
-    model::{
-        api_key::{ApiKey, KeyHash, Role, Roles},
-        id::KeyId,
-    },
-    registry::fixture,
-};
+use crate::{registry::fixture, rpc::calls::fixture::caller as fixture_caller};
+use posthorn::v1::{CreateTenantRequest, CreateTenantResponse, Tenant};
 
 const NOW: i64 = 1_764_000_000_000;
 
-fn caller(seed: u64) -> Caller {
-    Caller::from(&ApiKey {
-        id: KeyId::new(NOW, &mut StdRng::seed_from_u64(seed)),
-        tenant_id: None,
-        name: "test".to_owned(),
-        roles: Roles::of(&[Role::Admin]),
-        created_at: NOW,
-        expires_at: None,
-        revoked_at: None,
-        hash: KeyHash::of("test"),
-    })
+/// The caller with key number `key`.
+fn caller(key: u64) -> Caller {
+    fixture_caller(key, 1)
 }
 
 fn request(request_id: &str) -> CreateTenantRequest {
