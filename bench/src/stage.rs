@@ -128,10 +128,13 @@ impl Stage {
         self.control.ready().await;
     }
 
-    /// Another tenant: a key that may do everything in it, over a connection of its own.
-    pub(crate) async fn tenant(&self, name: &str) -> Client {
+    /// Another tenant: somebody with a key that may do everything in it.
+    pub(crate) async fn tenant(&self, name: &str) -> Caller {
         let (client, key) = new_tenant(&self.admin, name).await;
-        self.connect_with(&client.tenant_id, &key).await
+        Caller {
+            tenant_id: client.tenant_id,
+            ..Caller::of(&self.control, &key, self.authority.as_ref())
+        }
     }
 
     /// A key of a tenant over a connection of its own.

@@ -25,6 +25,8 @@ use super::{ACQUIRE_TIMEOUT, OneOf, Result, reading};
 /// How long a connection that is given back to its pool may take to show that it still works. Without a limit, those that a
 /// network has swallowed would be missing from the pool for minutes after it is mended.
 const RELEASE_WITHIN: Duration = Duration::from_secs(2);
+/// For how long a connection that has shown that it works is taken without being asked again.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// How many connections to PostgreSQL each kind of use has at most; with the one that holds ownership they are 17.
 const VITAL_CONNECTIONS_MAX: u32 = 2;
 /// The engine and the background tasks.
@@ -257,33 +259,52 @@ impl SqliteWriter<'_> {
     }
 }
 
-/// A pool that hands no connection out which still counts a transaction: the database has ended that by itself, as after
-/// a full disk or an I/O error, and the rollback after it failed. Such a connection could never begin another one.
+/// A pool that hands no connection out which [is spent](is_spent), and does not ask the others whether they still work.
 fn pool<DB: Database>(connections_max: u32) -> PoolOptions<DB> {
     PoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .before_acquire(|conn: &mut DB::Connection, _| {
-            let is_free = !conn.is_in_transaction();
-            Box::pin(async move { Ok(is_free) })
-        })
+        .test_before_acquire(false)
 }
 
-/// The same for connections over a network.
-fn far_pool(connections_max: u32) -> PoolOptions<Postgres> {
-    pool(connections_max).after_release(|conn: &mut PgConnection, _| {
-        Box::pin(async move {
-            let answered = timeout(RELEASE_WITHIN, conn.ping()).await;
-            answered
-                .unwrap_or(Err(sqlx::Error::PoolTimedOut))
-                .map(|()| true)
-        })
+/// One for connections that cannot break while they are idle, because nobody is at their other end.
+fn local_pool<DB: Database>(connections_max: u32) -> PoolOptions<DB> {
+    pool(connections_max).before_acquire(|conn: &mut DB::Connection, _| {
+        let is_spent = is_spent(conn);
+        Box::pin(async move { Ok(!is_spent) })
     })
 }
 
-/// The same for connections that cannot break while they are idle, because nobody is at their other end.
-fn local_pool<DB: Database>(connections_max: u32) -> PoolOptions<DB> {
-    pool(connections_max).test_before_acquire(false)
+/// One for connections over a network. They show that they work whenever they are given back; so one that was given back
+/// a moment ago is not asked again.
+fn far_pool(connections_max: u32) -> PoolOptions<Postgres> {
+    pool(connections_max)
+        .before_acquire(|conn: &mut PgConnection, idle| {
+            let ping_due = idle.idle_for > TRUSTED_FOR;
+            Box::pin(async move {
+                if is_spent(conn) {
+                    return Ok(false);
+                }
+                if ping_due {
+                    conn.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .after_release(|conn: &mut PgConnection, _| {
+            Box::pin(async move {
+                let answered = timeout(RELEASE_WITHIN, conn.ping()).await;
+                answered
+                    .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+                    .map(|()| true)
+            })
+        })
+}
+
+/// Whether a connection still counts a transaction: the database has ended that by itself, as after a full disk or an I/O
+/// error, and the rollback after it failed. Such a connection could never begin another one.
+fn is_spent(conn: &impl Connection) -> bool {
+    conn.is_in_transaction()
 }
 
 #[cfg(test)]

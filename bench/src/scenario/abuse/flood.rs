@@ -8,13 +8,21 @@ use posthorn::v1::{
     EmitEventsResponse, ListDeliveriesRequest, ListEventsRequest, RevokeApiKeyRequest, Role,
 };
 use posthorn_harness::Client;
-use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::mpsc,
+    time::timeout,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Streaming};
 
 use super::honest::{self, Served};
 use crate::{
-    report::Measure, scenario::emit::stream, settings::Settings, stage::Stage, wire::PATIENCE,
+    report::Measure,
+    scenario::emit::stream,
+    settings::Settings,
+    stage::{Caller, Stage},
+    wire::PATIENCE,
 };
 
 /// What the attacker's tenant has emitted before: lists have something to look through.
@@ -34,7 +42,9 @@ pub(super) async fn run(settings: &Settings) -> Vec<Measure> {
     let stage = Stage::start(settings.store).await;
     let honest = stage.connect().await;
     honest::prepare(&honest).await;
-    let attacker = stage.tenant("attacker").await;
+    let caller = stage.tenant("attacker").await;
+    let attacker = caller.connect().await;
+    let attacker = attacker.expect("the control plane accepts connections");
     stream(
         &attacker,
         settings,
@@ -45,7 +55,7 @@ pub(super) async fn run(settings: &Settings) -> Vec<Measure> {
 
     let calm = honest::day(&honest, duration).await;
     let stolen = Stolen::new(&stage, &attacker).await;
-    let flood = flood(&attacker);
+    let flood = Flood::start(caller).await;
     let (beside, ready, revoked) = tokio::join!(
         honest::day(&honest, duration),
         honest::readiness(&stage, duration),
@@ -55,16 +65,33 @@ pub(super) async fn run(settings: &Settings) -> Vec<Measure> {
     measures(&calm, &beside, ready, &revoked)
 }
 
-/// Everything that the attacker does, until dropped.
-fn flood(attacker: &Client) -> JoinSet<()> {
-    let mut calls = JoinSet::new();
-    for number in 0..LISTS {
-        calls.spawn(list_for_ever(attacker.clone(), number));
+/// Everything that the attacker does, until dropped: on threads of its own, so that the honest callers in this process do
+/// not wait for its tasks.
+struct Flood(Option<Runtime>);
+
+impl Flood {
+    async fn start(attacker: Caller) -> Self {
+        let runtime = Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime can be made");
+        let connected = runtime.spawn(async move { attacker.connect().await });
+        let attacker = connected.await.expect("connecting does not panic");
+        let attacker = attacker.expect("the control plane accepts connections");
+        for number in 0..LISTS {
+            runtime.spawn(list_for_ever(attacker.clone(), number));
+        }
+        for _ in 0..CREATIONS {
+            runtime.spawn(create_for_ever(attacker.clone()));
+        }
+        Self(Some(runtime))
     }
-    for _ in 0..CREATIONS {
-        calls.spawn(create_for_ever(attacker.clone()));
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
-    calls
 }
 
 async fn list_for_ever(attacker: Client, number: usize) {

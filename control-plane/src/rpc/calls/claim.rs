@@ -30,9 +30,9 @@ use crate::{
 /// How long a call may wait for a place, or a plain call for memory.
 pub(crate) const WAIT_WITHIN: Duration = Duration::from_secs(2);
 /// As how many times the time that a list took its place rests, where its key asks for more lists than it has places.
-pub(crate) const SCAN_REST_TIMES: u32 = 5;
+pub(crate) const SCAN_REST_TIMES: u32 = 9;
 /// The same for a change.
-pub(crate) const CHANGE_REST_TIMES: u32 = 3;
+pub(crate) const CHANGE_REST_TIMES: u32 = 7;
 /// No place rests for longer.
 pub(crate) const REST_MAX: Duration = Duration::from_secs(1);
 /// After how long a call that could have waited, but found as many waiting as may, hears of it.
