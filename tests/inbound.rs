@@ -3,7 +3,7 @@
 mod batches;
 mod characters;
 mod large;
-mod operators;
+pub(crate) mod operators;
 mod repeats;
 mod secrets;
 mod taking;

@@ -15,6 +15,8 @@ mod support;
 
 /// Who may call what: every RPC with every kind of caller.
 mod access;
+/// Who did what, and what was denied to whom.
+mod audit;
 /// More waits for an endpoint than memory holds.
 mod backlog;
 /// Where in the source things may happen: sockets, SQL, clocks.

@@ -2,7 +2,7 @@
 
 use posthorn::v1::{
     DeliveryActionKind, DeliveryState, EndpointSettings, Event, ExplicitRetry, GetDeliveryRequest,
-    ListEventsRequest, RetryPolicy, retry_policy::Schedule,
+    ListAuditRequest, ListEventsRequest, RetryPolicy, retry_policy::Schedule,
 };
 use posthorn_harness::{Answer, Deployment, Sql, StoreKind};
 
@@ -246,6 +246,19 @@ async fn a_dead_letter_expires_at_the_end_of_its_retention(store: StoreKind) {
     assert_eq!(actions.len(), 1, "{actions:?}");
     assert_eq!(actions[0].kind(), DeliveryActionKind::Expire);
     assert!(actions[0].key_id.is_empty() && !actions[0].reason.is_empty());
+    let request = ListAuditRequest {
+        method: "ExpireDeadLetters".to_owned(),
+        ..ListAuditRequest::default()
+    };
+    let records = deployment
+        .admin
+        .for_tenant("")
+        .audit()
+        .list_audit(request)
+        .await;
+    let records = records.expect("records are listed").into_inner().records;
+    assert_eq!(records.len(), 1, "{records:?}");
+    assert_eq!(records[0].changes[0].new_value(), "1");
     let kept = delivery(&deployment.admin, &young).await;
     assert_eq!(kept.state(), DeliveryState::Dead);
 }

@@ -269,6 +269,7 @@ async fn planted_secrets_are_found_nowhere(store: StoreKind) {
         let test = TestEndpointRequest {
             tenant_id: deployment.tenant_id.clone(),
             endpoint_id: endpoint.clone(),
+            ..TestEndpointRequest::default()
         };
         let operator = deployment.admin.with_key(&key);
         let test = operator.endpoints().test_endpoint(test).await;

@@ -157,6 +157,16 @@ pub struct Config {
     )]
     pub dead_letter_retention_days: u16,
 
+    /// For how many days the records of who did what are kept: 1 to 3650
+    #[arg(
+        long,
+        value_name = "DAYS",
+        env = "POSTHORN_AUDIT_RETENTION_DAYS",
+        default_value = "400",
+        value_parser = parse_days
+    )]
+    pub audit_retention_days: u16,
+
     /// How long a shutdown waits for calls and for outcomes to be committed, in seconds
     #[arg(
         long,
@@ -240,6 +250,7 @@ impl Default for Config {
             tenant_limits: TenantLimits::default(),
             event_retention_days: 30,
             dead_letter_retention_days: 7,
+            audit_retention_days: 400,
             drain_timeout: Duration::from_secs(30),
             forward: ForwardConfig::default(),
             limits: Limits::default(),
@@ -302,6 +313,11 @@ impl Config {
     /// For how long dead letters are kept, in milliseconds.
     pub fn dead_letter_retention_ms(&self) -> i64 {
         i64::from(self.dead_letter_retention_days) * DAY_MS
+    }
+
+    /// For how long records of who did what are kept, in milliseconds.
+    pub fn audit_retention_ms(&self) -> i64 {
+        i64::from(self.audit_retention_days) * DAY_MS
     }
 
     /// The policy of endpoints that have none, of tenants that have none.

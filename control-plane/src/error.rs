@@ -26,6 +26,9 @@ pub enum Error {
     /// No credential, or none that is valid now.
     #[error("a valid API key is required: send `authorization: Bearer phk_...`")]
     Unauthenticated,
+    /// The contract has no such call.
+    #[error("there is no such call")]
+    NoSuchCall,
     /// The credential is valid but does not allow this.
     #[error("{0}")]
     PermissionDenied(String),
@@ -75,6 +78,7 @@ impl Error {
         match self {
             Self::Invalid(_) => Code::InvalidArgument,
             Self::Unauthenticated => Code::Unauthenticated,
+            Self::NoSuchCall => Code::Unimplemented,
             Self::PermissionDenied(_) => Code::PermissionDenied,
             Self::NotFound(_) => Code::NotFound,
             Self::AlreadyExists(_) => Code::AlreadyExists,

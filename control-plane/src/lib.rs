@@ -5,6 +5,7 @@
 //! layers are in ARCHITECTURE.md; the short of it: `rpc` is thin and knows no SQL, `store` knows nothing else, `dispatch`
 //! moves events to nodes, `model`, `retry`, `sign` and `vault` are pure.
 
+mod audit;
 pub mod bootstrap;
 mod budget;
 mod clock;

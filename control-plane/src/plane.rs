@@ -16,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    audit::{Denials, WaitingDenials},
     bootstrap::{self, FirstKeys, Scope},
     clock,
     config::{Config, ConfigError, Limits, Transport},
@@ -29,8 +30,8 @@ use crate::{
     poll::{self, Polling},
     registry::SharedRegistry,
     rpc::{
-        ApiKeys, Consumers, Deliveries, Endpoints, EventTypes, Events, Inbounds, Nodes, Sources,
-        Tenants,
+        ApiKeys, Audits, Consumers, Deliveries, Endpoints, EventTypes, Events, Inbounds, Nodes,
+        Sources, Tenants,
     },
     server::{self, ServeError, Services},
     store::{self, Ownership, Store},
@@ -249,7 +250,8 @@ impl ControlPlane {
         readiness.set(SERVING, true);
         let services = self.services(&shutdown);
         let calls = TaskTracker::new();
-        let background = self.background(&readiness);
+        let (denials, waiting) = Denials::new(self.metrics.grpc.clone());
+        let background = self.background(&readiness, waiting);
         let (engine_stops, operations_stop) = (CancellationToken::new(), CancellationToken::new());
         let operations = tokio::spawn(self.operations.serve(
             Arc::new(self.metrics_registry),
@@ -268,6 +270,7 @@ impl ControlPlane {
             incoming,
             self.registry,
             services,
+            denials,
             calls.clone(),
             shutdown.clone(),
         );
@@ -336,6 +339,7 @@ impl ControlPlane {
                 self.consumers(shutdown),
             ),
             nodes: Nodes::new(dispatch.clone(), self.ingest.clone(), shutdown.clone()),
+            audits: Audits::new(store.clone(), registry.clone()),
         }
     }
 
@@ -350,7 +354,11 @@ impl ControlPlane {
     }
 
     /// The background loops. They never end.
-    fn background(&self, readiness: &Readiness) -> impl Future<Output = ()> + use<> {
+    fn background(
+        &self,
+        readiness: &Readiness,
+        denials: WaitingDenials,
+    ) -> impl Future<Output = ()> + use<> {
         let (store, registry, dispatch) = (
             self.store.clone(),
             self.registry.clone(),
@@ -361,9 +369,11 @@ impl ControlPlane {
         let retention = Retention {
             events_ms: self.config.event_retention_ms(),
             dead_letters_ms: self.config.dead_letter_retention_ms(),
+            audit_ms: self.config.audit_retention_ms(),
         };
         let ingest = self.ingest.clone();
         let checkpointed = store.clone();
+        let denials = denials.keep(store.clone());
         let polling = Polling {
             store: store.clone(),
             registry: registry.clone(),
@@ -386,6 +396,7 @@ impl ControlPlane {
                 tasks::keep_rewrapped(rewrapping),
                 tasks::keep_checkpointed(checkpointed),
                 ingest.keep_counts(),
+                denials,
                 poll::keep_polled(polling),
             );
         }

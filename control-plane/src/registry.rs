@@ -30,6 +30,7 @@ use crate::{
         api_key::{self, ApiKey, KeyHash, Roles},
         endpoint::LiveEndpoint,
         id::{EndpointId, KeyId, SourceId, TenantId},
+        secret::Owner,
         source::LiveSource,
     },
     retry::RetryPolicy,
@@ -121,6 +122,18 @@ impl Registry {
         let live = self.sources.get(&id);
         live.map(|live| live.source.tenant_id)
             .or_else(|| self.sealed_sources.get(&id).copied())
+    }
+
+    /// Whose endpoint or source it is, sealed or not. None: there is none.
+    pub(crate) fn owner_tenant(&self, owner: Owner) -> Option<TenantId> {
+        match owner {
+            Owner::Endpoint(id) => {
+                let live = self.endpoints.get(&id);
+                live.map(|live| live.endpoint.tenant_id)
+                    .or_else(|| self.sealed.get(&id).copied())
+            }
+            Owner::Source(id) => self.source_tenant(id),
+        }
     }
 
     /// One key, be it live or not.

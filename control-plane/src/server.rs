@@ -2,8 +2,9 @@
 
 use posthorn::v1::{
     FILE_DESCRIPTOR_SET, api_key_service_server::ApiKeyServiceServer,
-    delivery_service_server::DeliveryServiceServer, endpoint_service_server::EndpointServiceServer,
-    event_service_server::EventServiceServer, event_type_service_server::EventTypeServiceServer,
+    audit_service_server::AuditServiceServer, delivery_service_server::DeliveryServiceServer,
+    endpoint_service_server::EndpointServiceServer, event_service_server::EventServiceServer,
+    event_type_service_server::EventTypeServiceServer,
     inbound_service_server::InboundServiceServer, node_service_server::NodeServiceServer,
     source_service_server::SourceServiceServer, tenant_service_server::TenantServiceServer,
 };
@@ -12,11 +13,12 @@ use tonic::{server::NamedService, service::RoutesBuilder};
 use tower::ServiceBuilder;
 
 use crate::{
+    audit::Denials,
     incoming::{Incoming, TlsError},
     registry::SharedRegistry,
     rpc::{
-        AccessLayer, ApiKeys, CallsLayer, Deliveries, Endpoints, EventTypes, Events, FramingLayer,
-        Inbounds, Nodes, Sources, Tenants, UnaryLayer,
+        AccessLayer, ApiKeys, Audits, CallsLayer, Deliveries, Endpoints, EventTypes, Events,
+        FramingLayer, Inbounds, Nodes, Sources, Tenants, UnaryLayer,
     },
 };
 
@@ -24,6 +26,7 @@ use crate::{
 const MESSAGE_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// The longest message of a node: no method's limit is higher.
 const NODE_MESSAGE_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+
 /// The services of the API.
 pub(crate) struct Services {
     /// `EventService`.
@@ -44,6 +47,8 @@ pub(crate) struct Services {
     pub inbounds: Inbounds,
     /// `NodeService`.
     pub nodes: Nodes,
+    /// `AuditService`.
+    pub audits: Audits,
 }
 
 /// Why the server could not run.
@@ -62,6 +67,7 @@ pub(crate) async fn serve(
     incoming: Incoming,
     registry: SharedRegistry,
     services: Services,
+    denials: Denials,
     calls: TaskTracker,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
@@ -69,7 +75,7 @@ pub(crate) async fn serve(
     let service = ServiceBuilder::new()
         .layer(FramingLayer::new(calls))
         .layer(UnaryLayer)
-        .layer(AccessLayer::new(registry))
+        .layer(AccessLayer::new(registry, denials))
         .layer(CallsLayer::new(&incoming.limits, incoming.metrics.clone()))
         .service(routes);
     incoming.serve(service, shutdown).await;
@@ -108,6 +114,7 @@ async fn routes(services: Services) -> Result<tonic::service::Routes, ServeError
         SourceServiceServer: services.sources, MESSAGE_BYTES_MAX;
         InboundServiceServer: services.inbounds, MESSAGE_BYTES_MAX;
         NodeServiceServer: services.nodes, NODE_MESSAGE_BYTES_MAX;
+        AuditServiceServer: services.audits, MESSAGE_BYTES_MAX;
     }
     Ok(routes.routes())
 }

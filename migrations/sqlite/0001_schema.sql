@@ -326,14 +326,14 @@ create table inbound_body (
     primary key (shard, request_id)
 ) strict;
 
--- Append-only: what operators did to inbound requests, reads of bodies among it.
+-- Append-only: what operators did to inbound requests.
 create table inbound_action (
     shard integer not null,
     request_id blob not null,
     acted_at integer not null,
     action_id blob not null,
-    -- posthorn.v1.InboundActionKind: 1 read, 2 reverify, 3 replay, 4 hold, 5 release, 6 accept.
-    kind integer not null check (kind in (1, 2, 3, 4, 5, 6)),
+    -- posthorn.v1.InboundActionKind: 1 reverify, 2 replay, 3 hold, 4 release, 5 accept.
+    kind integer not null check (kind in (1, 2, 3, 4, 5)),
     tenant_id blob not null,
     key_id blob not null,
     reason text not null,
@@ -341,6 +341,37 @@ create table inbound_action (
     event_id blob,
     primary key (shard, request_id, acted_at, action_id)
 ) strict, without rowid;
+
+
+-- Append-only: who changed what, what was denied to whom, and what Posthorn did by itself.
+create table audit (
+    audit_id blob not null primary key,
+    -- The shard of the tenant. Null: a record of the whole installation.
+    shard integer,
+    recorded_at integer not null,
+    -- Null: it was about no tenant.
+    tenant_id blob,
+    -- The key that called; null: Posthorn itself.
+    key_id blob,
+    -- Who the caller claims to be; empty when it does not say.
+    claimed_actor text not null,
+    -- The name of the call, or of what Posthorn does.
+    method text not null check (method <> ''),
+    -- What it was done to.
+    target text not null,
+    reason text not null,
+    request_id text not null,
+    -- 1 done, 2 denied.
+    outcome integer not null check (outcome in (1, 2)),
+    -- A list of fields with their old and new values, as JSON.
+    changes text not null,
+    check ((shard is null) = (tenant_id is null)),
+    check (outcome = 1 or key_id is not null)
+) strict;
+create index audit_tenant_id_idx on audit (tenant_id, audit_id) where tenant_id is not null;
+create index audit_key_id_idx on audit (key_id, audit_id) where key_id is not null;
+create index audit_target_idx on audit (target, audit_id) where target <> '';
+create index audit_denied_idx on audit (audit_id) where outcome = 2;
 
 
 -- One row that is written now and then, to see whether the database takes writes.

@@ -137,6 +137,7 @@ async fn a_test_event_goes_to_the_handler(store: StoreKind) {
     let request = TestEndpointRequest {
         tenant_id: stage.deployment.tenant_id.clone(),
         endpoint_id: stage.endpoint("g/h").await.endpoint_id,
+        ..TestEndpointRequest::default()
     };
     let sent = stage.admin().endpoints().test_endpoint(request).await;
     let sent = sent.expect("it is sent").into_inner();

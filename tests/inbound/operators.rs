@@ -26,15 +26,15 @@ use crate::support::{
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
 /// A deployment with a source, its provider, and an edge.
-struct World {
-    deployment: Deployment,
+pub(crate) struct World {
+    pub(crate) deployment: Deployment,
     edge: HandEdge,
     provider: Provider,
-    source_id: String,
+    pub(crate) source_id: String,
 }
 
 /// A secret of a provider that signs by Standard Webhooks.
-fn secret(number: u8) -> String {
+pub(crate) fn secret(number: u8) -> String {
     format!("whsec_{}", BASE64_STANDARD.encode([number; 32]))
 }
 
@@ -50,7 +50,7 @@ async fn source(client: &Client, name: &str) -> CreateSourceResponse {
 }
 
 impl World {
-    async fn start(store: StoreKind) -> Self {
+    pub(crate) async fn start(store: StoreKind) -> Self {
         let deployment = Deployment::start(store).await;
         let created = source(&deployment.admin, "first").await;
         let node = deployment.admin.with_key(&deployment.node_key);
@@ -68,14 +68,19 @@ impl World {
     }
 
     /// Posts a body that is accepted, and returns its record.
-    async fn accepted(&mut self, id: &str, body: &str) -> InboundRequest {
+    pub(crate) async fn accepted(&mut self, id: &str, body: &str) -> InboundRequest {
         let answer = self.edge.post(&self.provider, id, body.to_owned()).await;
         assert!((200..300).contains(&answer.status), "{answer:?}");
         self.newest(Verdict::Accepted, 1).await
     }
 
     /// Posts a body that is answered as accepted but repeats another one, and returns its record.
-    async fn repeated(&mut self, id: &str, body: &str, verdict: Verdict) -> InboundRequest {
+    pub(crate) async fn repeated(
+        &mut self,
+        id: &str,
+        body: &str,
+        verdict: Verdict,
+    ) -> InboundRequest {
         let before = self.count(verdict).await;
         let answer = self.edge.post(&self.provider, id, body.to_owned()).await;
         assert!((200..300).contains(&answer.status), "{answer:?}");
@@ -83,7 +88,7 @@ impl World {
     }
 
     /// Posts a body that is signed with secret 2 and rejected, and returns its record.
-    async fn rejected(&mut self, id: &str, body: &str) -> InboundRequest {
+    pub(crate) async fn rejected(&mut self, id: &str, body: &str) -> InboundRequest {
         let before = self.count(Verdict::Rejected).await;
         let stranger = self.stranger();
         let answer = self.edge.post(&stranger, id, body.to_owned()).await;

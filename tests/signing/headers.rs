@@ -85,6 +85,7 @@ async fn a_test_event_reaches_an_endpoint_that_subscribed_to_nothing_of_it(store
     let request = TestEndpointRequest {
         tenant_id: deployment.tenant_id.clone(),
         endpoint_id: endpoint.endpoint_id,
+        ..TestEndpointRequest::default()
     };
     let answer = deployment.admin.endpoints().test_endpoint(request).await;
     let test = answer.expect("it is accepted").into_inner();

@@ -15,10 +15,10 @@ use crate::{
     error::Error,
     metrics::Word,
     model::{
-        endpoint::LiveEndpoint,
+        endpoint::Endpoint,
         event::{Event, NewEvent},
         event_type::EventTypeName,
-        id::{DELIVERIES_PER_EVENT_MAX, DeliveryId, EndpointId, EventId, TenantId},
+        id::{DELIVERIES_PER_EVENT_MAX, EndpointId, EventId, TenantId},
     },
     registry::TenantEntry,
     store::{self, EmitKey, EmitRow, Emitted},
@@ -103,41 +103,6 @@ impl Dispatch {
         let permit = queue.acquire_many_owned(weight(&event)).await;
         let row = row(tenant, event, now_ms)?;
         self.submit(row, permit.map_err(|_| shutting_down())?).await
-    }
-
-    /// Emits a test event to one endpoint.
-    pub(crate) async fn emit_test(
-        &self,
-        endpoint: &LiveEndpoint,
-        now_ms: i64,
-    ) -> Result<(EventId, DeliveryId), Error> {
-        let tenant_id = endpoint.endpoint.tenant_id;
-        let event_type =
-            EventTypeName::parse(TEST_EVENT_TYPE).map_err(|error| Error::Internal(error.into()))?;
-        let payload = serde_json::json!({
-            "type": TEST_EVENT_TYPE,
-            "endpoint_id": endpoint.endpoint.id.to_string(),
-        });
-        let event = NewEvent {
-            event_type,
-            payload: payload.to_string().into(),
-            content_type: crate::model::event::JSON.to_owned(),
-            occurred_at: None,
-            idempotency_key: None,
-            traceparent: None,
-            source_id: None,
-            batch_id: None,
-            headers: Vec::new(),
-        };
-        let permit = self
-            .queue_of(tenant_id)
-            .acquire_owned()
-            .await
-            .map_err(|_| shutting_down())?;
-        let id = EventId::new(now_ms, tenant_id.shard(), &mut crate::clock::rng());
-        let row = row_to(tenant_id, id, vec![endpoint.endpoint.id], event);
-        let accepted = self.submit(row, permit).await?.accepted().await?;
-        Ok((accepted.event_id, accepted.event_id.delivery(1)))
     }
 
     async fn submit(&self, row: EmitRow, permit: OwnedSemaphorePermit) -> Result<Emitting, Error> {
@@ -228,6 +193,28 @@ fn row_to(
         endpoints,
         key,
     }
+}
+
+/// An event that tests an endpoint, and goes to it alone.
+pub(super) fn test_row(endpoint: &Endpoint, id: EventId) -> Result<EmitRow, Error> {
+    let event_type =
+        EventTypeName::parse(TEST_EVENT_TYPE).map_err(|error| Error::Internal(error.into()))?;
+    let payload = serde_json::json!({
+        "type": TEST_EVENT_TYPE,
+        "endpoint_id": endpoint.id.to_string(),
+    });
+    let event = NewEvent {
+        event_type,
+        payload: payload.to_string().into(),
+        content_type: crate::model::event::JSON.to_owned(),
+        occurred_at: None,
+        idempotency_key: None,
+        traceparent: None,
+        source_id: None,
+        batch_id: None,
+        headers: Vec::new(),
+    };
+    Ok(row_to(endpoint.tenant_id, id, vec![endpoint.id], event))
 }
 
 type Reply = oneshot::Sender<Result<Accepted, Error>>;

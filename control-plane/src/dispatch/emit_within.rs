@@ -6,7 +6,7 @@
 use super::{Arrival, Dispatch, emit};
 use crate::{
     error::Error,
-    model::{event::NewEvent, id::EventId},
+    model::{endpoint::Endpoint, event::NewEvent, id::EventId},
     registry::TenantEntry,
     store::{EmitRow, Receipt, Tx},
 };
@@ -32,6 +32,21 @@ impl Dispatch {
         let rows = events.into_iter();
         let rows = rows.map(|(id, event)| Ok((emit::row_of(tenant, id, event)?, true)));
         let written = self.begin_within(rows.collect::<Result<_, Error>>()?);
+        for (row, _) in &written.rows {
+            tx.event_insert(row).await?;
+        }
+        Ok(written)
+    }
+
+    /// Writes an event that tests an endpoint, and goes to it alone.
+    pub(crate) async fn test_within(
+        &self,
+        tx: &mut Tx,
+        endpoint: &Endpoint,
+        id: EventId,
+    ) -> Result<Written, Error> {
+        let row = emit::test_row(endpoint, id)?;
+        let written = self.begin_within(vec![(row, true)]);
         for (row, _) in &written.rows {
             tx.event_insert(row).await?;
         }

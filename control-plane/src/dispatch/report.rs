@@ -26,6 +26,7 @@ use super::{
     scheduler::{Granted, Reported, Settled},
 };
 use crate::{
+    audit::{self, Record},
     clock,
     error::Error,
     model::{
@@ -35,7 +36,7 @@ use crate::{
     },
     registry::Changed,
     retry::{self, Decision, Fact, RetryPolicy},
-    store::{Consequence, DueDelivery, OutcomeRow},
+    store::{Change, Consequence, DueDelivery, OutcomeRow},
 };
 
 /// How long reading a delivery waits after the database failed.
@@ -243,22 +244,31 @@ impl Dispatch {
     /// sees the other.
     async fn disable(&self, endpoint_id: EndpointId) {
         let reason = "the endpoint answered 410 Gone";
-        let disabled = async {
-            let mut tx = self.0.store.begin().await?;
-            // An endpoint that is deleted meanwhile needs no disabling.
-            let _ = tx
-                .endpoint_disable(endpoint_id, reason, clock::now_ms())
-                .await?;
-            let changed = [Changed::Endpoint(endpoint_id)];
-            self.0.registry.commit(tx, changed, Vec::new()).await
-        };
         let registry = self.0.registry.snapshot();
-        let state = registry
-            .endpoint(endpoint_id)
-            .map(|endpoint| endpoint.endpoint.state);
-        if state == Some(EndpointState::Disabled) {
+        let live = registry.endpoint(endpoint_id);
+        let tenant_id = live.map(|live| live.endpoint.tenant_id);
+        if live.is_some_and(|live| live.endpoint.state == EndpointState::Disabled) {
             return;
         }
+        let disabled = async {
+            let now_ms = clock::now_ms();
+            let mut tx = self.0.store.begin().await?;
+            // An endpoint that is deleted meanwhile needs no disabling.
+            let done = tx.endpoint_disable(endpoint_id, reason, now_ms).await?;
+            let record = Record::of(tenant_id, endpoint_id)
+                .because(reason)
+                .setting("state", None, "ENDPOINT_STATE_DISABLED")
+                .by_posthorn("DisableGoneEndpoint", now_ms);
+            if done == Change::Done {
+                audit::write(&mut tx, &record).await?;
+            }
+            let changed = [Changed::Endpoint(endpoint_id)];
+            self.0.registry.commit(tx, changed, Vec::new()).await?;
+            if done == Change::Done {
+                audit::log(&record);
+            }
+            Ok::<_, Error>(())
+        };
         if let Err(error) = disabled.await {
             // The next event to it answers 410 again.
             tracing::error!(%endpoint_id, error = ?error, "could not disable endpoint {endpoint_id}");

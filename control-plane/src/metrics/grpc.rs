@@ -32,6 +32,7 @@ pub(crate) struct GrpcMetrics {
     refused: Family<Reason, Counter>,
     connections: Family<State, Gauge>,
     bytes: Family<Holder, Gauge>,
+    denials_shed: Family<Reason, Counter>,
 }
 
 impl GrpcMetrics {
@@ -50,6 +51,14 @@ impl GrpcMetrics {
         self.bytes.get_or_create_owned(&Holder { holder })
     }
 
+    /// Counts denied calls that are not put on record: their `key` has too many, the `queue` is full, or the `database` did
+    /// not take them.
+    pub(crate) fn shed_denials(&self, reason: &'static str, count: u64) {
+        self.denials_shed
+            .get_or_create(&Reason { reason })
+            .inc_by(count);
+    }
+
     pub(super) fn register(&self, r: &mut Registry) {
         r.register(
             "grpc_refused",
@@ -65,6 +74,11 @@ impl GrpcMetrics {
             "grpc_message_bytes",
             "Bytes that messages of callers and nodes take in memory",
             self.bytes.clone(),
+        );
+        r.register(
+            "audit_denials_shed",
+            "Denied calls that were not put on record, by why",
+            self.denials_shed.clone(),
         );
     }
 }

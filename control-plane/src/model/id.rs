@@ -134,6 +134,10 @@ plain_id!(
     /// Something that was done to an inbound request. Never shown.
     InboundActionId, "act"
 );
+plain_id!(
+    /// A record of who did what.
+    AuditId, "aud"
+);
 typed_id!(
     /// An event.
     EventId, "evt"

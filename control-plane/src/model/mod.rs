@@ -1,6 +1,7 @@
 //! The nouns: values that are valid by construction. Pure; one file each, named as in every other layer.
 
 pub(crate) mod api_key;
+pub(crate) mod audit;
 pub(crate) mod claim;
 pub(crate) mod delivery;
 pub(crate) mod endpoint;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{Changed, Registry};
 use crate::{
+    audit::{self, Record},
     config::PublicUrl,
     model::{
         api_key::ApiKey,
@@ -211,15 +212,31 @@ impl Loader {
         Ok(rows)
     }
 
-    /// Writes the revocations that took effect in this process and are not known to be in the database.
+    /// Writes the revocations that took effect in this process and are not in the database.
     async fn write_revocations(&self, ids: &[KeyId], current: &Registry) -> Result<()> {
         for entry in ids.iter().filter_map(|id| current.key(*id)) {
             let revoked_at = entry.revoked_here_at();
             if let Some(at) = revoked_at.filter(|_| entry.key.revoked_at.is_none()) {
-                let store = self.store.vital();
-                store.api_key_revoke(entry.key.id, at).await?;
+                self.write_revocation(entry.key.id, at).await?;
             }
         }
+        Ok(())
+    }
+
+    async fn write_revocation(&self, id: KeyId, at: i64) -> Result<()> {
+        let store = self.store.vital();
+        let found = store.api_key_get(id).await?;
+        let Some(key) = found.filter(|key| key.revoked_at.is_none()) else {
+            return Ok(());
+        };
+        let mut tx = store.begin().await?;
+        tx.api_key_revoke(id, at).await?;
+        let record = Record::of(key.tenant_id, id)
+            .because("its revocation took effect before it could be written")
+            .by_posthorn("RevokeApiKey", at);
+        tx.audit_insert(&record).await?;
+        tx.commit().await?;
+        audit::log(&record);
         Ok(())
     }
 }

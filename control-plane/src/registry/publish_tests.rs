@@ -334,7 +334,9 @@ async fn make(store: &Store, step: &Step) -> Vec<Changed> {
         Step::RevokeKey(n) => {
             drop(tx);
             let id = key(u128::from(*n) + 300, None).id;
-            store.api_key_revoke(id, 5).await.unwrap();
+            let mut tx = store.begin().await.unwrap();
+            tx.api_key_revoke(id, 5).await.unwrap();
+            tx.commit().await.unwrap();
             return vec![Changed::Key(id)];
         }
         Step::DropTenant(n) => {

@@ -4,6 +4,7 @@
 //! roles only. Which tenant a caller may name is decided by [`Caller::tenant`], in the services.
 
 mod caller;
+mod denied;
 mod ending;
 pub(crate) mod kinds;
 mod table;
@@ -23,8 +24,10 @@ pub(crate) use kinds::{Class, Kind};
 use table::{HEALTH, REFLECTIONS};
 pub(crate) use table::{is_unary, kind};
 
-use self::ending::Ending;
+use self::{denied::Watched, ending::Ending};
+use super::convert::visible_name;
 use crate::{
+    audit::Denials,
     clock,
     error::Error,
     incoming::{Peer, Standing},
@@ -34,6 +37,12 @@ use crate::{
 
 /// The longest `authorization` header that is looked at, in bytes.
 const AUTHORIZATION_BYTES_MAX: usize = 512;
+/// The metadata in which callers say who they are.
+const ACTOR: &str = "posthorn-actor";
+/// How many characters that may have.
+const ACTOR_CHARS_MAX: usize = 100;
+/// What a call of reflection is called on record.
+const REFLECT: &str = "ServerReflectionInfo";
 const REFLECTION_ROLES: &[Role] = &[
     Role::Admin,
     Role::Operator,
@@ -49,6 +58,7 @@ static NO_KEY: LazyLock<KeyHash> = LazyLock::new(|| KeyHash::of(""));
 #[derive(Debug, Clone)]
 pub(crate) struct AccessLayer {
     registry: SharedRegistry,
+    denials: Denials,
 }
 
 /// The service that [`AccessLayer`] makes.
@@ -56,12 +66,13 @@ pub(crate) struct AccessLayer {
 pub(crate) struct Access<S> {
     inner: S,
     registry: SharedRegistry,
+    denials: Denials,
 }
 
 impl AccessLayer {
-    /// A layer that finds keys in `registry`.
-    pub(crate) fn new(registry: SharedRegistry) -> Self {
-        Self { registry }
+    /// A layer that finds keys in `registry` and has what it denies recorded.
+    pub(crate) fn new(registry: SharedRegistry, denials: Denials) -> Self {
+        Self { registry, denials }
     }
 }
 
@@ -72,6 +83,7 @@ impl<S> Layer<S> for AccessLayer {
         Access {
             inner,
             registry: self.registry.clone(),
+            denials: self.denials.clone(),
         }
     }
 }
@@ -91,35 +103,56 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let (path, headers) = (request.uri().path(), request.headers());
+        let path = request.uri().path();
+        let method = table::method(path);
+        let (is_stream, is_reflection) = (!is_unary(path), is_reflection(path));
         let registry = self.registry.snapshot();
-        match admit(path, headers, &registry, clock::now_ms()) {
-            Ok(Admission::Open) => Box::pin(self.inner.call(request)),
-            Ok(Admission::Caller(caller)) => {
-                // Our own streams look after their keys themselves.
-                let key = registry.key(caller.key_id()).cloned();
-                let key = key.filter(|_| is_reflection(path));
-                if let Err(error) = introduce(&request, caller) {
-                    return Box::pin(std::future::ready(Ok(Status::from(error).into_http())));
+        let watched = |caller: &Caller| {
+            let method = if is_reflection { Some(REFLECT) } else { method };
+            method.map(|method| Watched::new(&self.denials, caller, method))
+        };
+        let caller = match admit(path, request.headers(), &registry, clock::now_ms()) {
+            Ok(Admission::Open) => return Box::pin(self.inner.call(request)),
+            Ok(Admission::Caller(caller)) => caller,
+            Err(refusal) => {
+                if let Some((caller, reason)) = &refusal.denied
+                    && let Some(watched) = watched(caller)
+                {
+                    watched.denied(reason);
                 }
-                request.extensions_mut().insert(caller);
-                let answer = self.inner.call(request);
-                match key {
-                    Some(key) => {
-                        Box::pin(
-                            async move { Ok(answer.await?.map(|body| Ending::with(body, key))) },
-                        )
-                    }
-                    None => Box::pin(answer),
-                }
+                return refused(refusal.error);
             }
-            Err(status) => Box::pin(std::future::ready(Ok(status.into_http()))),
+        };
+        if let Err(error) = introduce(&request, &caller) {
+            return refused(error);
         }
+        // Our own streams look after their keys themselves.
+        let key = is_reflection.then(|| registry.key(caller.key_id()).cloned());
+        let watched = watched(&caller);
+        request.extensions_mut().insert(caller);
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = match watched {
+                Some(watched) => watched.answer(answer.await?, is_stream),
+                None => answer.await?,
+            };
+            Ok(match key.flatten() {
+                Some(key) => answer.map(|body| Ending::with(body, key)),
+                None => answer,
+            })
+        })
     }
 }
 
+/// The answer to a call that is not let through.
+fn refused<E: Send + 'static>(
+    error: Error,
+) -> Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>> {
+    Box::pin(std::future::ready(Ok(Status::from(error).into_http())))
+}
+
 /// Tells the connection that its peer has shown a key: it gets a place among those that are known.
-fn introduce(request: &Request<Body>, caller: Caller) -> Result<(), Error> {
+fn introduce(request: &Request<Body>, caller: &Caller) -> Result<(), Error> {
     let is_node = caller.roles().has_any(&[Role::Node]);
     let standing = if is_node {
         Standing::Node
@@ -141,13 +174,30 @@ enum Admission {
     Caller(Caller),
 }
 
+/// Why a call is not let through.
+#[derive(Debug)]
+struct Refusal {
+    error: Error,
+    /// The key that was shown and why it was not enough, if that is for the record.
+    denied: Option<(Caller, String)>,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            denied: None,
+        }
+    }
+}
+
 /// Decides on one call.
 fn admit(
     path: &str,
     headers: &HeaderMap,
     registry: &Registry,
     now: i64,
-) -> Result<Admission, Status> {
+) -> Result<Admission, Refusal> {
     if path.starts_with(HEALTH) {
         return Ok(Admission::Open);
     }
@@ -158,33 +208,54 @@ fn admit(
         table::roles(path)
     };
     let Some(roles) = roles else {
-        return Err(Status::unimplemented("there is no such call"));
+        return Err(Error::NoSuchCall.into());
     };
-    if caller.roles().has_any(roles) {
-        Ok(Admission::Caller(caller))
-    } else {
-        Err(no_role(roles).into())
+    if !caller.roles().has_any(roles) {
+        let error = no_role(roles);
+        let denied = Some((caller, error.to_string()));
+        return Err(Refusal { error, denied });
     }
+    let claimed = claimed(headers)?;
+    Ok(Admission::Caller(caller.claiming(claimed)))
 }
 
 fn is_reflection(path: &str) -> bool {
     REFLECTIONS.iter().any(|service| path.starts_with(service))
 }
 
-fn authenticate(headers: &HeaderMap, registry: &Registry, now: i64) -> Result<Caller, Error> {
+fn authenticate(headers: &HeaderMap, registry: &Registry, now: i64) -> Result<Caller, Refusal> {
     let text = bearer(headers).ok_or(Error::Unauthenticated)?;
-    let key = api_key::parse(text).and_then(|id| registry.key(id));
-    let hash = key.map_or(&*NO_KEY, |key| &key.key.hash);
+    let known = api_key::parse(text).and_then(|id| registry.key(id));
+    let hash = known.map_or(&*NO_KEY, |key| &key.key.hash);
     let is_right = hash.matches(text);
-    let key = key.filter(|key| is_right && key.is_live(now));
-    let caller = key
-        .map(|key| Caller::from(&key.key))
-        .ok_or(Error::Unauthenticated)?;
-    if caller.has_tenant(registry) {
-        Ok(caller)
+    let key = known.ok_or(Error::Unauthenticated)?;
+    let caller = Caller::from(&key.key);
+    let why = if !is_right {
+        "the secret is not that of the key"
+    } else if !key.is_live(now) {
+        "the key has expired or was revoked"
+    } else if !caller.has_tenant(registry) {
+        "the tenant of the key is gone"
     } else {
-        Err(Error::Unauthenticated)
+        return Ok(caller);
+    };
+    Err(Refusal {
+        error: Error::Unauthenticated,
+        denied: Some((caller, why.to_owned())),
+    })
+}
+
+/// Who the caller says it is.
+fn claimed(headers: &HeaderMap) -> Result<Option<Arc<str>>, Error> {
+    let mut values = headers.get_all(ACTOR).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let text = str::from_utf8(value.as_bytes()).unwrap_or("\0");
+    if values.next().is_some() {
+        return Err(Error::invalid(ACTOR, "must be given once"));
     }
+    Ok(Some(visible_name(ACTOR, text, ACTOR_CHARS_MAX)?.into()))
 }
 
 /// The credential of the one `authorization: Bearer` header.

@@ -9,6 +9,7 @@ use super::{
     convert::{Violations, id, instant_ms, timestamp, visible_name},
 };
 use crate::{
+    audit::{self, Record},
     clock,
     error::Error,
     model::{
@@ -16,7 +17,7 @@ use crate::{
         id::{KeyId, TenantId},
     },
     registry::{Capped, Changed, Place, SharedRegistry},
-    store::{self, Change, KeyScope, Store, Tx},
+    store::{Change, KeyScope, Store, Tx},
 };
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -54,13 +55,13 @@ impl ApiKeys {
 
     async fn create(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::CreateApiKeyRequest,
     ) -> Result<v1::CreateApiKeyResponse, Error> {
         let now = clock::now_ms();
         let tenant_id = self.tenant(caller, &request.tenant_id)?;
         let new = read(&request, tenant_id, now)?;
-        let call = Call::new(&caller, "CreateApiKey", &request, &request.request_id, now)?;
+        let call = Call::new(caller, "CreateApiKey", &request, &request.request_id, now)?;
         let change = async |tx: &mut Work| {
             let room = Room::make(&self.registry, tx, tenant_id, now).await?;
             let key_id = KeyId::new(now, &mut clock::rng());
@@ -78,13 +79,17 @@ impl ApiKeys {
             if tx.api_key_insert(&key).await? != Change::Done {
                 return Err(Error::NotFound("tenant"));
             }
+            let after = proto(&key);
+            let record = Record::of(tenant_id, key_id).changing(None, Some(&after));
             let response = v1::CreateApiKeyResponse {
-                key: Some(proto(&key)),
+                key: Some(after),
                 api_key: String::new(),
             };
             let changed = std::iter::once(key_id).chain(room.given_up());
             let changed = changed.map(Changed::Key).collect::<Vec<_>>();
-            let made = Made::new(response).of(changed).holding(room.place());
+            let made = Made::new(response, record)
+                .of(changed)
+                .holding(room.place());
             Ok(made.then(move |response| text.expose_secret().clone_into(&mut response.api_key)))
         };
         self.mutations.make(call, change).await
@@ -92,7 +97,7 @@ impl ApiKeys {
 
     async fn list(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::ListApiKeysRequest,
     ) -> Result<v1::ListApiKeysResponse, Error> {
         let tenant_id = self.tenant(caller, &request.tenant_id)?;
@@ -113,10 +118,10 @@ impl ApiKeys {
     }
 
     /// Ends a key. First in memory, where every call and stream sees it at once, then in the database, by a path that
-    /// waits for nothing else: no transaction, no request id, no turn of the registry.
+    /// waits for nothing else: no other change, no request id, no turn of the registry.
     async fn revoke(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::RevokeApiKeyRequest,
     ) -> Result<v1::RevokeApiKeyResponse, Error> {
         let now = clock::now_ms();
@@ -134,12 +139,32 @@ impl ApiKeys {
             return Err(Error::NotFound("API key"));
         }
         let _read_anew = self.registry.end_key(key_id, now);
-        let revoked = self.store.vital().api_key_revoke(key_id, now).await;
+        let revoked = self.write_revoked(caller, key_id, now).await;
         let key = revoked.map_err(unwritten)?;
         let key = key.ok_or(Error::NotFound("API key"))?;
         Ok(v1::RevokeApiKeyResponse {
             key: Some(proto(&key)),
         })
+    }
+
+    /// Writes a revocation and its record. None: there is no such key.
+    async fn write_revoked(
+        &self,
+        caller: &Caller,
+        key_id: KeyId,
+        now: i64,
+    ) -> Result<Option<ApiKey>, Error> {
+        let mut tx = self.store.vital().begin().await?;
+        let Some(key) = tx.api_key_revoke(key_id, now).await? else {
+            return Ok(None);
+        };
+        let revoked_at = timestamp(key.revoked_at.unwrap_or(now)).to_string();
+        let record = Record::of(key.tenant_id, key_id).setting("revoked_at", None, revoked_at);
+        let record = record.by(caller.actor(), "RevokeApiKey", now);
+        audit::write(&mut tx, &record).await?;
+        tx.commit().await?;
+        audit::log(&record);
+        Ok(Some(key))
     }
 
     /// Whose key it is, if the database has one that the registry has not.
@@ -149,7 +174,7 @@ impl ApiKeys {
     }
 
     /// The tenant that a request is about. None: the installation.
-    fn tenant(&self, caller: Caller, text: &str) -> Result<Option<TenantId>, Error> {
+    fn tenant(&self, caller: &Caller, text: &str) -> Result<Option<TenantId>, Error> {
         if text.is_empty() && caller.tenant_id().is_none() {
             return Ok(None);
         }
@@ -215,8 +240,8 @@ serves! {
 }
 
 /// What a revocation is answered that the database did not take.
-fn unwritten(error: store::Error) -> Error {
-    match Error::from(error) {
+fn unwritten(error: Error) -> Error {
+    match error {
         Error::Unavailable(cause) => Error::Unavailable(format!(
             "{cause}: the key is refused from now on, but the revocation is not on record yet; repeat the call"
         )),
@@ -368,18 +393,18 @@ mod tests {
     async fn a_revocation_waits_for_no_turn_of_the_registry() {
         let (service, caller, _directory) = service().await;
         let _held = service.registry.hold_turn().await;
-        let revoked = service.revoke(caller, revoke_second()).await;
+        let revoked = service.revoke(&caller, revoke_second()).await;
         assert!(revoked.unwrap().key.unwrap().revoked_at.is_some());
         assert!(!is_live(&service));
         // Once more says the same.
-        assert!(service.revoke(caller, revoke_second()).await.is_ok());
+        assert!(service.revoke(&caller, revoke_second()).await.is_ok());
     }
 
     #[tokio::test]
     async fn a_revocation_that_the_database_does_not_take_counts_all_the_same() {
         let (service, caller, _directory) = service().await;
         service.store.close().await;
-        let refused = service.revoke(caller, revoke_second()).await.unwrap_err();
+        let refused = service.revoke(&caller, revoke_second()).await.unwrap_err();
         assert!(matches!(refused, Error::Unavailable(_)), "{refused:?}");
         assert!(!is_live(&service));
     }

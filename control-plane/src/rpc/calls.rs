@@ -105,7 +105,7 @@ where
             let bug = Error::Internal("a call came over no connection".into());
             return Box::pin(ready(Ok(Status::from(bug).into_http())));
         };
-        let caller = request.extensions().get::<Caller>().copied();
+        let caller = request.extensions().get::<Caller>();
         let claim = Claim::new(&self.room, peer, caller, kind);
         let (request, paid) = framed(request, &claim);
         if let Ok(places) = claim.try_take() {

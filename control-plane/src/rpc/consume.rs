@@ -94,7 +94,7 @@ impl Consumers {
         };
         let tenant = caller.tenant(&self.registry.snapshot(), &hello.tenant_id)?;
         let hello = Hello::read(&hello)?;
-        let handlers = self.register(&tenant, &hello).await?;
+        let handlers = self.register(&caller, &tenant, &hello).await?;
         let answers = Arc::new(Answers::new(self.ingest));
         let given = Arc::clone(&answers);
         let from_consumer = requests

@@ -19,6 +19,7 @@ use posthorn_guard::Resolver;
 pub(in crate::rpc) use self::{
     change::check_own_sources,
     settings::{sources, subscriptions},
+    view::proto as endpoint_proto,
 };
 use super::{Caller, Mutations, convert::id};
 use crate::{
@@ -67,11 +68,11 @@ impl Endpoints {
         }
     }
 
-    fn tenant(&self, caller: Caller, text: &str) -> Result<Arc<TenantEntry>, Error> {
+    fn tenant(&self, caller: &Caller, text: &str) -> Result<Arc<TenantEntry>, Error> {
         caller.tenant(&self.registry.snapshot(), text)
     }
 
-    fn named(&self, caller: Caller, tenant: &str, endpoint: &str) -> Result<Named, Error> {
+    fn named(&self, caller: &Caller, tenant: &str, endpoint: &str) -> Result<Named, Error> {
         let tenant = self.tenant(caller, tenant)?;
         Ok(Named {
             tenant,

@@ -61,7 +61,7 @@ impl Events {
 
     async fn emit(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::EmitEventRequest,
     ) -> Result<v1::EmitEventResponse, Error> {
         let now_ms = clock::now_ms();
@@ -73,7 +73,7 @@ impl Events {
     /// Emits the events of one message and waits for all of them.
     async fn emit_batch(
         self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::EmitEventsRequest,
     ) -> v1::EmitEventsResponse {
         let now_ms = clock::now_ms();
@@ -97,7 +97,7 @@ impl Events {
 
     async fn queue(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::EmitEventRequest,
         now_ms: i64,
     ) -> Result<crate::dispatch::Emitting, Error> {
@@ -119,7 +119,7 @@ impl Events {
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
                 return;
             };
-            let request = match self.next_request(caller, &mut requests).await {
+            let request = match self.next_request(&caller, &mut requests).await {
                 Ok(Some(request)) => request,
                 Ok(None) => return,
                 Err(status) => {
@@ -136,11 +136,11 @@ impl Events {
                     return;
                 }
             };
-            let (service, answers) = (self.clone(), answers.clone());
+            let (service, caller, answers) = (self.clone(), caller.clone(), answers.clone());
             // The events are in memory until they are committed: so long their bytes are paid for.
             let charges = paid.take();
             tokio::spawn(async move {
-                let answer = service.emit_batch(caller, request).await;
+                let answer = service.emit_batch(&caller, request).await;
                 drop(charges);
                 // The caller may have gone; its events stay.
                 let _ = answers.send(Ok(answer)).await;
@@ -150,7 +150,7 @@ impl Events {
     }
 
     /// Waits until the caller's key stops working.
-    async fn revoked(&self, caller: Caller) {
+    async fn revoked(&self, caller: &Caller) {
         let key = self.registry.snapshot().key(caller.key_id()).cloned();
         if let Some(key) = key {
             key.ended().await;
@@ -159,7 +159,7 @@ impl Events {
 
     async fn next_request(
         &self,
-        caller: Caller,
+        caller: &Caller,
         requests: &mut Streaming<v1::EmitEventsRequest>,
     ) -> Result<Option<v1::EmitEventsRequest>, Status> {
         let message = tokio::select! {
@@ -185,7 +185,7 @@ impl Events {
 
     async fn get(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::GetEventRequest,
     ) -> Result<v1::GetEventResponse, Error> {
         let tenant = caller.tenant(&self.registry.snapshot(), &request.tenant_id)?;
@@ -211,7 +211,7 @@ impl Events {
 
     async fn list(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::ListEventsRequest,
     ) -> Result<v1::ListEventsResponse, Error> {
         let tenant = caller.tenant(&self.registry.snapshot(), &request.tenant_id)?;

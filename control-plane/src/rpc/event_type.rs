@@ -7,6 +7,7 @@ use super::{
     convert::{check_etag, etag, long_text, timestamp},
 };
 use crate::{
+    audit::Record,
     clock,
     error::Error,
     model::{
@@ -37,13 +38,13 @@ impl EventTypes {
         }
     }
 
-    fn tenant(&self, caller: Caller, text: &str) -> Result<TenantId, Error> {
+    fn tenant(&self, caller: &Caller, text: &str) -> Result<TenantId, Error> {
         Ok(caller.tenant(&self.registry.snapshot(), text)?.tenant.id)
     }
 
     async fn create(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::CreateEventTypeRequest,
     ) -> Result<v1::CreateEventTypeResponse, Error> {
         let now = clock::now_ms();
@@ -56,7 +57,7 @@ impl EventTypes {
             updated_at: now,
         };
         let call = Call::new(
-            &caller,
+            caller,
             "CreateEventType",
             &request,
             &request.request_id,
@@ -73,18 +74,21 @@ impl EventTypes {
                 }
                 Change::Missing => return Err(Error::NotFound("tenant")),
             }
+            let after = proto(tenant, &event_type);
+            let record = Record::of(tenant, &event_type.name).changing(None, Some(&after));
             let response = v1::CreateEventTypeResponse {
-                event_type: Some(proto(tenant, &event_type)),
+                event_type: Some(after),
             };
             let changed = Changed::EventType(tenant, event_type.name);
-            Ok(Made::new(response).of([changed]).holding([place]))
+            let made = Made::new(response, record);
+            Ok(made.of([changed]).holding([place]))
         };
         self.mutations.make(call, change).await
     }
 
     async fn get(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::GetEventTypeRequest,
     ) -> Result<v1::GetEventTypeResponse, Error> {
         let tenant = self.tenant(caller, &request.tenant_id)?;
@@ -100,7 +104,7 @@ impl EventTypes {
 
     async fn list(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::ListEventTypesRequest,
     ) -> Result<v1::ListEventTypesResponse, Error> {
         let tenant = self.tenant(caller, &request.tenant_id)?;
@@ -119,14 +123,14 @@ impl EventTypes {
 
     async fn update(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::UpdateEventTypeRequest,
     ) -> Result<v1::UpdateEventTypeResponse, Error> {
         let now = clock::now_ms();
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let (name, description) = (name(&request.name)?, description(&request.description)?);
         let call = Call::new(
-            &caller,
+            caller,
             "UpdateEventType",
             &request,
             &request.request_id,
@@ -136,41 +140,48 @@ impl EventTypes {
             let current = tx.event_type_get(tenant, &name).await?;
             let mut event_type = current.ok_or(Error::NotFound("event type"))?;
             check_etag(&request.etag, event_type.version)?;
+            let before = proto(tenant, &event_type);
             event_type.description = description;
             event_type.version += 1;
             event_type.updated_at = now;
             if tx.event_type_update(tenant, &event_type).await? != Change::Done {
                 return Err(Error::StaleEtag);
             }
+            let after = proto(tenant, &event_type);
+            let record = Record::of(tenant, &name).changing(Some(&before), Some(&after));
             let response = v1::UpdateEventTypeResponse {
-                event_type: Some(proto(tenant, &event_type)),
+                event_type: Some(after),
             };
-            Ok(Made::new(response))
+            Ok(Made::new(response, record))
         };
         self.mutations.make(call, change).await
     }
 
     async fn delete(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::DeleteEventTypeRequest,
     ) -> Result<v1::DeleteEventTypeResponse, Error> {
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let name = name(&request.name)?;
         let call = Call::new(
-            &caller,
+            caller,
             "DeleteEventType",
             &request,
             &request.request_id,
             clock::now_ms(),
         )?;
         let change = async |tx: &mut Work| {
+            let current = tx.event_type_get(tenant, &name).await?;
+            let before = current.ok_or(Error::NotFound("event type"))?;
             if tx.event_type_delete(tenant, &name).await? != Change::Done {
                 return Err(Error::NotFound("event type"));
             }
+            let before = proto(tenant, &before);
+            let record = Record::of(tenant, &name).changing(Some(&before), None);
             let response = v1::DeleteEventTypeResponse {};
             let changed = Changed::EventType(tenant, name);
-            Ok(Made::new(response).of([changed]))
+            Ok(Made::new(response, record).of([changed]))
         };
         self.mutations.make(call, change).await
     }

@@ -66,7 +66,7 @@ impl Inbounds {
         }
     }
 
-    fn tenant(&self, caller: Caller, text: &str) -> Result<Arc<TenantEntry>, Error> {
+    fn tenant(&self, caller: &Caller, text: &str) -> Result<Arc<TenantEntry>, Error> {
         caller.tenant(&self.registry.snapshot(), text)
     }
 
@@ -84,7 +84,7 @@ fn reason(text: &str) -> Result<String, Error> {
 
 /// What a caller does to a request, for its log.
 fn action(
-    caller: Caller,
+    caller: &Caller,
     request: &InboundRequest,
     kind: InboundActionKind,
     reason: String,

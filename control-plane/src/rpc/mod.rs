@@ -13,7 +13,7 @@ macro_rules! serves {
                     request: tonic::Request<posthorn::v1::$request>,
                 ) -> Result<tonic::Response<posthorn::v1::$response>, tonic::Status> {
                     let caller = $crate::rpc::Caller::of(&request)?;
-                    let answer = self.$method(caller, request.into_inner()).await?;
+                    let answer = self.$method(&caller, request.into_inner()).await?;
                     Ok(tonic::Response::new(answer))
                 }
             )*
@@ -24,6 +24,7 @@ macro_rules! serves {
 
 pub(crate) mod access;
 mod api_key;
+mod audit;
 mod blind;
 mod calls;
 mod consume;
@@ -46,6 +47,7 @@ mod unary;
 
 pub(crate) use access::{AccessLayer, Caller};
 pub(crate) use api_key::ApiKeys;
+pub(crate) use audit::Audits;
 pub(crate) use blind::blind;
 pub(crate) use calls::{CallsLayer, Permit, Shares};
 pub(crate) use consume::Consumers;

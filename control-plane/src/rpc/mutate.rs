@@ -1,8 +1,9 @@
 //! The one frame of every call that changes something, and of its repeats.
 //!
-//! In this order: the request id is claimed, or the call is answered as before; the change is made; the answer is kept for
-//! repeats; all of that is committed together; what follows from it is done, such as telling the engine; and what changed in
-//! the registry is published. So whatever acts on a change finds it in the database, and nobody is told of one that is not.
+//! In this order: the request id is claimed, or the call is answered as before; the change is made; it is put on record; the
+//! answer is kept for repeats; all of that is committed together; what follows from it is done, such as telling the engine;
+//! and what changed in the registry is published. So whatever acts on a change finds it in the database, and nobody is told
+//! of one that is not.
 //!
 //! A repeat within 24 h by the same key, of the same RPC and with the same content gets the first answer again, without
 //! the secrets that answer held. After an error nothing is kept, so the same request id can be used again.
@@ -14,7 +15,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::Caller;
 use crate::{
+    audit::{self, Record},
     error::Error,
+    model::{
+        audit::{Actor, AuditRecord},
+        id::KeyId,
+    },
     registry::{Changed, Place, SharedRegistry},
     store::{RequestKey, RequestRow, Store, Tx},
 };
@@ -33,7 +39,8 @@ pub(crate) struct Mutations {
 /// One call that changes something.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
-    caller: Caller,
+    key_id: KeyId,
+    actor: Actor,
     rpc: &'static str,
     request_id: String,
     content_hash: [u8; 32],
@@ -49,6 +56,7 @@ pub(crate) struct Work(Tx);
 #[must_use = "a change is made by returning it to the frame"]
 pub(crate) struct Made<R> {
     answer: R,
+    record: Record,
     changed: Vec<Changed>,
     places: Vec<Place>,
     then: Box<dyn FnOnce(&mut R) + Send>,
@@ -75,10 +83,13 @@ impl Mutations {
             return Ok(answer);
         }
         let made = change(&mut tx).await?;
+        let record = call.record(made.record);
+        audit::write(&mut tx, &record).await?;
         call.keep(&mut tx, &made.answer).await?;
         let mut answer = made.answer;
         let promise = self.registry.promise(made.changed).holding(made.places);
         tx.0.commit().await?;
+        audit::log(&record);
         (made.then)(&mut answer);
         promise.kept().await?;
         Ok(answer)
@@ -100,10 +111,11 @@ impl DerefMut for Work {
 }
 
 impl<R> Made<R> {
-    /// A change that is answered so: without secrets, as repeats get the same.
-    pub(crate) fn new(answer: R) -> Self {
+    /// A change that is answered so, without secrets, as repeats get the same; and what is put on record of it.
+    pub(crate) fn new(answer: R, record: Record) -> Self {
         Self {
             answer,
+            record,
             changed: Vec::new(),
             places: Vec::new(),
             then: Box::new(|_| ()),
@@ -146,7 +158,8 @@ impl Call {
             ));
         }
         Ok(Self {
-            caller: *caller,
+            key_id: caller.key_id(),
+            actor: caller.actor(),
             rpc,
             request_id: request_id.to_owned(),
             content_hash: Sha256::digest(content.encode_to_vec()).into(),
@@ -165,6 +178,12 @@ impl Call {
         }
         let row = store.request_get(self.key(), self.since()).await?;
         row.map(|row| self.answer_of(&row)).transpose()
+    }
+
+    /// What is put on record of it.
+    fn record(&self, record: Record) -> AuditRecord {
+        let record = record.called(&self.request_id);
+        record.by(self.actor.clone(), self.rpc, self.now)
     }
 
     /// Claims the request id. Some: the call was made before, and this was the answer.
@@ -205,7 +224,7 @@ impl Call {
 
     fn key(&self) -> RequestKey<'_> {
         RequestKey {
-            key_id: self.caller.key_id(),
+            key_id: self.key_id,
             rpc: self.rpc,
             request_id: &self.request_id,
         }

@@ -74,17 +74,17 @@ impl Sources {
     #[expect(clippy::unused_async, reason = "as every call is made")]
     async fn providers(
         &self,
-        _: Caller,
+        _: &Caller,
         _: v1::ListProvidersRequest,
     ) -> Result<v1::ListProvidersResponse, Error> {
         Ok(providers::list())
     }
 
-    fn tenant(&self, caller: Caller, text: &str) -> Result<Arc<TenantEntry>, Error> {
+    fn tenant(&self, caller: &Caller, text: &str) -> Result<Arc<TenantEntry>, Error> {
         caller.tenant(&self.registry.snapshot(), text)
     }
 
-    fn named(&self, caller: Caller, tenant: &str, source: &str) -> Result<Named, Error> {
+    fn named(&self, caller: &Caller, tenant: &str, source: &str) -> Result<Named, Error> {
         let tenant = self.tenant(caller, tenant)?;
         Ok(Named {
             tenant,

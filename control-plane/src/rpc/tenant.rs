@@ -9,6 +9,7 @@ use super::{
     convert::{check_etag, check_mask, etag, id, timestamp},
 };
 use crate::{
+    audit::Record,
     clock,
     error::Error,
     model::{id::TenantId, tenant::Tenant},
@@ -36,13 +37,13 @@ impl Tenants {
 
     async fn create(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::CreateTenantRequest,
     ) -> Result<v1::CreateTenantResponse, Error> {
         caller.require_installation()?;
         let now = clock::now_ms();
         let settings = settings::read(&request.settings.clone().unwrap_or_default())?;
-        let call = Call::new(&caller, "CreateTenant", &request, &request.request_id, now)?;
+        let call = Call::new(caller, "CreateTenant", &request, &request.request_id, now)?;
         let change = async |tx: &mut Work| {
             let tenant = Tenant {
                 id: TenantId::new(now, &mut clock::rng()),
@@ -52,17 +53,19 @@ impl Tenants {
                 updated_at: now,
             };
             check(tx.tenant_insert(&tenant).await?)?;
+            let after = proto(&tenant);
+            let record = Record::of(tenant.id, tenant.id).changing(None, Some(&after));
             let response = v1::CreateTenantResponse {
-                tenant: Some(proto(&tenant)),
+                tenant: Some(after),
             };
-            Ok(Made::new(response).of([Changed::Tenant(tenant.id)]))
+            Ok(Made::new(response, record).of([Changed::Tenant(tenant.id)]))
         };
         self.mutations.make(call, change).await
     }
 
     async fn get(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::GetTenantRequest,
     ) -> Result<v1::GetTenantResponse, Error> {
         let entry = caller.tenant(&self.registry.snapshot(), &request.tenant_id)?;
@@ -75,7 +78,7 @@ impl Tenants {
 
     async fn list(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::ListTenantsRequest,
     ) -> Result<v1::ListTenantsResponse, Error> {
         let own = caller.tenant_id();
@@ -96,7 +99,7 @@ impl Tenants {
 
     async fn update(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::UpdateTenantRequest,
     ) -> Result<v1::UpdateTenantResponse, Error> {
         let now = clock::now_ms();
@@ -105,11 +108,12 @@ impl Tenants {
             .tenant
             .id;
         let fields = check_mask(request.update_mask.as_ref(), settings::FIELDS)?;
-        let call = Call::new(&caller, "UpdateTenant", &request, &request.request_id, now)?;
+        let call = Call::new(caller, "UpdateTenant", &request, &request.request_id, now)?;
         let change = async |tx: &mut Work| {
             let current = tx.tenant_get(tenant_id).await?;
             let mut tenant = current.ok_or(Error::NotFound("tenant"))?;
             check_etag(&request.etag, tenant.version)?;
+            let before = proto(&tenant);
             let new = request.settings.clone().unwrap_or_default();
             settings::change(&mut tenant.settings, &new, &fields)?;
             tenant.version += 1;
@@ -118,29 +122,33 @@ impl Tenants {
                 Change::Missing => return Err(Error::StaleEtag),
                 change => check(change)?,
             }
+            let after = proto(&tenant);
+            let record = Record::of(tenant_id, tenant_id).changing(Some(&before), Some(&after));
             let response = v1::UpdateTenantResponse {
-                tenant: Some(proto(&tenant)),
+                tenant: Some(after),
             };
-            Ok(Made::new(response).of([Changed::Tenant(tenant_id)]))
+            Ok(Made::new(response, record).of([Changed::Tenant(tenant_id)]))
         };
         self.mutations.make(call, change).await
     }
 
     async fn delete(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::DeleteTenantRequest,
     ) -> Result<v1::DeleteTenantResponse, Error> {
         caller.require_installation()?;
         let tenant_id = id("tenant_id", &request.tenant_id)?;
         let call = Call::new(
-            &caller,
+            caller,
             "DeleteTenant",
             &request,
             &request.request_id,
             clock::now_ms(),
         )?;
         let change = async |tx: &mut Work| {
+            let current = tx.tenant_get(tenant_id).await?;
+            let before = proto(&current.ok_or(Error::NotFound("tenant"))?);
             match tx.tenant_delete(tenant_id).await? {
                 TenantDeletion::Done => (),
                 TenantDeletion::Missing => return Err(Error::NotFound("tenant")),
@@ -151,7 +159,8 @@ impl Tenants {
             }
             let response = v1::DeleteTenantResponse {};
             let registry = self.registry.clone();
-            let made = Made::new(response).of([Changed::Tenant(tenant_id)]);
+            let record = Record::of(tenant_id, tenant_id).changing(Some(&before), None);
+            let made = Made::new(response, record).of([Changed::Tenant(tenant_id)]);
             // Its keys do not wait for their turn.
             Ok(made.then(move |_| registry.end_keys_of(tenant_id)))
         };

@@ -82,20 +82,6 @@ impl Store {
         rows.into_iter().map(ApiKey::try_from).collect()
     }
 
-    /// Revokes a key, by a statement of its own that waits for no transaction of ours. One that is revoked keeps the time of the first revocation. None: there is no such key.
-    pub(crate) async fn api_key_revoke(&self, id: KeyId, now: i64) -> Result<Option<ApiKey>> {
-        const SQL: &str = "
-            update api_key
-            set revoked_at = coalesce(revoked_at, $2)
-            where key_id = $1
-            returning key_id, tenant_id, name, roles, hash, created_at, expires_at, revoked_at";
-        let mut conn = self.acquire().await?;
-        let row: Option<Row> = on!(&mut conn, conn => {
-            sqlx::query_as(SQL).bind(id.uuid()).bind(now).fetch_optional(&mut **conn).await
-        })?;
-        row.map(ApiKey::try_from).transpose()
-    }
-
     /// Up to `limit` keys by id, those after `after`; revoked and expired ones too.
     pub(crate) async fn api_key_list(
         &self,
@@ -118,6 +104,19 @@ impl Store {
 }
 
 impl Tx {
+    /// Revokes a key. One that is revoked keeps the time of the first revocation. None: there is no such key.
+    pub(crate) async fn api_key_revoke(&mut self, id: KeyId, now: i64) -> Result<Option<ApiKey>> {
+        const SQL: &str = "
+            update api_key
+            set revoked_at = coalesce(revoked_at, $2)
+            where key_id = $1
+            returning key_id, tenant_id, name, roles, hash, created_at, expires_at, revoked_at";
+        let row: Option<Row> = on!(self, tx => {
+            sqlx::query_as(SQL).bind(id.uuid()).bind(now).fetch_optional(&mut **tx).await
+        })?;
+        row.map(ApiKey::try_from).transpose()
+    }
+
     /// Whether there is any key: without one, nobody has started this database before.
     pub(crate) async fn api_key_exists(&mut self) -> Result<bool> {
         const SQL: &str = "select count(*) from (select 1 from api_key limit 1) as one";

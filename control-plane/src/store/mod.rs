@@ -74,6 +74,7 @@ macro_rules! read_many {
 mod action;
 mod api_key;
 mod attempt;
+mod audit;
 mod change;
 mod dead_letter;
 mod delivery;
@@ -102,6 +103,7 @@ mod source;
 mod tenant;
 
 pub(crate) use api_key::KeyScope;
+pub(crate) use audit::AuditFilter;
 pub(crate) use change::Change;
 pub(crate) use dead_letter::OpenFilter;
 pub(crate) use delivery::{DueDelivery, OpenCounts};

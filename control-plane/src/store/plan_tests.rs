@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     clock,
     model::{
-        id::{EndpointId, InboundId, Shard, SourceId, TenantId},
+        id::{EndpointId, InboundId, KeyId, Shard, SourceId, TenantId},
         inbound::Verdict,
     },
 };
@@ -176,7 +176,32 @@ fn statements(names_indexes: bool) -> Vec<Statement> {
     ];
     statements.extend(inbound_lists(names_indexes));
     statements.extend(dead_letters());
+    statements.extend(audit_lists());
     statements
+}
+
+/// The list of records by each index that it may go by.
+fn audit_lists() -> Vec<Statement> {
+    let drives = [
+        (audit::Drive::Target(""), Some(TEXT)),
+        (audit::Drive::Key(KeyId::from_uuid(Uuid::nil())), Some(ID)),
+        (
+            audit::Drive::Tenant(TenantId::from_uuid(Uuid::nil())),
+            Some(ID),
+        ),
+        (audit::Drive::Denied, None),
+        (audit::Drive::All, None),
+    ];
+    let statements = drives.into_iter().flat_map(|(drive, by)| {
+        let [floor, list] = drive.statements();
+        let parameters = [LOW, HIGH, COUNT].into_iter().chain(by).collect::<Vec<_>>();
+        let filters = [LOW, HIGH, ID, ID, TEXT, TEXT, SMALL, COUNT];
+        [
+            statement("ListAudit stops", floor, "audit_id", &parameters),
+            statement("ListAudit", list, "audit_id", &filters),
+        ]
+    });
+    statements.collect()
 }
 
 /// What is done to dead letters, of a tenant and of an endpoint.
@@ -263,7 +288,8 @@ fn inbound_lists(names_indexes: bool) -> Vec<Statement> {
 }
 
 /// What lists read.
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
+    "audit",
     "tenant",
     "api_key",
     "event_type",
@@ -410,6 +436,9 @@ async fn fill(store: &Store, now_ms: i64) {
                  provider_event_id, event_type, body_hash, body_bytes, head, remote_address, received_at, answer_status)
              select i % 4, {timed}, {id}, {id}, 1 + i % 5, '', 1 + i % 2, sha256({id}::text::bytea), '', 'a', sha256('x'),
                  1, '{{}}', '', 1, 200"
+        ),
+        format!(
+            "insert into audit select {timed}, i % 4, 1, {id}, {id}, '', 'A', 't' || i, '', '', 1 + i % 2, '[]'"
         ),
         format!(
             "insert into inbound_action select i % 4, {timed}, 1, {timed}, 1, {id}, {id}, '', null"

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::model::{
+    audit::AuditOutcome,
     delivery::DeadReason,
     endpoint::EndpointState,
     inbound::{Channel, Verdict},
@@ -379,6 +380,11 @@ async fn columns_that_stand_for_words_hold_those_that_the_code_knows() {
             "inbound_request",
             "channel",
             words(|v| Channel::from_column(v).is_some()),
+        ),
+        (
+            "audit",
+            "outcome",
+            words(|v| AuditOutcome::from_column(v).is_some()),
         ),
         (
             "inbound_action",

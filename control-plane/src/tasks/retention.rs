@@ -5,6 +5,7 @@ use std::time::Duration;
 use posthorn::v1::DeliveryActionKind;
 
 use crate::{
+    audit::{self, Record},
     clock,
     model::{delivery::Action, id::Shard, inbound::QUARANTINE_MS},
     rpc::REMEMBERED_MS,
@@ -23,6 +24,8 @@ pub(crate) struct Retention {
     pub events_ms: i64,
     /// Dead letters, from their death.
     pub dead_letters_ms: i64,
+    /// Records of who did what, from when it was done.
+    pub audit_ms: i64,
 }
 
 /// Keeps to the retention for ever. Each step runs whatever became of the others; one that fails is made up for by the
@@ -46,6 +49,8 @@ async fn round(store: &Store, retention: Retention, now_ms: i64) {
     let quarantine_before = now_ms.saturating_sub(QUARANTINE_MS);
     let inbound = store.inbound_retire(quarantine_before, events_before).await;
     let inbound = done("retiring inbound requests", inbound);
+    let audit_before = now_ms.saturating_sub(retention.audit_ms);
+    let audit = done("retiring records", store.audit_retire(audit_before).await);
     let requests_before = now_ms.saturating_sub(REMEMBERED_MS);
     let requests = store.request_prune(requests_before).await;
     let requests = done("forgetting request ids", requests);
@@ -54,9 +59,32 @@ async fn round(store: &Store, retention: Retention, now_ms: i64) {
         retired,
         keys,
         inbound,
+        audit,
         requests,
         "a round of retention: {expired} dead letters expired"
     );
+    let removed = [
+        ("events", retired),
+        ("idempotency_keys", keys),
+        ("inbound_requests", inbound),
+        ("audit_records", audit),
+    ];
+    done(
+        "putting the round on record",
+        record(store, &removed, now_ms).await,
+    );
+}
+
+/// Puts on record what was removed for good, if there was anything.
+async fn record(store: &Store, removed: &[(&str, u64)], now_ms: i64) -> Result<()> {
+    if removed.iter().all(|(_, count)| *count == 0) {
+        return Ok(());
+    }
+    let record = Record::of(None, "").because("its retention is over");
+    let record = removed.iter().fold(record, |record, (what, count)| {
+        record.setting(what, None, *count)
+    });
+    audit::record_done(store, &record.by_posthorn("RetireData", now_ms)).await
 }
 
 /// What a step did, as a count; nothing when it failed, which is logged.
@@ -87,11 +115,16 @@ async fn expire(store: &Store, now_ms: i64, keep_ms: i64) -> Result<u64> {
         loop {
             let mut tx = store.begin().await?;
             let ended = tx.delivery_end_matching(&filter, &action).await?;
-            tx.commit().await?;
-            expired += ended;
             if ended == 0 {
                 break;
             }
+            let record = Record::of(None, "").because(&action.reason);
+            let record = record.setting("dead_letters", None, ended);
+            let record = record.by_posthorn("ExpireDeadLetters", now_ms);
+            tx.audit_insert(&record).await?;
+            tx.commit().await?;
+            audit::log(&record);
+            expired += ended;
         }
     }
     Ok(expired)

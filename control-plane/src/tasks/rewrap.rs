@@ -7,6 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    audit::{self, Record},
     clock,
     error::Error,
     model::{id::SecretId, secret::SealedSecret},
@@ -113,16 +114,25 @@ async fn rewrap(store: &Store, vault: &Vault) -> store::Result<Round> {
         };
         after = (last.binding.id, last.binding.version);
         let mut tx = store.begin().await?;
+        let mut count = 0;
         for secret in &secrets {
             match rewrapped(vault, secret) {
                 Some(rewrapped) => {
                     tx.secret_rewrap(secret, &rewrapped).await?;
-                    round.rewrapped += 1;
+                    count += 1;
                 }
                 None => round.unopened += 1,
             }
         }
+        if count == 0 {
+            continue;
+        }
+        let record = Record::of(None, &kek_id).setting("secrets", None, count);
+        let record = record.by_posthorn("RewrapSecrets", clock::now_ms());
+        tx.audit_insert(&record).await?;
         tx.commit().await?;
+        audit::log(&record);
+        round.rewrapped += count;
     }
 }
 
@@ -152,8 +162,13 @@ async fn retire(work: &Rewrapping, now: i64) -> Result<(), Error> {
     for owner in work.store.secret_retired(now).await? {
         let mut tx = work.store.begin().await?;
         tx.secret_prune(owner, now).await?;
+        let tenant_id = work.registry.snapshot().owner_tenant(owner);
+        let record = Record::of(tenant_id, owner).because("the overlap of its rotation is over");
+        let record = record.by_posthorn("RetireSecrets", now);
+        audit::write(&mut tx, &record).await?;
         let changed = [owner.into()];
         work.registry.commit(tx, changed, Vec::new()).await?;
+        audit::log(&record);
     }
     Ok(())
 }
@@ -162,7 +177,11 @@ async fn retire(work: &Rewrapping, now: i64) -> Result<(), Error> {
 mod tests {
     use super::*;
     use crate::{
-        model::secret::{Owner, Purpose},
+        audit::tests::recorded,
+        model::{
+            audit::Actor,
+            secret::{Owner, Purpose},
+        },
         registry::fixture,
     };
 
@@ -190,6 +209,15 @@ mod tests {
         assert_eq!(rewrap(&store, &new).await.unwrap(), found(0, count + 2));
         assert_eq!(rewrap(&store, &both).await.unwrap(), found(count + 2, 0));
         assert_eq!(rewrap(&store, &both).await.unwrap(), found(0, 0));
+        let batches = recorded(&store).await.into_iter().map(|record| {
+            assert_eq!(
+                (record.method.as_str(), record.actor),
+                ("RewrapSecrets", Actor::Posthorn)
+            );
+            assert_eq!(record.target, new.current_id().to_string());
+            record.changes[0].new.clone().unwrap()
+        });
+        assert_eq!(batches.collect::<Vec<_>>(), ["4", "500"]);
         let endpoint = fixture::endpoint(1, &tenant, &[]);
         let owners: [(Owner, &[u8]); 2] =
             [(endpoint.id.into(), &[7; 32]), (source.id.into(), b"b")];
@@ -233,5 +261,12 @@ mod tests {
                 assert_eq!(secrets.len(), left, "{owner} at {now}");
             }
         }
+        let owners = recorded(&store).await.into_iter().map(|record| {
+            assert_eq!(record.method, "RetireSecrets");
+            assert_eq!(record.tenant_id, Some(tenant.id));
+            record.target
+        });
+        let [first, second] = purposes.map(|(owner, ..)| owner.to_string());
+        assert_eq!(owners.collect::<Vec<_>>(), [second, first]);
     }
 }

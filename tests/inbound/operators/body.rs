@@ -1,8 +1,8 @@
 //! Looking at a request without its body, and reading the body.
 
 use posthorn::v1::{
-    GetEventRequest, GetInboundRequestRequest, InboundActionKind, ReadInboundPayloadRequest, Role,
-    Verdict,
+    AuditOutcome, GetEventRequest, GetInboundRequestRequest, ListAuditRequest,
+    ReadInboundPayloadRequest, Role, Verdict,
 };
 use posthorn_harness::StoreKind;
 use prost::Message as _;
@@ -90,7 +90,17 @@ async fn a_read_needs_a_reason_and_is_recorded(store: StoreKind) {
             .await;
         assert_refused("the role", answer, Code::PermissionDenied);
     }
-    assert_eq!(world.kinds(&id).await, []);
+    let reads = async || {
+        let request = ListAuditRequest {
+            tenant_id: world.deployment.tenant_id.clone(),
+            method: "ReadInboundPayload".to_owned(),
+            outcome: AuditOutcome::Done.into(),
+            ..ListAuditRequest::default()
+        };
+        let listed = world.deployment.admin.audit().list_audit(request).await;
+        listed.expect("records are listed").into_inner().records
+    };
+    assert_eq!(reads().await, []);
     for times in 1..=2 {
         let answer = operator
             .inbound()
@@ -99,14 +109,15 @@ async fn a_read_needs_a_reason_and_is_recorded(store: StoreKind) {
         let answer = answer.expect("it is read").into_inner();
         assert_eq!(answer.body, body);
         assert_eq!(answer.content_type, "application/json");
-        let actions = world.get(&id).await.actions;
-        assert_eq!(actions.len(), times, "{actions:?}");
-        for action in actions {
-            assert_eq!(action.kind(), InboundActionKind::Read);
-            assert_eq!(action.reason, "ticket 17");
-            assert!(action.key_id.starts_with("key_") && action.event_id.is_empty());
+        let records = reads().await;
+        assert_eq!(records.len(), times, "{records:?}");
+        for record in records {
+            assert_eq!((record.target, record.changes), (id.clone(), Vec::new()));
+            assert_eq!(record.reason, "ticket 17");
+            assert!(record.key_id.starts_with("key_"));
         }
     }
+    assert_eq!(world.kinds(&id).await, []);
 }
 
 async fn a_body_is_read_whatever_became_of_its_request(store: StoreKind) {

@@ -8,17 +8,20 @@ use crate::{
     error::Error,
     model::{
         api_key::{ApiKey, Roles},
+        audit::Actor,
         id::{KeyId, TenantId},
     },
     registry::{Registry, TenantEntry},
 };
 
 /// Who calls. Found in the extensions of every request that needs a credential.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Caller {
     key_id: KeyId,
     tenant_id: Option<TenantId>,
     roles: Roles,
+    /// Who it claims to be.
+    claimed: Option<Arc<str>>,
 }
 
 impl From<&ApiKey> for Caller {
@@ -27,6 +30,7 @@ impl From<&ApiKey> for Caller {
             key_id: key.id,
             tenant_id: key.tenant_id,
             roles: key.roles,
+            claimed: None,
         }
     }
 }
@@ -36,8 +40,8 @@ impl Caller {
     pub(crate) fn of<T>(request: &Request<T>) -> Result<Self, Error> {
         request
             .extensions()
-            .get()
-            .copied()
+            .get::<Self>()
+            .cloned()
             .ok_or(Error::Unauthenticated)
     }
 
@@ -49,6 +53,19 @@ impl Caller {
     /// The tenant that the key is bound to. None: it belongs to the whole installation.
     pub(crate) fn tenant_id(&self) -> Option<TenantId> {
         self.tenant_id
+    }
+
+    /// The caller, who claims to be somebody.
+    pub(super) fn claiming(self, claimed: Option<Arc<str>>) -> Self {
+        Self { claimed, ..self }
+    }
+
+    /// Who it is, for the record.
+    pub(crate) fn actor(&self) -> Actor {
+        Actor::Key {
+            key_id: self.key_id,
+            claimed: self.claimed.as_deref().unwrap_or_default().to_owned(),
+        }
     }
 
     /// What the key may do.

@@ -12,6 +12,7 @@ pub(super) const TABLE: &[(&str, &[Role], &Kind)] = &[
     ("/posthorn.v1.ApiKeyService/CreateApiKey", &[Admin], CHANGE),
     ("/posthorn.v1.ApiKeyService/ListApiKeys", &[Admin], SCAN),
     ("/posthorn.v1.ApiKeyService/RevokeApiKey", &[Admin], VITAL),
+    ("/posthorn.v1.AuditService/ListAudit", &[Admin], SCAN),
     ("/posthorn.v1.DeliveryService/CancelDelivery", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.DeliveryService/DiscardDeadLetters", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.DeliveryService/GetDelivery", &[Admin, Operator, Viewer], GET),
@@ -88,6 +89,12 @@ pub(crate) fn kind(path: &str) -> Option<&'static Kind> {
     }
     let is_reflection = REFLECTIONS.iter().any(|service| path.starts_with(service));
     is_reflection.then_some(REFLECTION)
+}
+
+/// The name of the call, without its service. None: there is no such call.
+pub(super) fn method(path: &str) -> Option<&'static str> {
+    let (path, ..) = row(path)?;
+    path.rsplit('/').next()
 }
 
 fn row(path: &str) -> Option<&'static (&'static str, &'static [Role], &'static Kind)> {

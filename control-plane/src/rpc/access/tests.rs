@@ -55,7 +55,7 @@ fn headers(values: &[&str]) -> HeaderMap {
 fn code(fixture: &Fixture, path: &str, values: &[&str]) -> Code {
     match admit(path, &headers(values), &fixture.registry, NOW) {
         Ok(_) => Code::Ok,
-        Err(status) => status.code(),
+        Err(refusal) => refusal.error.code(),
     }
 }
 
@@ -93,8 +93,9 @@ fn a_refusal_names_the_roles_that_may() {
     let fixture = fixture(|_| ());
     let bearer = format!("Bearer {}", fixture.text);
     let path = "/posthorn.v1.EndpointService/CreateEndpoint";
-    let status = admit(path, &headers(&[&bearer]), &fixture.registry, NOW).unwrap_err();
-    assert!(status.message().ends_with("admin, operator"), "{status}");
+    let refusal = admit(path, &headers(&[&bearer]), &fixture.registry, NOW).unwrap_err();
+    let text = refusal.error.to_string();
+    assert!(text.ends_with("admin, operator"), "{text}");
 }
 
 #[test]

@@ -130,7 +130,7 @@ impl Claim {
     pub(super) fn new(
         room: &Arc<Room>,
         peer: Arc<Peer>,
-        caller: Option<Caller>,
+        caller: Option<&Caller>,
         kind: &'static Kind,
     ) -> Self {
         let shares = caller.map(|caller| peer.shares(caller.key_id(), || room.shares.of(caller)));

@@ -42,7 +42,7 @@ pub(crate) fn caller(key: u64, tenant: u64) -> Caller {
 pub(crate) fn claim(
     room: &Arc<Room>,
     limits: &Limits,
-    caller: Option<Caller>,
+    caller: Option<&Caller>,
     kind: &'static Kind,
 ) -> Claim {
     Claim::new(room, stranger(limits), caller, kind)

@@ -155,7 +155,7 @@ impl AllShares {
     }
 
     /// What the caller's key and tenant have under way.
-    pub(crate) fn of(&self, caller: Caller) -> Shares {
+    pub(crate) fn of(&self, caller: &Caller) -> Shares {
         Shares {
             key: find(&self.keys, caller.key_id(), || Share::of_key(&self.limits)),
             tenant: caller

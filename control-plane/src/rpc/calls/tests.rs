@@ -29,12 +29,12 @@ fn reason<T>(result: Result<T, crate::budget::Short>) -> Option<&'static str> {
 fn a_key_has_its_places_a_tenant_twice_as_many_and_all_no_more_than_there_are() {
     let limits = limits();
     let room = room(&limits);
-    let scan = |key, tenant| claim(&room, &limits, Some(caller(key, tenant)), kinds::SCAN);
+    let scan = |key, tenant| claim(&room, &limits, Some(&caller(key, tenant)), kinds::SCAN);
     let first = scan(1, 1).try_take().unwrap();
     assert_eq!(reason(scan(1, 1).try_take()), Some("scans_per_key"));
     let second = scan(2, 1).try_take().unwrap();
     assert_eq!(reason(scan(3, 1).try_take()), Some("scans_per_tenant"));
-    let emit = |key, tenant| claim(&room, &limits, Some(caller(key, tenant)), kinds::EMIT);
+    let emit = |key, tenant| claim(&room, &limits, Some(&caller(key, tenant)), kinds::EMIT);
     let emits = [emit(1, 1), emit(4, 2)].map(|claim| claim.try_take().unwrap());
     assert_eq!(reason(emit(5, 3).try_take()), Some("calls"));
     drop((first, second, emits));
@@ -50,11 +50,11 @@ fn revocation_is_behind_nothing_and_health_takes_nothing_of_a_key() {
         ..Limits::default()
     };
     let room = room(&limits);
-    let change = claim(&room, &limits, Some(caller(1, 1)), kinds::CHANGE);
+    let change = claim(&room, &limits, Some(&caller(1, 1)), kinds::CHANGE);
     let _taken = change.try_take().unwrap();
     assert_eq!(reason(change.try_take()), Some("changes_per_key"));
     assert_eq!(reason(change.try_pay(2)), Some("bytes"));
-    let vital = claim(&room, &limits, Some(caller(1, 1)), kinds::VITAL);
+    let vital = claim(&room, &limits, Some(&caller(1, 1)), kinds::VITAL);
     assert!(vital.try_take().is_ok() && vital.try_pay(1_024).is_ok());
     let open = claim(&room, &limits, None, kinds::OPEN);
     let _four = [0; 4].map(|_| open.try_take().unwrap());
@@ -66,7 +66,7 @@ fn revocation_is_behind_nothing_and_health_takes_nothing_of_a_key() {
 async fn a_list_waits_for_a_place_for_a_while_and_few_wait() {
     let limits = limits();
     let room = room(&limits);
-    let scan = claim(&room, &limits, Some(caller(1, 1)), kinds::SCAN);
+    let scan = claim(&room, &limits, Some(&caller(1, 1)), kinds::SCAN);
     let taken = scan.try_take().unwrap();
     let other = scan.clone();
     let waiting = tokio::spawn(async move { other.take().await.is_ok() });
@@ -86,7 +86,7 @@ async fn a_key_that_uses_all_its_places_leaves_others_some_of_the_time() {
     };
     let room = room(&limits);
     let used = Duration::from_millis(100);
-    let scan = claim(&room, &limits, Some(caller(1, 1)), kinds::SCAN);
+    let scan = claim(&room, &limits, Some(&caller(1, 1)), kinds::SCAN);
     // One after the other it never rests.
     for _ in 0..3 {
         let taken = scan.try_take().unwrap();
@@ -110,7 +110,7 @@ async fn a_message_waits_for_memory_and_is_refused_when_it_can_never_have_it() {
         ..Limits::default()
     };
     let room = room(&limits);
-    let stream = claim(&room, &limits, Some(caller(1, 1)), kinds::EMITS);
+    let stream = claim(&room, &limits, Some(&caller(1, 1)), kinds::EMITS);
     let paid = stream.try_pay(10).unwrap();
     let other = stream.clone();
     let waiting = tokio::spawn(async move { other.pay(1).await.is_ok() });
@@ -118,7 +118,7 @@ async fn a_message_waits_for_memory_and_is_refused_when_it_can_never_have_it() {
     tokio::time::advance(Duration::from_mins(1)).await;
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished());
-    let plain = claim(&room, &limits, Some(caller(1, 1)), kinds::EMIT);
+    let plain = claim(&room, &limits, Some(&caller(1, 1)), kinds::EMIT);
     assert_eq!(reason(plain.pay(1).await), Some("bytes_per_key"));
     drop(paid);
     assert!(waiting.await.unwrap());
@@ -132,7 +132,7 @@ async fn a_change_goes_on_without_its_caller_and_keeps_its_place_until_it_has_en
         ..Limits::default()
     };
     let room = room(&limits);
-    let change = claim(&room, &limits, Some(caller(1, 1)), kinds::CHANGE);
+    let change = claim(&room, &limits, Some(&caller(1, 1)), kinds::CHANGE);
     let permit = Permit {
         _places: change.try_take().unwrap(),
         _paid: Paid::default(),
@@ -155,7 +155,7 @@ async fn a_change_goes_on_without_its_caller_and_keeps_its_place_until_it_has_en
 fn who_is_refused_hears_the_limit_and_when_to_come_back() {
     let limits = limits();
     let room = room(&limits);
-    let scan = claim(&room, &limits, Some(caller(1, 1)), kinds::SCAN);
+    let scan = claim(&room, &limits, Some(&caller(1, 1)), kinds::SCAN);
     let _taken = scan.try_take().unwrap();
     let status = scan.refused(scan.try_take().unwrap_err());
     assert_eq!(status.code(), Code::ResourceExhausted);

@@ -4,6 +4,7 @@
 
 use super::{Consumers, Hello};
 use crate::{
+    audit::{self, Record},
     clock,
     error::Error,
     model::{
@@ -11,6 +12,7 @@ use crate::{
         id::{EndpointId, TenantId},
     },
     registry::{Capped, Changed, Place, TenantEntry},
+    rpc::{Caller, endpoint::endpoint_proto},
     store::{Change, Tx},
 };
 
@@ -29,6 +31,7 @@ impl Consumers {
     /// Makes the tenant's endpoints as the hello says. Returns them with the names of their handlers.
     pub(super) async fn register(
         &self,
+        caller: &Caller,
         tenant: &TenantEntry,
         hello: &Hello,
     ) -> Result<Vec<(EndpointId, String)>, Error> {
@@ -40,7 +43,7 @@ impl Consumers {
             return Ok(known.into_iter().zip(names()).collect());
         }
         for _ in 0..ROUNDS_MAX {
-            if let Round::Done(endpoints) = self.round(tenant_id, hello).await? {
+            if let Round::Done(endpoints) = self.round(caller, tenant_id, hello).await? {
                 self.publish_missing(&endpoints, hello).await?;
                 return Ok(endpoints.into_iter().zip(names()).collect());
             }
@@ -67,25 +70,38 @@ impl Consumers {
         Ok(Some(ids))
     }
 
-    /// Writes what differs, all or nothing.
-    async fn round(&self, tenant: TenantId, hello: &Hello) -> Result<Round, Error> {
+    /// Writes what differs and puts it on record, all or nothing.
+    async fn round(
+        &self,
+        caller: &Caller,
+        tenant: TenantId,
+        hello: &Hello,
+    ) -> Result<Round, Error> {
         let now = clock::now_ms();
         let mut tx = self.store.begin().await?;
         let mut endpoints = Vec::with_capacity(hello.handlers.len());
-        let mut places = Vec::new();
+        let (mut places, mut records) = (Vec::new(), Vec::new());
         for (_, settings) in &hello.handlers {
             let place = || self.registry.place(Some(tenant), Capped::Endpoints);
-            match write(&mut tx, tenant, settings, place, now).await? {
-                Written::Was(id) => endpoints.push(id),
-                Written::New(id, place) => {
+            let (record, place) = match write(&mut tx, tenant, settings, place, now).await? {
+                Written::Was(id) => {
                     endpoints.push(id);
-                    places.push(place);
+                    continue;
+                }
+                Written::Put(id, record, place) => {
+                    endpoints.push(id);
+                    (record, place)
                 }
                 Written::Overtaken => return Ok(Round::Overtaken),
-            }
+            };
+            places.extend(place);
+            let record = record.by(caller.actor(), "Consume", now);
+            audit::write(&mut tx, &record).await?;
+            records.push(record);
         }
         let changed = endpoints.iter().copied().map(Changed::Endpoint);
         self.registry.commit(tx, changed, places).await?;
+        records.iter().for_each(audit::log);
         Ok(Round::Done(endpoints))
     }
 
@@ -104,10 +120,10 @@ impl Consumers {
 
 /// What became of one handler's endpoint.
 enum Written {
-    /// It was there; now it is as it shall be.
+    /// It was as it shall be.
     Was(EndpointId),
-    /// It is new, and takes a place.
-    New(EndpointId, Place),
+    /// It was otherwise, or it is new and takes a place; and what is put on record of that.
+    Put(EndpointId, Record, Option<Place>),
     /// Somebody else was faster.
     Overtaken,
 }
@@ -133,12 +149,11 @@ async fn write(
                 settings: settings.clone(),
                 version: found.version + 1,
                 updated_at: now,
-                ..found
+                ..found.clone()
             };
-            (
-                tx.endpoint_update(&changed).await?,
-                Written::Was(changed.id),
-            )
+            let change = tx.endpoint_update(&changed).await?;
+            let record = record(Some(&found), &changed);
+            (change, Written::Put(changed.id, record, None))
         }
         None => {
             let (endpoint, place) = (new(tenant, settings, now), place()?);
@@ -146,13 +161,21 @@ async fn write(
             if change == Change::Missing {
                 return Err(Error::NotFound("tenant"));
             }
-            (change, Written::New(endpoint.id, place))
+            let record = record(None, &endpoint);
+            (change, Written::Put(endpoint.id, record, Some(place)))
         }
     };
     Ok(match change {
         Change::Done => written,
         Change::NameTaken | Change::Missing => Written::Overtaken,
     })
+}
+
+/// What is put on record of a handler. It has no secrets.
+fn record(before: Option<&Endpoint>, after: &Endpoint) -> Record {
+    let shown = |endpoint: &Endpoint| endpoint_proto(endpoint, &[], after.updated_at);
+    let record = Record::of(after.tenant_id, after.id);
+    record.changing(before.map(shown).as_ref(), Some(&shown(after)))
 }
 
 fn new(tenant: TenantId, settings: &EndpointSettings, now: i64) -> Endpoint {

@@ -4,9 +4,10 @@ use posthorn::v1::{self, DeliveryActionKind};
 
 use super::{Deliveries, action, optional};
 use crate::{
+    audit::Record,
     clock,
     error::Error,
-    model::id::EndpointId,
+    model::{delivery::Action, id::EndpointId},
     registry::TenantEntry,
     rpc::{Call, Caller, Made, Work, time_range::TimeRange},
     store::OpenFilter,
@@ -20,7 +21,7 @@ const LIMIT_MAX: u32 = 10_000;
 impl Deliveries {
     pub(super) async fn redrive(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::RedriveDeadLettersRequest,
     ) -> Result<v1::RedriveDeadLettersResponse, Error> {
         let now = clock::now_ms();
@@ -32,7 +33,7 @@ impl Deliveries {
         let filter = dead_filter(&tenant, &request.endpoint_id, range, request.limit)?;
         let action = action(caller, DeliveryActionKind::Redrive, &request.reason, now)?;
         let call = Call::new(
-            &caller,
+            caller,
             "RedriveDeadLetters",
             &request,
             &request.request_id,
@@ -47,14 +48,16 @@ impl Deliveries {
                 redriven: u32::try_from(redriven).unwrap_or(u32::MAX),
                 more: i64::try_from(redriven).is_ok_and(|redriven| redriven == filter.limit),
             };
-            Ok(Made::new(response).then(move |_| moved.committed()))
+            let record = filter_record(&filter, &request.endpoint_id, &action);
+            let record = record.changing(None, Some(&response));
+            Ok(Made::new(response, record).then(move |_| moved.committed()))
         };
         self.mutations.make(call, change).await
     }
 
     pub(super) async fn discard(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::DiscardDeadLettersRequest,
     ) -> Result<v1::DiscardDeadLettersResponse, Error> {
         let now = clock::now_ms();
@@ -66,7 +69,7 @@ impl Deliveries {
         let filter = dead_filter(&tenant, &request.endpoint_id, range, request.limit)?;
         let action = action(caller, DeliveryActionKind::Discard, &request.reason, now)?;
         let call = Call::new(
-            &caller,
+            caller,
             "DiscardDeadLetters",
             &request,
             &request.request_id,
@@ -78,10 +81,17 @@ impl Deliveries {
                 discarded: u32::try_from(discarded).unwrap_or(u32::MAX),
                 more: i64::try_from(discarded).is_ok_and(|discarded| discarded == filter.limit),
             };
-            Ok(Made::new(response))
+            let record = filter_record(&filter, &request.endpoint_id, &action);
+            let record = record.changing(None, Some(&response));
+            Ok(Made::new(response, record))
         };
         self.mutations.make(call, change).await
     }
+}
+
+/// What is put on record of something that is done to many dead letters.
+fn filter_record(filter: &OpenFilter, endpoint_id: &str, action: &Action) -> Record {
+    Record::of(filter.tenant_id, endpoint_id).because(&action.reason)
 }
 
 fn dead_filter(

@@ -13,12 +13,13 @@ use super::{
     time_range::TimeRange,
 };
 use crate::{
+    audit::Record,
     clock,
     dispatch::Dispatch,
     error::Error,
     model::{
         delivery::Action,
-        id::{DeliveryId, EventId, InboundId, uuid_floor},
+        id::{DeliveryId, EventId, InboundId, TenantId, uuid_floor},
     },
     registry::{SharedRegistry, TenantEntry},
     store::{DeliveryFilter, Store, last_below},
@@ -47,7 +48,7 @@ impl Deliveries {
         }
     }
 
-    fn tenant(&self, caller: Caller, text: &str) -> Result<std::sync::Arc<TenantEntry>, Error> {
+    fn tenant(&self, caller: &Caller, text: &str) -> Result<std::sync::Arc<TenantEntry>, Error> {
         caller.tenant(&self.registry.snapshot(), text)
     }
 
@@ -60,7 +61,7 @@ impl Deliveries {
 
     async fn get(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::GetDeliveryRequest,
     ) -> Result<v1::GetDeliveryResponse, Error> {
         let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
@@ -79,7 +80,7 @@ impl Deliveries {
 
     async fn list(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::ListDeliveriesRequest,
     ) -> Result<v1::ListDeliveriesResponse, Error> {
         let tenant = self.tenant(caller, &request.tenant_id)?;
@@ -140,7 +141,7 @@ impl Deliveries {
 
     async fn attempts(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::ListAttemptsRequest,
     ) -> Result<v1::ListAttemptsResponse, Error> {
         let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
@@ -174,7 +175,7 @@ impl Deliveries {
 
     async fn retry(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::RetryDeliveryRequest,
     ) -> Result<v1::RetryDeliveryResponse, Error> {
         let now = clock::now_ms();
@@ -182,20 +183,22 @@ impl Deliveries {
         let id = delivery_id(&request.delivery_id)?;
         let action = action(caller, DeliveryActionKind::Retry, &request.reason, now)?;
         let origin = self.origin(id).await?;
-        let call = Call::new(&caller, "RetryDelivery", &request, &request.request_id, now)?;
+        let call = Call::new(caller, "RetryDelivery", &request, &request.request_id, now)?;
         let change = async |tx: &mut Work| {
             let (view, moved) = self.dispatch.retry(tx, tenant, id, &action).await?;
+            let after = delivery_proto(tenant, &view, origin);
+            let record = moved_record(tenant, id, &action, after.state());
             let response = v1::RetryDeliveryResponse {
-                delivery: Some(delivery_proto(tenant, &view, origin)),
+                delivery: Some(after),
             };
-            Ok(Made::new(response).then(move |_| moved.committed()))
+            Ok(Made::new(response, record).then(move |_| moved.committed()))
         };
         self.mutations.make(call, change).await
     }
 
     async fn cancel(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::CancelDeliveryRequest,
     ) -> Result<v1::CancelDeliveryResponse, Error> {
         let now = clock::now_ms();
@@ -203,22 +206,29 @@ impl Deliveries {
         let id = delivery_id(&request.delivery_id)?;
         let action = action(caller, DeliveryActionKind::Cancel, &request.reason, now)?;
         let origin = self.origin(id).await?;
-        let call = Call::new(
-            &caller,
-            "CancelDelivery",
-            &request,
-            &request.request_id,
-            now,
-        )?;
+        let call = Call::new(caller, "CancelDelivery", &request, &request.request_id, now)?;
         let change = async |tx: &mut Work| {
             let (view, moved) = self.dispatch.cancel(tx, tenant, id, &action).await?;
+            let after = delivery_proto(tenant, &view, origin);
+            let record = moved_record(tenant, id, &action, after.state());
             let response = v1::CancelDeliveryResponse {
-                delivery: Some(delivery_proto(tenant, &view, origin)),
+                delivery: Some(after),
             };
-            Ok(Made::new(response).then(move |_| moved.committed()))
+            Ok(Made::new(response, record).then(move |_| moved.committed()))
         };
         self.mutations.make(call, change).await
     }
+}
+
+/// What is put on record of a delivery that is moved to a state.
+fn moved_record(
+    tenant: TenantId,
+    id: DeliveryId,
+    action: &Action,
+    state: v1::DeliveryState,
+) -> Record {
+    let record = Record::of(tenant, id).because(&action.reason);
+    record.setting("state", None, state.as_str_name())
 }
 
 fn delivery_id(text: &str) -> Result<DeliveryId, Error> {
@@ -239,7 +249,7 @@ fn optional<T: std::str::FromStr<Err = crate::model::id::ParseIdError>>(
 }
 
 fn action(
-    caller: Caller,
+    caller: &Caller,
     kind: DeliveryActionKind,
     reason: &str,
     now: i64,

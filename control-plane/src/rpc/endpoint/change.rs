@@ -10,6 +10,7 @@ use super::{
     view,
 };
 use crate::{
+    audit::Record,
     clock,
     error::Error,
     model::{
@@ -31,7 +32,7 @@ const DELETED: &str = "the endpoint was deleted";
 impl Endpoints {
     pub(super) async fn create(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::CreateEndpointRequest,
     ) -> Result<v1::CreateEndpointResponse, Error> {
         let now = clock::now_ms();
@@ -39,13 +40,7 @@ impl Endpoints {
         let mut content = request.clone();
         blind(&self.vault, &mut content.secret);
         blind_settings(&self.vault, content.settings.as_mut());
-        let call = Call::new(
-            &caller,
-            "CreateEndpoint",
-            &content,
-            &request.request_id,
-            now,
-        )?;
+        let call = Call::new(caller, "CreateEndpoint", &content, &request.request_id, now)?;
         if let Some(response) = call.earlier(&self.store).await? {
             return Ok(response);
         }
@@ -59,12 +54,14 @@ impl Endpoints {
         let change = async |tx: &mut Work| {
             let place = self.registry.place(Some(tenant), Capped::Endpoints)?;
             let endpoint = self.insert(tx, tenant, &draft, &key, now).await?;
+            let after = described(tx, &endpoint, now).await?;
+            let record = Record::of(tenant, endpoint.id).changing(None, Some(&after));
             let response = v1::CreateEndpointResponse {
-                endpoint: Some(described(tx, &endpoint, now).await?),
+                endpoint: Some(after),
                 secret: String::new(),
             };
             let changed = Changed::Endpoint(endpoint.id);
-            let made = Made::new(response).of([changed]).holding([place]);
+            let made = Made::new(response, record).of([changed]).holding([place]);
             let shown = key.expose_shown();
             Ok(made.then(move |response| response.secret = shown))
         };
@@ -73,26 +70,21 @@ impl Endpoints {
 
     pub(super) async fn update(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::UpdateEndpointRequest,
     ) -> Result<v1::UpdateEndpointResponse, Error> {
         let now = clock::now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
         let mut content = request.clone();
         blind_settings(&self.vault, content.settings.as_mut());
-        let call = Call::new(
-            &caller,
-            "UpdateEndpoint",
-            &content,
-            &request.request_id,
-            now,
-        )?;
+        let call = Call::new(caller, "UpdateEndpoint", &content, &request.request_id, now)?;
         if let Some(response) = call.earlier(&self.store).await? {
             return Ok(response);
         }
         let fields = check_mask(request.update_mask.as_ref(), settings::FIELDS)?;
         let mut endpoint = named.own(self.store.endpoint_get(named.id).await?)?;
         check_etag(&request.etag, endpoint.version)?;
+        let former = endpoint.clone();
         refuse_handler(&endpoint, "is changed by the hello of its consumers")?;
         let new = request.settings.unwrap_or_default();
         let draft = settings::change(endpoint.settings, &new, &fields, self.resolver.policy())?;
@@ -105,6 +97,7 @@ impl Endpoints {
         endpoint.version += 1;
         endpoint.updated_at = now;
         let change = async |tx: &mut Work| {
+            let before = described(tx, &former, now).await?;
             // The version is in the statement's condition, so what was read before the transaction still holds in it.
             match tx.endpoint_update(&endpoint).await? {
                 Change::Missing => return Err(Error::StaleEtag),
@@ -115,32 +108,30 @@ impl Endpoints {
                 self.write_header_secrets(tx, &endpoint, secrets, now)
                     .await?;
             }
+            let after = described(tx, &endpoint, now).await?;
+            let record = Record::of(endpoint.tenant_id, endpoint.id);
+            let record = record.changing(Some(&before), Some(&after));
             let response = v1::UpdateEndpointResponse {
-                endpoint: Some(described(tx, &endpoint, now).await?),
+                endpoint: Some(after),
             };
-            Ok(Made::new(response).of([Changed::Endpoint(endpoint.id)]))
+            Ok(Made::new(response, record).of([Changed::Endpoint(endpoint.id)]))
         };
         self.mutations.make(call, change).await
     }
 
     pub(super) async fn delete(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::DeleteEndpointRequest,
     ) -> Result<v1::DeleteEndpointResponse, Error> {
         let now = clock::now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
-        let call = Call::new(
-            &caller,
-            "DeleteEndpoint",
-            &request,
-            &request.request_id,
-            now,
-        )?;
+        let call = Call::new(caller, "DeleteEndpoint", &request, &request.request_id, now)?;
         let change = async |tx: &mut Work| {
             let shard = named.tenant.shard;
             check(tx.endpoint_touch(named.id, now).await?)?;
-            named.own(tx.endpoint_get(named.id).await?)?;
+            let endpoint = named.own(tx.endpoint_get(named.id).await?)?;
+            let before = described(tx, &endpoint, now).await?;
             let has_open = tx.delivery_open_exists(shard, named.id).await?;
             if has_open && !request.force {
                 let text = "the endpoint has open deliveries: set `force` to cancel them";
@@ -154,8 +145,11 @@ impl Endpoints {
                     .await?;
             }
             check(tx.endpoint_delete(named.id).await?)?;
+            let record = Record::of(endpoint.tenant_id, named.id)
+                .setting("cancelled_deliveries", None, cancelled)
+                .changing(Some(&before), None);
             let response = v1::DeleteEndpointResponse { cancelled };
-            Ok(Made::new(response).of([Changed::Endpoint(named.id)]))
+            Ok(Made::new(response, record).of([Changed::Endpoint(named.id)]))
         };
         self.mutations.make(call, change).await
     }

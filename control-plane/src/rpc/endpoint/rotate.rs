@@ -8,6 +8,7 @@ use super::{
     seal::ChosenKey,
 };
 use crate::{
+    audit::Record,
     clock,
     error::Error,
     model::{
@@ -22,7 +23,7 @@ use crate::{
 impl Endpoints {
     pub(super) async fn rotate(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::RotateSecretRequest,
     ) -> Result<v1::RotateSecretResponse, Error> {
         let now = clock::now_ms();
@@ -31,18 +32,22 @@ impl Endpoints {
         let key = ChosenKey::read(&request.secret)?;
         let mut content = request.clone();
         blind(&self.vault, &mut content.secret);
-        let call = Call::new(&caller, "RotateSecret", &content, &request.request_id, now)?;
+        let call = Call::new(caller, "RotateSecret", &content, &request.request_id, now)?;
         let change = async |tx: &mut Work| {
             // The touch keeps other rotations away, so there is never a third secret.
             check(tx.endpoint_touch(named.id, now).await?)?;
             let endpoint = named.own(tx.endpoint_get(named.id).await?)?;
             refuse_handler(&endpoint, "has no secret")?;
+            let before = described(tx, &endpoint, now).await?;
             self.replace(tx, &endpoint, &key, overlap_ms, now).await?;
+            let after = described(tx, &endpoint, now).await?;
+            let record = Record::of(endpoint.tenant_id, named.id);
+            let record = record.changing(Some(&before), Some(&after));
             let response = v1::RotateSecretResponse {
-                endpoint: Some(described(tx, &endpoint, now).await?),
+                endpoint: Some(after),
                 secret: String::new(),
             };
-            let made = Made::new(response).of([Changed::Endpoint(named.id)]);
+            let made = Made::new(response, record).of([Changed::Endpoint(named.id)]);
             let shown = key.expose_shown();
             Ok(made.then(move |response| response.secret = shown))
         };

@@ -7,9 +7,10 @@ use super::{
     change::{check, described},
 };
 use crate::{
+    audit::Record,
     clock,
     error::Error,
-    model::endpoint::EndpointState,
+    model::{endpoint::EndpointState, id::EventId},
     registry::Changed,
     rpc::{Call, Caller, Made, Work, convert::printable},
     store::Tx,
@@ -20,53 +21,51 @@ const REASON_CHARS_MAX: usize = 500;
 impl Endpoints {
     pub(super) async fn pause(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::PauseEndpointRequest,
     ) -> Result<v1::PauseEndpointResponse, Error> {
         let now = clock::now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
         let reason = printable("reason", &request.reason, REASON_CHARS_MAX)?;
-        let call = Call::new(&caller, "PauseEndpoint", &request, &request.request_id, now)?;
+        let call = Call::new(caller, "PauseEndpoint", &request, &request.request_id, now)?;
         let change = async |tx: &mut Work| {
-            let endpoint = set_state(tx, &named, EndpointState::Paused, &reason, now).await?;
+            let (endpoint, record) =
+                set_state(tx, &named, EndpointState::Paused, &reason, now).await?;
             let response = v1::PauseEndpointResponse {
                 endpoint: Some(endpoint),
             };
-            Ok(Made::new(response).of([Changed::Endpoint(named.id)]))
+            let record = record.because(reason);
+            Ok(Made::new(response, record).of([Changed::Endpoint(named.id)]))
         };
         self.mutations.make(call, change).await
     }
 
     pub(super) async fn resume(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::ResumeEndpointRequest,
     ) -> Result<v1::ResumeEndpointResponse, Error> {
         let now = clock::now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
-        let call = Call::new(
-            &caller,
-            "ResumeEndpoint",
-            &request,
-            &request.request_id,
-            now,
-        )?;
+        let call = Call::new(caller, "ResumeEndpoint", &request, &request.request_id, now)?;
         let change = async |tx: &mut Work| {
-            let endpoint = set_state(tx, &named, EndpointState::Enabled, "", now).await?;
+            let (endpoint, record) = set_state(tx, &named, EndpointState::Enabled, "", now).await?;
             let response = v1::ResumeEndpointResponse {
                 endpoint: Some(endpoint),
             };
-            Ok(Made::new(response).of([Changed::Endpoint(named.id)]))
+            Ok(Made::new(response, record).of([Changed::Endpoint(named.id)]))
         };
         self.mutations.make(call, change).await
     }
 
     pub(super) async fn test(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::TestEndpointRequest,
     ) -> Result<v1::TestEndpointResponse, Error> {
+        let now = clock::now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
+        let call = Call::new(caller, "TestEndpoint", &request, &request.request_id, now)?;
         let endpoint = named.own(self.store.endpoint_get(named.id).await?)?;
         if endpoint.state != EndpointState::Enabled {
             return Err(Error::FailedPrecondition(
@@ -74,15 +73,22 @@ impl Endpoints {
             ));
         }
         let registry = self.registry.snapshot();
-        let live = registry.endpoint(named.id).ok_or_else(|| {
+        if registry.endpoint(named.id).is_none() {
             let text = "the endpoint's secrets cannot be opened: its master key is not configured";
-            Error::FailedPrecondition(text.to_owned())
-        })?;
-        let (event_id, delivery_id) = self.dispatch.emit_test(live, clock::now_ms()).await?;
-        Ok(v1::TestEndpointResponse {
-            event_id: event_id.to_string(),
-            delivery_id: delivery_id.to_string(),
-        })
+            return Err(Error::FailedPrecondition(text.to_owned()));
+        }
+        let change = async |tx: &mut Work| {
+            let event_id = EventId::new(now, named.tenant.shard, &mut clock::rng());
+            let written = self.dispatch.test_within(tx, &endpoint, event_id).await?;
+            let record = Record::of(endpoint.tenant_id, named.id);
+            let record = record.setting("event_id", None, event_id);
+            let response = v1::TestEndpointResponse {
+                event_id: event_id.to_string(),
+                delivery_id: event_id.delivery(1).to_string(),
+            };
+            Ok(Made::new(response, record).then(move |_| written.committed()))
+        };
+        self.mutations.make(call, change).await
     }
 }
 
@@ -93,7 +99,7 @@ async fn set_state(
     state: EndpointState,
     reason: &str,
     now: i64,
-) -> Result<v1::Endpoint, Error> {
+) -> Result<(v1::Endpoint, Record), Error> {
     // The touch keeps other writers away, so what is read after it stays true.
     check(tx.endpoint_touch(named.id, now).await?)?;
     let mut endpoint = named.own(tx.endpoint_get(named.id).await?)?;
@@ -101,9 +107,13 @@ async fn set_state(
         let text = "the endpoint is disabled: resume it first";
         return Err(Error::FailedPrecondition(text.to_owned()));
     }
+    let before = described(tx, &endpoint, now).await?;
     endpoint.state = state;
     reason.clone_into(&mut endpoint.state_reason);
     endpoint.version += 1;
     check(tx.endpoint_update(&endpoint).await?)?;
-    described(tx, &endpoint, now).await
+    let after = described(tx, &endpoint, now).await?;
+    let record = Record::of(endpoint.tenant_id, named.id);
+    let record = record.changing(Some(&before), Some(&after));
+    Ok((after, record))
 }

@@ -22,7 +22,7 @@ use crate::{
 impl Endpoints {
     pub(super) async fn get(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::GetEndpointRequest,
     ) -> Result<v1::GetEndpointResponse, Error> {
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
@@ -36,7 +36,7 @@ impl Endpoints {
 
     pub(super) async fn list(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::ListEndpointsRequest,
     ) -> Result<v1::ListEndpointsResponse, Error> {
         let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
@@ -81,7 +81,11 @@ impl Endpoints {
 }
 
 /// The contract's form of an endpoint, without any secret.
-pub(super) fn proto(endpoint: &Endpoint, secrets: &[SealedSecret], now: i64) -> v1::Endpoint {
+pub(in crate::rpc) fn proto(
+    endpoint: &Endpoint,
+    secrets: &[SealedSecret],
+    now: i64,
+) -> v1::Endpoint {
     let state = match endpoint.state {
         EndpointState::Enabled => v1::EndpointState::Enabled,
         EndpointState::Paused => v1::EndpointState::Paused,

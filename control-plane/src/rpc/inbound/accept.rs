@@ -6,6 +6,7 @@ use posthorn::v1::{self, InboundActionKind};
 
 use super::{Inbounds, erased, event::of_day, precondition, view::request_proto};
 use crate::{
+    audit::Record,
     clock,
     error::Error,
     model::{
@@ -18,14 +19,14 @@ use crate::{
 impl Inbounds {
     pub(super) async fn accept(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::AcceptInboundRequestRequest,
     ) -> Result<v1::AcceptInboundRequestResponse, Error> {
         let now = clock::now_ms();
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let reason = super::reason(&request.reason)?;
         let call = Call::new(
-            &caller,
+            caller,
             "AcceptInboundRequest",
             &request,
             &request.request_id,
@@ -44,9 +45,15 @@ impl Inbounds {
         let change = async |tx: &mut Work| {
             let locked = tx.inbound_lock(found.tenant_id, found.id).await?;
             let mut record = locked.ok_or(Error::NotFound("inbound request"))?;
+            let audited = Record::of(record.tenant_id, record.id).because(&reason);
             if is_accepted(&record)? {
-                return Ok(Made::new(response(&record)));
+                return Ok(Made::new(response(&record), audited));
             }
+            let audited = audited.setting(
+                "verdict",
+                Some(record.verdict.name()),
+                Verdict::Accepted.name(),
+            );
             record.verdict = Verdict::Accepted;
             record.claim = ClaimKey::own(&record.provider_event_id, record.id);
             let events = vec![(record.id.event(), event)];
@@ -63,7 +70,7 @@ impl Inbounds {
             };
             tx.inbound_action_record(&action).await?;
             let response = response(&record);
-            Ok(Made::new(response).then(move |_| written.committed()))
+            Ok(Made::new(response, audited).then(move |_| written.committed()))
         };
         self.mutations.make(call, change).await
     }

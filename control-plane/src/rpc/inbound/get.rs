@@ -1,6 +1,6 @@
 //! Looking at one inbound request, and reading its body.
 
-use posthorn::v1::{self, InboundActionKind};
+use posthorn::v1;
 use uuid::Uuid;
 
 use super::{
@@ -10,13 +10,14 @@ use super::{
     view::{action_proto, request_proto, summary_proto},
 };
 use crate::{
+    audit::Record,
     clock,
     error::Error,
     model::{
         id::uuid_floor,
         inbound::{InboundRequest, Part, Verdict},
     },
-    rpc::Caller,
+    rpc::{Call, Caller, Made, Work},
     store::InboundFilter,
 };
 
@@ -26,7 +27,7 @@ const ITEMS_MAX: i64 = 1_000;
 impl Inbounds {
     pub(super) async fn get(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::GetInboundRequestRequest,
     ) -> Result<v1::GetInboundRequestResponse, Error> {
         let tenant = self.tenant(caller, &request.tenant_id)?;
@@ -71,7 +72,7 @@ impl Inbounds {
 
     pub(super) async fn read(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::ReadInboundPayloadRequest,
     ) -> Result<v1::ReadInboundPayloadResponse, Error> {
         let now = clock::now_ms();
@@ -79,13 +80,15 @@ impl Inbounds {
         let reason = super::reason(&request.reason)?;
         let found = self.find(&tenant, &request.inbound_request_id).await?;
         let body = self.store.inbound_body(&found).await?.ok_or_else(erased)?;
-        let action = super::action(caller, &found, InboundActionKind::Read, reason, now);
-        let mut tx = self.store.begin().await?;
-        tx.inbound_action_record(&action).await?;
-        tx.commit().await?;
-        Ok(v1::ReadInboundPayloadResponse {
-            body,
-            content_type: content_type(&found).to_owned(),
-        })
+        let call = Call::new(caller, "ReadInboundPayload", &request, "", now)?;
+        let change = async |_: &mut Work| {
+            let response = v1::ReadInboundPayloadResponse {
+                body,
+                content_type: content_type(&found).to_owned(),
+            };
+            let record = Record::of(found.tenant_id, found.id).because(reason);
+            Ok(Made::new(response, record))
+        };
+        self.mutations.make(call, change).await
     }
 }

@@ -4,6 +4,7 @@ use posthorn::v1::{self, InboundActionKind};
 
 use super::{Inbounds, erased, view::request_proto};
 use crate::{
+    audit::Record,
     clock,
     error::Error,
     model::{
@@ -17,7 +18,7 @@ use crate::{
 impl Inbounds {
     pub(super) async fn hold(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::HoldInboundRequestRequest,
     ) -> Result<v1::HoldInboundRequestResponse, Error> {
         let now = clock::now_ms();
@@ -25,7 +26,7 @@ impl Inbounds {
         let inbound_id = id::<InboundId>("inbound_request_id", &request.inbound_request_id)?;
         let reason = super::reason(&request.reason)?;
         let call = Call::new(
-            &caller,
+            caller,
             "HoldInboundRequest",
             &request,
             &request.request_id,
@@ -34,6 +35,8 @@ impl Inbounds {
         let change = async |tx: &mut Work| {
             let found = tx.inbound_lock(tenant_id, inbound_id).await?;
             let mut found = found.ok_or(Error::NotFound("inbound request"))?;
+            let record = Record::of(tenant_id, found.id).because(&reason);
+            let record = record.setting("held", Some(found.held), request.held);
             if found.held != request.held {
                 let kind = if request.held {
                     place(tx, &found).await?;
@@ -49,7 +52,7 @@ impl Inbounds {
             let response = v1::HoldInboundRequestResponse {
                 request: Some(request_proto(&found)),
             };
-            Ok(Made::new(response))
+            Ok(Made::new(response, record))
         };
         self.mutations.make(call, change).await
     }

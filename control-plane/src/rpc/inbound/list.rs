@@ -17,7 +17,7 @@ use crate::{
 impl Inbounds {
     pub(super) async fn list(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::ListInboundRequestsRequest,
     ) -> Result<v1::ListInboundRequestsResponse, Error> {
         let tenant = self.tenant(caller, &request.tenant_id)?;

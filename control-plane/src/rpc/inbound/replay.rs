@@ -4,6 +4,7 @@ use posthorn::v1::{self, InboundActionKind};
 
 use super::{Inbounds, erased, precondition};
 use crate::{
+    audit::Record,
     clock,
     error::Error,
     model::{
@@ -17,14 +18,14 @@ use crate::{
 impl Inbounds {
     pub(super) async fn replay(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::ReplayInboundRequestRequest,
     ) -> Result<v1::ReplayInboundRequestResponse, Error> {
         let now = clock::now_ms();
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let reason = super::reason(&request.reason)?;
         let call = Call::new(
-            &caller,
+            caller,
             "ReplayInboundRequest",
             &request,
             &request.request_id,
@@ -63,7 +64,9 @@ impl Inbounds {
                 delivery_count: written.delivery_count(),
                 event_ids,
             };
-            Ok(Made::new(response).then(move |_| written.committed()))
+            let audited = Record::of(found.tenant_id, found.id).because(&reason);
+            let audited = audited.setting("events", None, ids.len());
+            Ok(Made::new(response, audited).then(move |_| written.committed()))
         };
         self.mutations.make(call, change).await
     }

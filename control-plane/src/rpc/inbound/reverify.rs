@@ -7,6 +7,7 @@ use posthorn::v1::{self, InboundActionKind};
 
 use super::{Inbounds, erased, event::of_day, precondition, view::request_proto};
 use crate::{
+    audit::Record,
     clock,
     dispatch::Arrival,
     error::Error,
@@ -22,14 +23,14 @@ use crate::{
 impl Inbounds {
     pub(super) async fn reverify(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::ReverifyInboundRequestRequest,
     ) -> Result<v1::ReverifyInboundRequestResponse, Error> {
         let now = clock::now_ms();
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let reason = super::reason(&request.reason)?;
         let call = Call::new(
-            &caller,
+            caller,
             "ReverifyInboundRequest",
             &request,
             &request.request_id,
@@ -55,12 +56,21 @@ impl Inbounds {
             }
             let record = tx.inbound_lock(before.tenant_id, before.id).await?;
             let record = record.ok_or(Error::NotFound("inbound request"))?;
-            let action = super::action(caller, &record, InboundActionKind::Reverify, reason, now);
+            let action = super::action(
+                caller,
+                &record,
+                InboundActionKind::Reverify,
+                reason.clone(),
+                now,
+            );
             tx.inbound_action_record(&action).await?;
             let response = v1::ReverifyInboundRequestResponse {
                 request: Some(request_proto(&record)),
             };
-            Ok(Made::new(response).then(move |_| written.committed()))
+            let audited = Record::of(record.tenant_id, record.id).because(&reason);
+            let verdicts = (before.verdict.name(), record.verdict.name());
+            let audited = audited.setting("verdict", Some(verdicts.0), verdicts.1);
+            Ok(Made::new(response, audited).then(move |_| written.committed()))
         };
         self.mutations.make(call, change).await
     }

@@ -44,7 +44,7 @@ impl Line {
 
     fn within(kind: &'static Kind, path: &str, limits: &Limits) -> Self {
         let room = room(limits);
-        let claim = claim(&room, limits, Some(caller(1, 1)), kind);
+        let claim = claim(&room, limits, Some(&caller(1, 1)), kind);
         let (sender, receiver) = mpsc::unbounded_channel();
         let (shape, paid) = (claim.schema().input(path), Paid::default());
         let body = Body::new(Sent(receiver));

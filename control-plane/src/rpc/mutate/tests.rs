@@ -52,7 +52,7 @@ async fn is_fresh(mutations: &Mutations, call: Call) -> Result<bool, Error> {
     let mut is_fresh = false;
     let change = async |_: &mut Work| {
         is_fresh = true;
-        Ok(Made::new(response()))
+        Ok(Made::new(response(), Record::of(None, "tnt_1")))
     };
     assert_eq!(mutations.make(call, change).await?, response());
     Ok(is_fresh)

@@ -11,6 +11,7 @@ use super::{
     settings::{self, Draft},
 };
 use crate::{
+    audit::Record,
     clock,
     error::Error,
     model::{
@@ -28,13 +29,13 @@ use crate::{
 impl Sources {
     pub(super) async fn create(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::CreateSourceRequest,
     ) -> Result<v1::CreateSourceResponse, Error> {
         let now = clock::now_ms();
         let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
         let content = self.blinded(&request);
-        let call = Call::new(&caller, "CreateSource", &content, &request.request_id, now)?;
+        let call = Call::new(caller, "CreateSource", &content, &request.request_id, now)?;
         if let Some(response) = call.earlier(&self.store).await? {
             return Ok(response);
         }
@@ -49,11 +50,13 @@ impl Sources {
             let source = insert(tx, tenant, draft, now).await?;
             self.write_secrets(tx, &source, &chosen, now).await?;
             self.write_poll(tx, &source, poll, now).await?;
+            let after = self.described(tx, &source, now).await?;
+            let record = Record::of(tenant, source.id).changing(None, Some(&after));
             let response = v1::CreateSourceResponse {
-                source: Some(self.described(tx, &source, now).await?),
+                source: Some(after),
                 secret: String::new(),
             };
-            let made = Made::new(response)
+            let made = Made::new(response, record)
                 .of([Changed::Source(source.id)])
                 .holding([place]);
             let shown = chosen.expose_shown();
@@ -64,47 +67,53 @@ impl Sources {
 
     pub(super) async fn update(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::UpdateSourceRequest,
     ) -> Result<v1::UpdateSourceResponse, Error> {
         let now = clock::now_ms();
         let named = self.named(caller, &request.tenant_id, &request.source_id)?;
         let mut content = request.clone();
         blind(&self.vault, &mut content.poll_secret);
-        let call = Call::new(&caller, "UpdateSource", &content, &request.request_id, now)?;
+        let call = Call::new(caller, "UpdateSource", &content, &request.request_id, now)?;
         if let Some(response) = call.earlier(&self.store).await? {
             return Ok(response);
         }
         let former = named.own(self.store.source_get(named.id).await?)?;
-        let (source, poll) = self.changed(former, request, now).await?;
+        let (source, poll) = self.changed(former.clone(), request, now).await?;
         let change = async |tx: &mut Work| {
+            let before = self.described(tx, &former, now).await?;
             // The version is in the statement's condition, so what was read before the transaction still holds in it.
             match tx.source_update(&source).await? {
                 Change::Missing => return Err(Error::StaleEtag),
                 change => check(change)?,
             }
             self.write_poll(tx, &source, poll, now).await?;
+            let after = self.described(tx, &source, now).await?;
+            let record = Record::of(source.tenant_id, source.id);
+            let record = record.changing(Some(&before), Some(&after));
             let response = v1::UpdateSourceResponse {
-                source: Some(self.described(tx, &source, now).await?),
+                source: Some(after),
             };
-            Ok(Made::new(response).of([Changed::Source(source.id)]))
+            Ok(Made::new(response, record).of([Changed::Source(source.id)]))
         };
         self.mutations.make(call, change).await
     }
 
     pub(super) async fn delete(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::DeleteSourceRequest,
     ) -> Result<v1::DeleteSourceResponse, Error> {
         let now = clock::now_ms();
         let named = self.named(caller, &request.tenant_id, &request.source_id)?;
-        let call = Call::new(&caller, "DeleteSource", &request, &request.request_id, now)?;
+        let call = Call::new(caller, "DeleteSource", &request, &request.request_id, now)?;
         let change = async |tx: &mut Work| {
-            named.own(tx.source_get(named.id).await?)?;
+            let source = named.own(tx.source_get(named.id).await?)?;
+            let before = self.described(tx, &source, now).await?;
             check(tx.source_delete(named.id).await?)?;
+            let record = Record::of(source.tenant_id, named.id).changing(Some(&before), None);
             let response = v1::DeleteSourceResponse {};
-            Ok(Made::new(response).of([Changed::Source(named.id)]))
+            Ok(Made::new(response, record).of([Changed::Source(named.id)]))
         };
         self.mutations.make(call, change).await
     }

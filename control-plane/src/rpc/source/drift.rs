@@ -21,7 +21,7 @@ const BACK_DEFAULT_MS: i64 = 24 * 60 * 60 * 1_000;
 impl Sources {
     pub(super) async fn drift(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::GetDriftReportRequest,
     ) -> Result<v1::GetDriftReportResponse, Error> {
         let named = self.named(caller, &request.tenant_id, &request.source_id)?;

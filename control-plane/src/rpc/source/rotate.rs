@@ -9,6 +9,7 @@ use super::{
     secret::{Chosen, SECRETS_MAX},
 };
 use crate::{
+    audit::Record,
     clock,
     error::Error,
     model::{secret::Purpose, source::Source},
@@ -20,7 +21,7 @@ use crate::{
 impl Sources {
     pub(super) async fn rotate(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::RotateSourceSecretRequest,
     ) -> Result<v1::RotateSourceSecretResponse, Error> {
         let now = clock::now_ms();
@@ -29,19 +30,23 @@ impl Sources {
         let mut content = request.clone();
         blind(&self.vault, &mut content.secret);
         let request_id = &request.request_id;
-        let call = Call::new(&caller, "RotateSourceSecret", &content, request_id, now)?;
+        let call = Call::new(caller, "RotateSourceSecret", &content, request_id, now)?;
         let change = async |tx: &mut Work| {
             // The touch keeps other rotations away, so there are never more secrets than are tried.
             check(tx.source_touch(named.id, now).await?)?;
             let source = named.own(tx.source_get(named.id).await?)?;
             let compiled = scheme::compile(&source.settings)?;
             let chosen = Chosen::read_new(&request.secret, &source.settings, compiled.as_ref())?;
+            let before = self.described(tx, &source, now).await?;
             self.replace(tx, &source, &chosen, overlap_ms, now).await?;
+            let after = self.described(tx, &source, now).await?;
+            let record = Record::of(source.tenant_id, named.id);
+            let record = record.changing(Some(&before), Some(&after));
             let response = v1::RotateSourceSecretResponse {
-                source: Some(self.described(tx, &source, now).await?),
+                source: Some(after),
                 secret: String::new(),
             };
-            let made = Made::new(response).of([Changed::Source(named.id)]);
+            let made = Made::new(response, record).of([Changed::Source(named.id)]);
             let shown = chosen.expose_shown();
             Ok(made.then(move |response| response.secret = shown))
         };

@@ -4,6 +4,7 @@ use posthorn::v1;
 
 use super::{Sources, change::check};
 use crate::{
+    audit::Record,
     clock,
     error::Error,
     model::source::SourceState,
@@ -16,32 +17,30 @@ const REASON_CHARS_MAX: usize = 500;
 impl Sources {
     pub(super) async fn set_state(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::SetSourceStateRequest,
     ) -> Result<v1::SetSourceStateResponse, Error> {
         let now = clock::now_ms();
         let named = self.named(caller, &request.tenant_id, &request.source_id)?;
         let state = state(request.state)?;
         let reason = printable("reason", &request.reason, REASON_CHARS_MAX)?;
-        let call = Call::new(
-            &caller,
-            "SetSourceState",
-            &request,
-            &request.request_id,
-            now,
-        )?;
+        let call = Call::new(caller, "SetSourceState", &request, &request.request_id, now)?;
         let change = async |tx: &mut Work| {
             // The touch keeps other writers away, so what is read after it stays true.
             check(tx.source_touch(named.id, now).await?)?;
             let mut source = named.own(tx.source_get(named.id).await?)?;
+            let before = self.described(tx, &source, now).await?;
             source.state = state;
-            source.state_reason = reason;
+            source.state_reason.clone_from(&reason);
             source.version += 1;
             check(tx.source_update(&source).await?)?;
+            let after = self.described(tx, &source, now).await?;
+            let record = Record::of(source.tenant_id, named.id).because(reason);
+            let record = record.changing(Some(&before), Some(&after));
             let response = v1::SetSourceStateResponse {
-                source: Some(self.described(tx, &source, now).await?),
+                source: Some(after),
             };
-            Ok(Made::new(response).of([Changed::Source(named.id)]))
+            Ok(Made::new(response, record).of([Changed::Source(named.id)]))
         };
         self.mutations.make(call, change).await
     }

@@ -23,7 +23,7 @@ use crate::{
 impl Sources {
     pub(super) async fn get(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::GetSourceRequest,
     ) -> Result<v1::GetSourceResponse, Error> {
         let named = self.named(caller, &request.tenant_id, &request.source_id)?;
@@ -36,7 +36,7 @@ impl Sources {
 
     pub(super) async fn list(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: v1::ListSourcesRequest,
     ) -> Result<v1::ListSourcesResponse, Error> {
         let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
