@@ -3,7 +3,7 @@
 //! [`ControlPlane::bind`] opens the database, brings its schema up to date, takes ownership and binds the listeners, so
 //! that the caller knows the addresses; [`ControlPlane::serve`] runs until it is cancelled, then drains. The crate's
 //! layers are in ARCHITECTURE.md; the short of it: `rpc` is thin and knows no SQL, `store` knows nothing else, `dispatch`
-//! moves events to nodes, `model`, `retry`, `sign` and `vault` are pure.
+//! moves events to nodes, `model`, `retry` and `sign` are pure.
 
 mod audit;
 pub mod bootstrap;
@@ -15,6 +15,7 @@ mod error;
 mod fetch;
 mod incoming;
 mod ingest;
+mod lock;
 mod metrics;
 mod model;
 mod outage;

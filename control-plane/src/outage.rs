@@ -1,21 +1,18 @@
 //! What the log says while the database is away or full: the cause, but not for each of the hundreds of calls and repeats
 //! that meet it.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use posthorn_telemetry::with_causes;
 use tokio::time::Instant;
 
-use crate::{clock, store};
+use crate::{clock, lock::Leaf, store};
 
 /// How often the cause is said.
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// The log is the process's, and so is this.
-static OUTAGE: Seldom = Seldom(Mutex::new(None));
+static OUTAGE: Seldom = Seldom(Leaf::new(None));
 
 /// Logs that something failed. Of errors that pass by themselves one line in ten seconds, the others all.
 pub(crate) fn log(error: &store::Error, what: &'static str) {
@@ -34,12 +31,12 @@ pub(crate) fn log(error: &store::Error, what: &'static str) {
 }
 
 /// Something that is said at most once in a period: when it was, and how often it was not since.
-struct Seldom(Mutex<Option<(Instant, u64)>>);
+struct Seldom(Leaf<Option<(Instant, u64)>>);
 
 impl Seldom {
     /// How often it was not said since the last time, if it is to be said at `now`.
     fn say(&self, now: Instant) -> Option<u64> {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.0.lock();
         match &mut *last {
             Some((at, unsaid)) if now < *at + PERIOD => {
                 *unsaid += 1;
@@ -60,7 +57,7 @@ mod tests {
 
     #[test]
     fn a_failure_that_goes_on_is_said_once_in_a_period_with_how_often_it_was_not() {
-        let (seldom, begin) = (Seldom(Mutex::new(None)), clock::monotonic());
+        let (seldom, begin) = (Seldom(Leaf::new(None)), clock::monotonic());
         let said =
             [0, 1, 9, 10, 11, 35].map(|seconds| seldom.say(begin + Duration::from_secs(seconds)));
         assert_eq!(said, [Some(0), None, None, Some(2), None, Some(1)]);

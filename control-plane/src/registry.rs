@@ -16,7 +16,7 @@ mod publish;
 mod snapshot;
 mod tenant_entry;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rand::Rng;
@@ -26,6 +26,7 @@ use tokio::sync::watch;
 
 use crate::{
     config::{PublicUrl, TenantLimits},
+    lock::{Lock, PENDING, REGISTRY, RESERVED},
     model::{
         api_key::{self, ApiKey, KeyHash, Roles},
         endpoint::LiveEndpoint,
@@ -164,9 +165,9 @@ struct Inner {
     limits: TenantLimits,
     current: ArcSwap<Registry>,
     /// Held while a snapshot is made of the one before, never across a wait.
-    edit: Mutex<()>,
-    pending: Mutex<publish::Pending>,
-    reserved: Mutex<place::Reserved>,
+    edit: Lock<(), REGISTRY>,
+    pending: Lock<publish::Pending, PENDING>,
+    reserved: Lock<place::Reserved, RESERVED>,
     observer: publish::Observer,
     /// How many snapshots with other sources were published.
     source_changes: watch::Sender<u64>,
@@ -189,9 +190,9 @@ impl SharedRegistry {
                 loader,
                 limits,
                 current: ArcSwap::from_pointee(registry),
-                edit: Mutex::default(),
-                pending: Mutex::default(),
-                reserved: Mutex::default(),
+                edit: Lock::default(),
+                pending: Lock::default(),
+                reserved: Lock::default(),
                 observer: publish::Observer::default(),
                 source_changes: watch::Sender::new(0),
             }),
@@ -247,15 +248,11 @@ impl SharedRegistry {
 
     /// Publishes a changed copy of the snapshot.
     fn edit(&self, edit: impl FnOnce(&mut Registry)) {
-        let _turn = locked(&self.inner.edit);
+        let _turn = self.inner.edit.lock();
         let mut registry = Registry::clone(&self.inner.current.load());
         edit(&mut registry);
         self.inner.current.store(Arc::new(registry));
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

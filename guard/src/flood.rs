@@ -5,7 +5,7 @@
 //! nevertheless is cut. Counting costs one addition for each read.
 
 use std::{
-    io::{self, IoSlice},
+    io,
     pin::Pin,
     sync::{
         Arc,
@@ -15,9 +15,11 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, ReadBuf},
     sync::Notify,
 };
+
+use crate::tapped::{Tap, Tapped};
 
 /// How much came since a request last came further.
 #[derive(Debug)]
@@ -81,63 +83,27 @@ impl Flood {
 }
 
 /// A connection whose bytes are counted as they are read.
+pub type Counted<S> = Tapped<S, Counting>;
+
+/// Counts what comes over a connection.
 #[derive(Debug)]
-pub struct Counted<S> {
-    stream: S,
-    flood: Arc<Flood>,
-}
+pub struct Counting(pub Arc<Flood>);
 
-impl<S> Counted<S> {
-    /// Counts what comes over the stream.
-    pub fn new(stream: S, flood: Arc<Flood>) -> Self {
-        Self { stream, flood }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
+impl Tap for Counting {
+    fn poll_read<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.flood.is_cut() {
+        if self.0.is_cut() {
             let flood = io::Error::other("the peer sends much and asks nothing");
             return Poll::Ready(Err(flood));
         }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        self.flood.came(buffer.filled().len() - before);
+        ready!(Pin::new(stream).poll_read(context, buffer))?;
+        self.0.came(buffer.filled().len() - before);
         Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

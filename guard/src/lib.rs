@@ -19,6 +19,7 @@ pub mod open_files;
 mod policy;
 mod port;
 mod resolve;
+pub mod tapped;
 mod target;
 mod target_error;
 #[cfg(any(test, feature = "testing"))]

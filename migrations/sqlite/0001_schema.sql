@@ -30,9 +30,12 @@ create table event_type (
     constraint event_type_name_key primary key (tenant_id, name)
 ) strict;
 
-create table endpoint (
-    endpoint_id blob not null primary key,
-    -- No cascade: a tenant with endpoints cannot be deleted.
+-- What a tenant has: endpoints and sources. Each kind is told by its settings; everything else is the same for all.
+create table object (
+    -- 1 an endpoint, 2 a source.
+    kind integer not null check (kind in (1, 2)),
+    object_id blob not null,
+    -- No cascade: a tenant with objects cannot be deleted.
     tenant_id blob not null references tenant,
     -- A copy of the name in the settings, for its constraint.
     name text check (name <> ''),
@@ -45,30 +48,11 @@ create table endpoint (
     -- Rises with every change; the etag.
     version integer not null check (version > 0),
     created_at integer not null,
-    updated_at integer not null
+    updated_at integer not null,
+    primary key (kind, object_id)
 ) strict;
-create unique index endpoint_name_key on endpoint (tenant_id, name) where name is not null;
-create index endpoint_tenant_id_idx on endpoint (tenant_id, endpoint_id);
-
-create table source (
-    source_id blob not null primary key,
-    -- No cascade: a tenant with sources cannot be deleted.
-    tenant_id blob not null references tenant,
-    -- A copy of the name in the settings, for its constraint.
-    name text check (name <> ''),
-    -- What the owner decides, as JSON, without secrets.
-    settings text not null,
-    -- 1 enabled, 2 paused, 3 disabled.
-    state integer not null check (state in (1, 2, 3)),
-    -- Why it is paused or disabled.
-    state_reason text not null,
-    -- Rises with every change; the etag.
-    version integer not null check (version > 0),
-    created_at integer not null,
-    updated_at integer not null
-) strict;
-create unique index source_name_key on source (tenant_id, name) where name is not null;
-create index source_tenant_id_idx on source (tenant_id, source_id);
+create unique index object_name_key on object (kind, tenant_id, name) where name is not null;
+create index object_tenant_id_idx on object (tenant_id, kind, object_id);
 
 create table api_key (
     key_id blob not null primary key,
@@ -93,7 +77,7 @@ create table secret (
     secret_id blob not null,
     version integer not null check (version > 0),
     tenant_id blob not null references tenant on delete cascade,
-    -- Whose it is: 1 an endpoint's, 2 a source's.
+    -- Whose it is.
     owner_kind integer not null check (owner_kind in (1, 2)),
     owner_id blob not null,
     -- 1 signing key, 2 value of a header, both of endpoints; 3 requests are verified with it, 4 polling sends it, both of
@@ -110,15 +94,11 @@ create table secret (
     -- Until when a former secret is good too. Null: it is a current one.
     retires_at integer,
     created_at integer not null,
-    -- The owner once more, in the column of its kind: a foreign key of one column cannot refer to two tables.
-    endpoint_id blob generated always as (case owner_kind when 1 then owner_id end) stored
-        references endpoint on delete cascade,
-    source_id blob generated always as (case owner_kind when 2 then owner_id end) stored
-        references source on delete cascade,
     primary key (secret_id, version),
     check ((owner_kind = 1) = (purpose in (1, 2))),
     check ((purpose = 2) = (name <> '')),
-    check (retires_at is null or purpose in (1, 3))
+    check (retires_at is null or purpose in (1, 3)),
+    foreign key (owner_kind, owner_id) references object (kind, object_id) on delete cascade
 ) strict;
 -- One at a time is current, but of those that requests are verified with.
 create unique index secret_current_key on secret (owner_kind, owner_id, purpose, name)
@@ -128,13 +108,10 @@ create index secret_owner_id_idx on secret (owner_id, owner_kind);
 create index secret_tenant_id_idx on secret (tenant_id, owner_kind, owner_id);
 create index secret_kek_id_idx on secret (kek_id);
 create index secret_retires_at_idx on secret (retires_at) where retires_at is not null;
--- What goes with an endpoint or a source.
-create index secret_endpoint_id_idx on secret (endpoint_id) where endpoint_id is not null;
-create index secret_source_id_idx on secret (source_id) where source_id is not null;
 
--- The state of polling, one row for each source that is polled.
+-- The state of polling, one row for each source that is polled. Without a foreign key: it changes with every pull.
 create table poll (
-    source_id blob not null primary key references source on delete cascade,
+    source_id blob not null primary key,
     -- What the next pull sends; empty at first.
     cursor text not null,
     polled_at integer,

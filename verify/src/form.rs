@@ -1,5 +1,6 @@
 //! Forms: `application/x-www-form-urlencoded` bodies and query strings.
 
+use percent_encoding::percent_decode;
 use url::form_urlencoded;
 
 use crate::Refusal;
@@ -61,29 +62,9 @@ impl Form {
 
 fn decodes_to_utf8(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok() && {
-        let decoded = percent_decoded(bytes);
-        std::str::from_utf8(&decoded).is_ok()
+        // Valid UTF-8 stays valid or not however fields are cut at ASCII bytes.
+        percent_decode(bytes).decode_utf8().is_ok()
     }
-}
-
-/// Undoes `%XX` and leaves everything else. Valid UTF-8 stays valid or not however fields are cut at ASCII bytes.
-fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
-    let digit = |at: usize| {
-        bytes
-            .get(at)
-            .and_then(|&byte| char::from(byte).to_digit(16))
-    };
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let pair = (byte == b'%')
-            .then(|| Some(digit(at + 1)? * 16 + digit(at + 2)?))
-            .flatten();
-        let value = pair.and_then(|value| u8::try_from(value).ok());
-        decoded.push(value.unwrap_or(byte));
-        at += if value.is_some() { 3 } else { 1 };
-    }
-    decoded
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 
 use std::time::UNIX_EPOCH;
 
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
 use crate::{Refusal, scheme::TimeUnit};
 
 /// How old and how far ahead a request may be.
@@ -79,85 +81,28 @@ fn http_date(text: &str) -> Option<i64> {
     i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()
 }
 
-/// `2026-01-02T03:04:05`, a fraction of 1 to 9 digits if any, and `Z`, `+01:00` or nothing, which is UTC. Leap seconds count as the next one.
+/// A date of RFC 3339 (<https://www.rfc-editor.org/rfc/rfc3339>) with a fraction of at most 9 digits. The zone may lack its
+/// colon, or be left out, which is UTC. Leap seconds count as the millisecond before.
 pub(crate) fn rfc3339(text: &str) -> Option<i64> {
-    let bytes = text.as_bytes();
-    if bytes.len() > 40 || !text.is_ascii() {
+    let (clock, rest) = text.split_at_checked(19)?;
+    if !matches!(clock.as_bytes().get(10), Some(b'T' | b't')) {
         return None;
     }
-    let (head, tail) = text.split_at_checked(19)?;
-    let head = head.as_bytes();
-    let layout = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
-    if layout.iter().any(|&(at, byte)| head[at] != byte) || !matches!(head[10], b'T' | b't') {
+    let fraction = rest.strip_prefix('.').map_or(0, |rest| {
+        rest.bytes().take_while(u8::is_ascii_digit).count() + 1
+    });
+    let (fraction, zone) = rest.split_at_checked(fraction)?;
+    if fraction.len() > 10 {
         return None;
     }
-    let year = number(&head[..4])?;
-    let month = number(&head[5..7])?;
-    let day = number(&head[8..10])?;
-    let (hour, minute, second) = (
-        number(&head[11..13])?,
-        number(&head[14..16])?,
-        number(&head[17..])?,
-    );
-    let in_range = (1..=12).contains(&month)
-        && (1..=31).contains(&day)
-        && hour < 24
-        && minute < 60
-        && second <= 60;
-    let (millis, zone) = fraction(tail)?;
-    let seconds =
-        days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second - offset(zone)?;
-    in_range.then_some(seconds * 1000 + millis)
-}
-
-/// The milliseconds of `.123456` and what follows.
-fn fraction(tail: &str) -> Option<(i64, &str)> {
-    let Some(rest) = tail.strip_prefix('.') else {
-        return Some((0, tail));
+    let zone = match (zone.len(), zone.split_at_checked(3)) {
+        // Orb writes no zone and means UTC.
+        (0, _) => "Z".to_owned(),
+        (5, Some((hours, minutes))) => format!("{hours}:{minutes}"),
+        _ => zone.to_owned(),
     };
-    let length = rest.bytes().take_while(u8::is_ascii_digit).count();
-    let (digits, zone) = rest.split_at_checked(length)?;
-    if !(1..=9).contains(&length) {
-        return None;
-    }
-    let padded = format!("{digits:0<3}");
-    Some((number(&padded.as_bytes()[..3])?, zone))
-}
-
-/// The seconds that a zone is ahead.
-fn offset(zone: &str) -> Option<i64> {
-    // Orb writes no zone and means UTC.
-    if matches!(zone, "Z" | "z" | "") {
-        return Some(0);
-    }
-    let (sign, rest) = match zone.split_at_checked(1)? {
-        ("+", rest) => (1, rest.as_bytes()),
-        ("-", rest) => (-1, rest.as_bytes()),
-        _ => return None,
-    };
-    let (hours, minutes) = match rest {
-        [h1, h2, b':', m1, m2] | [h1, h2, m1, m2] => (number(&[*h1, *h2])?, number(&[*m1, *m2])?),
-        _ => return None,
-    };
-    (hours < 24 && minutes < 60).then_some(sign * (hours * 3_600 + minutes * 60))
-}
-
-fn number(bytes: &[u8]) -> Option<i64> {
-    bytes.iter().try_fold(0_i64, |sum, byte| {
-        byte.is_ascii_digit()
-            .then(|| sum * 10 + i64::from(byte - b'0'))
-    })
-}
-
-/// Days since 1970-01-01 of a date of the Gregorian calendar.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    // Years begin in March here, so that the leap day is a year's last.
-    let year = if month > 2 { year } else { year - 1 };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
+    let date = OffsetDateTime::parse(&format!("{clock}{fraction}{zone}"), &Rfc3339).ok()?;
+    i64::try_from(date.unix_timestamp_nanos().div_euclid(1_000_000)).ok()
 }
 
 #[cfg(test)]

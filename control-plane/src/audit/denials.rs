@@ -3,15 +3,13 @@
 //! Who knocks without end must not fill the table: a key has a few records a minute, few wait to be written, and what
 //! cannot be written at once is given up. The metric says how many were.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use tokio::sync::mpsc;
 
 use super::Record;
 use crate::{
+    lock::Leaf,
     metrics::GrpcMetrics,
     model::{
         audit::{Actor, AuditOutcome, AuditRecord},
@@ -53,7 +51,7 @@ pub(crate) struct Denials(Arc<Taken>);
 #[derive(Debug)]
 struct Taken {
     waiting: mpsc::Sender<AuditRecord>,
-    recent: Mutex<Recent>,
+    recent: Leaf<Recent>,
     metrics: GrpcMetrics,
 }
 
@@ -94,7 +92,7 @@ impl Denials {
         let (sender, receiver) = mpsc::channel(DENIALS_WAITING_MAX);
         let denials = Taken {
             waiting: sender,
-            recent: Mutex::default(),
+            recent: Leaf::default(),
             metrics: metrics.clone(),
         };
         let waiting = WaitingDenials {
@@ -111,10 +109,7 @@ impl Denials {
             recent,
             metrics,
         } = &*self.0;
-        let is_admitted = recent
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .admits(denial.key_id, now_ms);
+        let is_admitted = recent.lock().admits(denial.key_id, now_ms);
         if !is_admitted {
             return metrics.shed_denials("key", 1);
         }

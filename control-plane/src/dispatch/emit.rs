@@ -121,11 +121,7 @@ impl Dispatch {
     }
 
     fn queue_of(&self, tenant_id: TenantId) -> Arc<Semaphore> {
-        let mut queued = self
-            .0
-            .queued
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut queued = self.0.queued.lock();
         let queue = queued
             .entry(tenant_id)
             .or_insert_with(|| Arc::new(Semaphore::new(TENANT_QUEUE_KIB)));

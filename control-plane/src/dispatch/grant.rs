@@ -9,7 +9,7 @@ use secrecy::ExposeSecret as _;
 use super::scheduler::Grant;
 use crate::{
     model::{
-        endpoint::{Endpoint, Posting},
+        endpoint::{Endpoint, Posting, TIMEOUT_MAX},
         event::Event,
     },
     sign,
@@ -22,8 +22,12 @@ const HOLD_SLACK: Duration = Duration::from_secs(10);
 /// What receivers see as the sender.
 const USER_AGENT: &str = concat!("Posthorn/", env!("CARGO_PKG_VERSION"));
 
+/// How long the report of an attempt that ended in time may take to arrive.
+const REPORT_SLACK: Duration = Duration::from_secs(20);
 /// The longest time that any lease can be held, with room for its report to arrive.
-pub(super) const HOLD_MAX: Duration = Duration::from_secs(60 + 10 + 20);
+pub(super) const HOLD_MAX: Duration = TIMEOUT_MAX
+    .saturating_add(HOLD_SLACK)
+    .saturating_add(REPORT_SLACK);
 
 /// Writes the request of a lease, with the proof that it was granted.
 pub(super) fn lease(

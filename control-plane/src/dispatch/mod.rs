@@ -26,10 +26,7 @@ mod session;
 mod sessions;
 pub(crate) mod stream;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use tokio::{
     sync::{Notify, Semaphore, mpsc},
@@ -58,6 +55,7 @@ use self::{
 use crate::{
     clock,
     error::Error,
+    lock::{Leaf, Lock, Locked, SCHEDULER},
     metrics::Metrics,
     model::{
         endpoint::{Endpoint, LiveEndpoint, LiveTarget},
@@ -81,7 +79,7 @@ struct Engine {
     vault: Arc<Vault>,
     registry: SharedRegistry,
     metrics: Metrics,
-    scheduler: Mutex<Scheduler>,
+    scheduler: Lock<Scheduler, SCHEDULER>,
     budget: PayloadBudget,
     sessions: Sessions,
     /// The streams of consumers.
@@ -96,7 +94,7 @@ struct Engine {
     /// How much of what is kept without being accepted waits, in KiB.
     keeping: Arc<Semaphore>,
     /// The emits of each tenant that wait.
-    queued: Mutex<HashMap<TenantId, Arc<Semaphore>>>,
+    queued: Leaf<HashMap<TenantId, Arc<Semaphore>>>,
     /// Something became ready to be leased.
     ready: Notify,
     /// A timer may have to fire earlier.
@@ -134,7 +132,7 @@ impl Dispatch {
             vault,
             registry,
             metrics,
-            scheduler: Mutex::new(Scheduler::new(epoch)),
+            scheduler: Lock::new(Scheduler::new(epoch)),
             budget: PayloadBudget::default(),
             sessions: Sessions::default(),
             consumers: Sessions::default(),
@@ -145,7 +143,7 @@ impl Dispatch {
             keeps,
             receiving: Arc::new(Semaphore::new(inbound::QUEUE_KIB)),
             keeping: Arc::new(Semaphore::new(inbound::KEEP_QUEUE_KIB)),
-            queued: Mutex::default(),
+            queued: Leaf::default(),
             ready: Notify::new(),
             changed: Notify::new(),
             started: clock::monotonic(),
@@ -293,11 +291,8 @@ impl Dispatch {
             .set(i64::try_from(self.0.consumers.len()).unwrap_or(i64::MAX));
     }
 
-    fn scheduler(&self) -> MutexGuard<'_, Scheduler> {
-        self.0
-            .scheduler
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn scheduler(&self) -> Locked<'_, Scheduler> {
+        self.0.scheduler.lock()
     }
 
     /// Lets sessions and the pager look again.

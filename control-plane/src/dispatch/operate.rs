@@ -11,8 +11,8 @@ use crate::{
     error::Error,
     model::{
         delivery::{Action, DeliveryView, OpenDelivery, OpenState, ViewState},
-        endpoint::EndpointState,
         id::{DeliveryId, EndpointId, TenantId},
+        object::ObjectState,
     },
     store::{DueDelivery, OpenFilter, Tx},
 };
@@ -170,7 +170,7 @@ impl Dispatch {
         let state = registry
             .endpoint(endpoint_id)
             .map(|endpoint| endpoint.endpoint.state);
-        if state == Some(EndpointState::Disabled) {
+        if state == Some(ObjectState::Disabled) {
             return Err(precondition("the endpoint is disabled: resume it first"));
         }
         Ok(())

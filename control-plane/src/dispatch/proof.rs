@@ -7,11 +7,7 @@
 //! A proof has no expiry. It shows that a lease was granted once, not that it still holds: that is the scheduler's to say.
 //! It does not show either that what the node says is true.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -19,6 +15,7 @@ use tokio::time::Instant;
 use super::{Dispatch, scheduler::Grant};
 use crate::{
     clock,
+    lock::Leaf,
     metrics::Word,
     model::id::{DeliveryId, KeyId, NodeId},
 };
@@ -49,7 +46,7 @@ pub(super) struct Claim<T> {
 
 /// When the log last said of a key that it spoke of leases that it was not given.
 #[derive(Debug, Default)]
-pub(super) struct Told(Mutex<HashMap<KeyId, Instant>>);
+pub(super) struct Told(Leaf<HashMap<KeyId, Instant>>);
 
 impl LeaseName {
     fn of(grant: &Grant) -> Self {
@@ -74,7 +71,7 @@ impl LeaseName {
 impl Told {
     /// Whether it is time to say so of a key.
     fn is_due(&self, key_id: KeyId, now: Instant) -> bool {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.0.lock();
         told.retain(|_, at| now.saturating_duration_since(*at) < TOLD_EVERY);
         let is_due = !told.contains_key(&key_id);
         if is_due {

@@ -31,8 +31,8 @@ use crate::{
     error::Error,
     model::{
         delivery::{Attempt, AttemptOutcome, DeadReason, OpenDelivery, OpenState},
-        endpoint::EndpointState,
         id::{DeliveryId, EndpointId, NodeId, TenantId},
+        object::ObjectState,
     },
     registry::Changed,
     retry::{self, Decision, Fact, RetryPolicy},
@@ -247,7 +247,7 @@ impl Dispatch {
         let registry = self.0.registry.snapshot();
         let live = registry.endpoint(endpoint_id);
         let tenant_id = live.map(|live| live.endpoint.tenant_id);
-        if live.is_some_and(|live| live.endpoint.state == EndpointState::Disabled) {
+        if live.is_some_and(|live| live.endpoint.state == ObjectState::Disabled) {
             return;
         }
         let disabled = async {

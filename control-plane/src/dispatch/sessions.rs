@@ -1,16 +1,14 @@
 //! Which nodes have a session, so that a node has one at a time and a lease can be revoked where it is held. Consumers'
 //! streams have a table of the same kind; each is a holder of its own that never comes back.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::HashMap;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     error::Error,
+    lock::{Lock, Locked, SESSIONS},
     model::id::{KeyId, NodeId},
 };
 
@@ -19,7 +17,7 @@ const SESSIONS_PER_KEY_MAX: usize = 64;
 
 /// The sessions that stand.
 #[derive(Debug, Default)]
-pub(super) struct Sessions(Mutex<Table>);
+pub(super) struct Sessions(Lock<Table, SESSIONS>);
 
 #[derive(Debug, Default)]
 struct Table {
@@ -147,8 +145,8 @@ impl Sessions {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> Locked<'_, Table> {
+        self.0.lock()
     }
 }
 

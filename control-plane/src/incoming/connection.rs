@@ -13,7 +13,7 @@ use http::{Request, Response};
 use http_body::{Frame, SizeHint};
 use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use posthorn_guard::flood::Counted;
+use posthorn_guard::flood::{Counted, Counting};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -103,7 +103,7 @@ async fn serve<S>(
             Ok::<_, Infallible>(answered(response, under_way))
         }
     });
-    let stream = TokioIo::new(Counted::new(greeted, peer.flood().clone()));
+    let stream = TokioIo::new(Counted::new(greeted, Counting(peer.flood().clone())));
     let mut served = pin!(builder().serve_connection(stream, service));
     tokio::select! {
         ended = served.as_mut() => return log(ended),

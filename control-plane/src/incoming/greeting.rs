@@ -2,13 +2,14 @@
 //! <https://www.rfc-editor.org/rfc/rfc9113#section-3.4>
 
 use std::{
-    io::{self, IoSlice},
+    io,
     pin::Pin,
     task::{Context, Poll},
 };
 
+use posthorn_guard::tapped::{Tap, Tapped};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt as _, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -20,12 +21,12 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A connection in plaintext or over TLS.
 type Stream = Either<TcpStream, TlsStream<TcpStream>>;
 
-/// A connection that has greeted. The greeting is read again by whoever serves it.
+/// A connection that has greeted.
+pub(super) type Greeted = Tapped<Stream, Unread>;
+
+/// The greeting, which is read again by whoever serves the connection.
 #[derive(Debug)]
-pub(super) struct Greeted {
-    stream: Stream,
-    unread: &'static [u8],
-}
+pub(super) struct Unread(&'static [u8]);
 
 /// Waits for the greeting. An error: there was none, or another.
 pub(super) async fn greet(stream: TcpStream, tls: Option<&TlsAcceptor>) -> io::Result<Greeted> {
@@ -40,56 +41,22 @@ pub(super) async fn greet(stream: TcpStream, tls: Option<&TlsAcceptor>) -> io::R
     if preface != *PREFACE {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    Ok(Greeted {
-        stream,
-        unread: PREFACE,
-    })
+    Ok(Tapped::new(stream, Unread(PREFACE)))
 }
 
-impl AsyncRead for Greeted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
+impl Tap for Unread {
+    fn poll_read<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.unread.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        if self.0.is_empty() {
+            return Pin::new(stream).poll_read(context, buffer);
         }
-        let (now, later) = self
-            .unread
-            .split_at(self.unread.len().min(buffer.remaining()));
+        let (now, later) = self.0.split_at(self.0.len().min(buffer.remaining()));
         buffer.put_slice(now);
-        self.unread = later;
+        self.0 = later;
         Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Greeted {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

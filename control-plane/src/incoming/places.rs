@@ -5,12 +5,7 @@
 //! So an honest newcomer gets in whatever others hold open. The other places are for peers that are known, and some of
 //! them for nodes alone; a caller who finds none takes that of the caller who was longest without a call.
 
-use std::{
-    collections::BTreeMap,
-    net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use posthorn_telemetry::prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
@@ -19,7 +14,12 @@ use super::{
     peer::{Peer, Standing},
     strangers::Strangers,
 };
-use crate::{config::Limits, error::Error, metrics::GrpcMetrics};
+use crate::{
+    config::Limits,
+    error::Error,
+    lock::{Leaf, Locked},
+    metrics::GrpcMetrics,
+};
 
 /// How often it is logged that strangers go to make room.
 const WARN_EVERY: Duration = Duration::from_mins(1);
@@ -32,7 +32,7 @@ pub(super) struct Places {
     strangers: Gauge,
     callers: Gauge,
     nodes: Gauge,
-    held: Mutex<Held>,
+    held: Leaf<Held>,
 }
 
 /// A connection's place. Dropping it gives it back.
@@ -58,7 +58,7 @@ impl Places {
             nodes: metrics.connections("node"),
             limits,
             metrics,
-            held: Mutex::default(),
+            held: Leaf::default(),
         })
     }
 
@@ -159,9 +159,9 @@ impl Places {
         self.nodes.set(gauge(held.nodes));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> Locked<'_, Held> {
         // No holder of the lock can leave it half changed, so poison means nothing.
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock()
     }
 }
 

@@ -25,7 +25,8 @@ use crate::{
     model::{
         id::{InboundId, SourceId},
         inbound::{InboundRequest, Verdict},
-        source::{Answer, BODY_BYTES_DEFAULT, LiveSource, SourceState},
+        object::ObjectState,
+        source::{Answer, BODY_BYTES_DEFAULT, LiveSource},
     },
 };
 
@@ -190,9 +191,9 @@ impl Taking<'_> {
     fn admit(self) -> Result<(), Refused> {
         let source = &self.live.source;
         match source.state {
-            SourceState::Enabled => {}
-            SourceState::Paused => return Err(Refused::counted(503, "paused")),
-            SourceState::Disabled => return Err(Refused::counted(410, "disabled")),
+            ObjectState::Enabled => {}
+            ObjectState::Paused => return Err(Refused::counted(503, "paused")),
+            ObjectState::Disabled => return Err(Refused::counted(410, "disabled")),
         }
         let meters = &self.ingest.0.meters;
         match source.settings.rate_per_second {

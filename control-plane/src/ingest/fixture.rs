@@ -13,7 +13,8 @@ use crate::{
     clock,
     model::{
         id::{SourceId, TenantId},
-        source::{BODY_BYTES_DEFAULT, LiveSource, OnConflict, Source, SourceSettings, SourceState},
+        object::ObjectState,
+        source::{BODY_BYTES_DEFAULT, LiveSource, OnConflict, Source, SourceSettings},
     },
 };
 
@@ -63,7 +64,7 @@ pub(super) fn live(
             id: SourceId::new(NOW_MS, &mut clock::rng()),
             tenant_id: TenantId::new(NOW_MS, &mut clock::rng()),
             settings,
-            state: SourceState::Enabled,
+            state: ObjectState::Enabled,
             state_reason: String::new(),
             version: 1,
             created_at: NOW_MS,

@@ -6,11 +6,7 @@
 //! addresses too: those that have not answered yet are few at a time, few for each source, and never take the place of
 //! one that has.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use http::{HeaderMap, header::CACHE_CONTROL};
 use posthorn_verify::{FETCHED_BYTES_MAX, Fetched, KeyRequest};
@@ -23,6 +19,7 @@ use url::Url;
 use crate::{
     clock,
     fetch::{Fetch, Wanted},
+    lock::{KEY, KEYS, Leaf, Lock, Locked},
     model::id::SourceId,
 };
 
@@ -54,16 +51,16 @@ pub(super) struct Keys(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     fetch: Fetch,
-    slots: Mutex<HashMap<Url, Arc<Slot>>>,
+    slots: Lock<HashMap<Url, Arc<Slot>>, KEYS>,
     /// What each source has tried since when.
-    tries: Mutex<HashMap<SourceId, (Instant, u32)>>,
+    tries: Leaf<HashMap<SourceId, (Instant, u32)>>,
     room: Arc<Semaphore>,
     tries_room: Arc<Semaphore>,
 }
 
 /// One address.
 #[derive(Debug)]
-struct Slot(Mutex<State>);
+struct Slot(Lock<State, KEY>);
 
 #[derive(Debug)]
 struct State {
@@ -85,8 +82,8 @@ impl Keys {
     pub(super) fn new(fetch: Fetch) -> Self {
         Self(Arc::new(Inner {
             fetch,
-            slots: Mutex::default(),
-            tries: Mutex::default(),
+            slots: Lock::default(),
+            tries: Leaf::default(),
             room: Arc::new(Semaphore::new(FETCHES_MAX)),
             tries_room: Arc::new(Semaphore::new(TRIES_MAX)),
         }))
@@ -165,7 +162,7 @@ impl Keys {
     /// key. None: there is no room, or the source has tried too many.
     fn slot(&self, source: SourceId, url: &Url) -> Option<Arc<Slot>> {
         let now = clock::monotonic();
-        let mut slots = lock(&self.0.slots);
+        let mut slots = self.0.slots.lock();
         if let Some(slot) = slots.get(url) {
             slot.state().used_at = now;
             return Some(Arc::clone(slot));
@@ -181,7 +178,7 @@ impl Keys {
             let oldest = untried.min_by_key(|(used_at, _)| *used_at)?.1.clone();
             slots.remove(&oldest);
         }
-        let slot = Arc::new(Slot(Mutex::new(State {
+        let slot = Arc::new(Slot(Lock::new(State {
             key: None,
             asked_at: None,
             used_at: now,
@@ -196,7 +193,7 @@ impl Inner {
     /// Whether a source may try one more address that has not answered yet; it is counted if it `takes` the try.
     fn has_try(&self, source: SourceId, now: Instant, takes: bool) -> bool {
         let is_over = |began_at| now.saturating_duration_since(began_at) >= MINUTE;
-        let mut tries = lock(&self.tries);
+        let mut tries = self.tries.lock();
         tries.retain(|_, (began_at, _)| !is_over(*began_at));
         if !takes {
             let count = tries.get(&source).map_or(0, |(_, count)| *count);
@@ -246,8 +243,8 @@ impl Inner {
 }
 
 impl Slot {
-    fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.0)
+    fn state(&self) -> Locked<'_, State> {
+        self.0.lock()
     }
 
     /// Waits for the fetch that is under way, if one is. Bounded by what a fetch may take.
@@ -280,10 +277,6 @@ impl State {
         let key = key.filter(|key| now < key.fresh_until + STALE_FOR);
         key.map(|key| key.fetched.clone())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// For how long an answer says that it may be kept.

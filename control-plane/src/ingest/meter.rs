@@ -2,15 +2,14 @@
 //!
 //! All in memory and for this process only; a restart begins anew, but for what is kept, which is read from the table.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::model::id::SourceId;
+use crate::{
+    lock::{Leaf, Locked},
+    model::id::SourceId,
+};
 
 /// How many rejected and quarantined requests of a source are kept.
 const KEPT_RECORDS_MAX: i64 = 1_000;
@@ -25,7 +24,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 /// The meters of all sources. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Meters(Arc<Mutex<Table>>);
+pub(super) struct Meters(Arc<Leaf<Table>>);
 
 #[derive(Debug, Default)]
 struct Table {
@@ -122,8 +121,8 @@ impl Meters {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> Locked<'_, Table> {
+        self.0.lock()
     }
 }
 

@@ -2,14 +2,16 @@
 //!
 //! Room is taken before bytes are kept, and what finds none is refused at once: nobody waits for the bodies of others.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use posthorn_telemetry::prometheus_client::metrics::gauge::Gauge;
 
-use crate::{config::ForwardConfig, error::Error, model::id::KeyId};
+use crate::{
+    config::ForwardConfig,
+    error::Error,
+    lock::{Leaf, Locked},
+    model::id::KeyId,
+};
 
 /// How many streams one key may have.
 const STREAMS_PER_KEY_MAX: usize = 64;
@@ -24,7 +26,7 @@ struct Shared {
     bytes_per_key_max: usize,
     /// Shows how many bytes are held.
     shown: Gauge,
-    table: Mutex<Table>,
+    table: Leaf<Table>,
 }
 
 #[derive(Debug, Default)]
@@ -63,7 +65,7 @@ impl Streams {
             bytes_max: config.bytes_in_flight,
             bytes_per_key_max: config.bytes_per_key,
             shown,
-            table: Mutex::default(),
+            table: Leaf::default(),
         }))
     }
 
@@ -86,8 +88,8 @@ impl Streams {
         })
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> Locked<'_, Table> {
+        self.0.table.lock()
     }
 }
 

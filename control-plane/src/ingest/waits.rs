@@ -3,19 +3,18 @@
 //! A wait is opened before the request is committed, so that no consumer can be too early. Repeats of a request join its
 //! wait. What arrives after the last one has gone is nobody's any more.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 
-use crate::model::{id::InboundId, source::Answer};
+use crate::{
+    lock::{Leaf, Locked},
+    model::{id::InboundId, source::Answer},
+};
 
 /// The requests whose providers wait.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Waits(Arc<Mutex<HashMap<InboundId, Open>>>);
+pub(super) struct Waits(Arc<Leaf<HashMap<InboundId, Open>>>);
 
 #[derive(Debug)]
 struct Open {
@@ -73,8 +72,8 @@ impl Waits {
         self.table().len()
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<InboundId, Open>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> Locked<'_, HashMap<InboundId, Open>> {
+        self.0.lock()
     }
 }
 

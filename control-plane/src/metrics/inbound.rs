@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use posthorn_telemetry::prometheus_client::{
@@ -10,7 +10,7 @@ use posthorn_telemetry::prometheus_client::{
     metrics::{counter::Counter, family::Family},
 };
 
-use crate::model::id::SourceId;
+use crate::{lock::Leaf, model::id::SourceId};
 
 /// How many sources have counters of their own. The rest share one.
 const SOURCES_MAX: usize = 1_000;
@@ -31,7 +31,7 @@ pub(crate) struct SourceVerdict {
 pub(crate) struct InboundCounts {
     /// As they are shown.
     pub family: Family<SourceVerdict, Counter>,
-    known: Arc<Mutex<Known>>,
+    known: Arc<Leaf<Known>>,
 }
 
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ struct Known {
 impl InboundCounts {
     /// Counts one request.
     pub(super) fn count(&self, source: SourceId, verdict: &'static str) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         if let Some(counter) = known.counters.get(&(source, verdict)) {
             counter.inc();
             return;

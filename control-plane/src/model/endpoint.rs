@@ -6,7 +6,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    id::{EndpointId, SourceId, TenantId},
+    id::{EndpointId, SourceId},
+    object::{Object, ObjectId, ObjectKind, Settings},
     subscription::Subscription,
 };
 use crate::{retry::RetryPolicy, sign::SigningKey};
@@ -24,38 +25,6 @@ pub(crate) const CONCURRENCY_MAX: u32 = 1_024;
 
 /// How many sources the events of an endpoint can be limited to.
 pub(crate) const SOURCES_MAX: usize = 100;
-
-/// Whether an endpoint gets events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EndpointState {
-    /// Events are delivered.
-    Enabled,
-    /// Events queue.
-    Paused,
-    /// New events are not queued, and what is queued waits.
-    Disabled,
-}
-
-impl EndpointState {
-    /// The value of the column.
-    pub(crate) fn column(self) -> i16 {
-        match self {
-            Self::Enabled => 1,
-            Self::Paused => 2,
-            Self::Disabled => 3,
-        }
-    }
-
-    /// Reads the value of the column.
-    pub(crate) fn from_column(value: i16) -> Option<Self> {
-        match value {
-            1 => Some(Self::Enabled),
-            2 => Some(Self::Paused),
-            3 => Some(Self::Disabled),
-            _ => None,
-        }
-    }
-}
 
 /// What the owner of an endpoint decides, without secrets. Kept as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -91,6 +60,23 @@ impl EndpointSettings {
         }
     }
 }
+
+impl Settings for EndpointSettings {
+    const KIND: ObjectKind = ObjectKind::Endpoint;
+    const NOUN: &'static str = "endpoint";
+    type Id = EndpointId;
+
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+}
+
+impl ObjectId for EndpointId {
+    type Settings = EndpointSettings;
+}
+
+/// An endpoint, without its secrets.
+pub(crate) type Endpoint = Object<EndpointSettings>;
 
 /// Where the deliveries of an endpoint go. In JSON the field `url` or the field `consumer`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,27 +121,6 @@ pub(crate) struct EndpointHeader {
     pub name: String,
     /// The field's value. None: it is a sealed secret.
     pub value: Option<String>,
-}
-
-/// An endpoint as the registry's table holds it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Endpoint {
-    /// Its id.
-    pub id: EndpointId,
-    /// The tenant that it belongs to.
-    pub tenant_id: TenantId,
-    /// What its owner decides.
-    pub settings: EndpointSettings,
-    /// Whether it gets events.
-    pub state: EndpointState,
-    /// Why it is paused or disabled.
-    pub state_reason: String,
-    /// Rises with every change; the etag, and what tells nodes to drop old connections.
-    pub version: i64,
-    /// When it was created.
-    pub created_at: i64,
-    /// When it was last changed.
-    pub updated_at: i64,
 }
 
 /// An endpoint with everything that an attempt needs, secrets opened: what the hot path reads.

@@ -44,6 +44,17 @@ impl Shard {
     }
 }
 
+/// An identifier of one kind of things.
+pub(crate) trait Id:
+    Copy + Eq + std::hash::Hash + Ord + fmt::Debug + fmt::Display + Send + Sync + 'static
+{
+    /// Takes a value that a column holds.
+    fn from_uuid(uuid: Uuid) -> Self;
+
+    /// The value that a column holds.
+    fn uuid(self) -> Uuid;
+}
+
 macro_rules! typed_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
@@ -61,6 +72,16 @@ macro_rules! typed_id {
 
             /// The value that a column holds.
             pub(crate) const fn uuid(self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl Id for $name {
+            fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            fn uuid(self) -> Uuid {
                 self.0
             }
         }

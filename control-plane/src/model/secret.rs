@@ -5,35 +5,10 @@ use std::fmt;
 use rand::Rng;
 use uuid::Uuid;
 
-use super::id::{EndpointId, SecretId, SourceId, TenantId};
-
-/// What kind of thing has secrets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum OwnerKind {
-    /// An endpoint.
-    Endpoint,
-    /// A source.
-    Source,
-}
-
-impl OwnerKind {
-    /// The value of the column, and the number that the record is bound to.
-    pub(crate) fn column(self) -> i16 {
-        match self {
-            Self::Endpoint => 1,
-            Self::Source => 2,
-        }
-    }
-
-    /// Reads the value of the column.
-    pub(crate) fn from_column(value: i16) -> Option<Self> {
-        match value {
-            1 => Some(Self::Endpoint),
-            2 => Some(Self::Source),
-            _ => None,
-        }
-    }
-}
+use super::{
+    id::{EndpointId, SecretId, SourceId, TenantId},
+    object::ObjectKind,
+};
 
 /// Whose a secret is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,18 +21,18 @@ pub(crate) enum Owner {
 
 impl Owner {
     /// The owner of this kind with this id.
-    pub(crate) fn new(kind: OwnerKind, id: Uuid) -> Self {
+    pub(crate) fn new(kind: ObjectKind, id: Uuid) -> Self {
         match kind {
-            OwnerKind::Endpoint => Self::Endpoint(EndpointId::from_uuid(id)),
-            OwnerKind::Source => Self::Source(SourceId::from_uuid(id)),
+            ObjectKind::Endpoint => Self::Endpoint(EndpointId::from_uuid(id)),
+            ObjectKind::Source => Self::Source(SourceId::from_uuid(id)),
         }
     }
 
     /// What it is.
-    pub(crate) fn kind(self) -> OwnerKind {
+    pub(crate) fn kind(self) -> ObjectKind {
         match self {
-            Self::Endpoint(_) => OwnerKind::Endpoint,
-            Self::Source(_) => OwnerKind::Source,
+            Self::Endpoint(_) => ObjectKind::Endpoint,
+            Self::Source(_) => ObjectKind::Source,
         }
     }
 

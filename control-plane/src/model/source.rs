@@ -7,7 +7,10 @@ use posthorn_verify::{Options, Scheme, SchemeError, Secret, Tolerance, Verifier,
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::id::{SourceId, TenantId};
+use super::{
+    id::SourceId,
+    object::{Object, ObjectId, ObjectKind, Settings},
+};
 
 /// The longest body that a source takes unless it says otherwise, in bytes.
 pub(crate) const BODY_BYTES_DEFAULT: u32 = 1_024 * 1_024;
@@ -20,38 +23,6 @@ pub(crate) const CUSTOM: &str = "custom";
 pub(crate) const CURSOR: &str = "{cursor}";
 /// What stands for the poll secret in headers of polling.
 pub(crate) const SECRET: &str = "{secret}";
-
-/// Whether a source takes requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SourceState {
-    /// Requests are verified and kept.
-    Enabled,
-    /// Requests that verify are answered 503.
-    Paused,
-    /// Requests that verify are answered 410.
-    Disabled,
-}
-
-impl SourceState {
-    /// The value of the column.
-    pub(crate) fn column(self) -> i16 {
-        match self {
-            Self::Enabled => 1,
-            Self::Paused => 2,
-            Self::Disabled => 3,
-        }
-    }
-
-    /// Reads the value of the column.
-    pub(crate) fn from_column(value: i16) -> Option<Self> {
-        match value {
-            1 => Some(Self::Enabled),
-            2 => Some(Self::Paused),
-            3 => Some(Self::Disabled),
-            _ => None,
-        }
-    }
-}
 
 /// An answer to a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,26 +171,22 @@ impl SourceSettings {
     }
 }
 
-/// A source as the registry's table holds it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Source {
-    /// Its id.
-    pub id: SourceId,
-    /// The tenant that it belongs to.
-    pub tenant_id: TenantId,
-    /// What its owner decides.
-    pub settings: SourceSettings,
-    /// Whether it takes requests.
-    pub state: SourceState,
-    /// Why it is paused or disabled.
-    pub state_reason: String,
-    /// Rises with every change; the etag.
-    pub version: i64,
-    /// When it was created.
-    pub created_at: i64,
-    /// When it was last changed.
-    pub updated_at: i64,
+impl Settings for SourceSettings {
+    const KIND: ObjectKind = ObjectKind::Source;
+    const NOUN: &'static str = "source";
+    type Id = SourceId;
+
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
 }
+
+impl ObjectId for SourceId {
+    type Settings = SourceSettings;
+}
+
+/// A source, without its secrets.
+pub(crate) type Source = Object<SourceSettings>;
 
 /// A source with everything that judging a request needs, secrets opened: what the hot path reads.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ use crate::{
     fetch::Fetch,
     ingest::Ingest,
     metrics::{Metrics, Word},
-    model::{id::SourceId, source::SourceState},
+    model::{id::SourceId, object::ObjectState},
     registry::SharedRegistry,
     store::{PollState, Store},
 };
@@ -118,7 +118,7 @@ async fn poll(polling: Polling, source_id: SourceId) {
         .await;
         return;
     };
-    let ended = if source.source.state == SourceState::Enabled {
+    let ended = if source.source.state == ObjectState::Enabled {
         pull::pull(&polling, source, settings, &state).await
     } else {
         Ok(())

@@ -41,10 +41,10 @@ impl SharedRegistry {
         let (store, vault) = (self.inner.loader.store(), self.inner.loader.vault());
         let mut tx = store.begin().await?;
         // The touch keeps other writers away, so there is never a second.
-        if tx.source_touch(id, now_ms).await? != Change::Done {
+        if tx.object_touch(id, now_ms).await? != Change::Done {
             return Ok(Capture::Missing);
         }
-        let Some(source) = tx.source_get(id).await? else {
+        let Some(source) = tx.object_get(id).await? else {
             return Ok(Capture::Missing);
         };
         let mut known = tx.secret_list(id.into()).await?;

@@ -12,10 +12,11 @@ use crate::{
     config::TenantLimits,
     model::{
         api_key::ApiKey,
-        endpoint::{CONCURRENCY_DEFAULT, Endpoint, EndpointSettings, EndpointState, Target},
+        endpoint::{CONCURRENCY_DEFAULT, Endpoint, EndpointSettings, Target},
         id::{EndpointId, SecretId, SourceId, TenantId},
+        object::ObjectState,
         secret::{Binding, Purpose},
-        source::{BODY_BYTES_DEFAULT, OnConflict, Source, SourceSettings, SourceState},
+        source::{BODY_BYTES_DEFAULT, OnConflict, Source, SourceSettings},
         subscription::Subscription,
         tenant::{Environment, Tenant, TenantSettings},
     },
@@ -59,7 +60,7 @@ pub(crate) fn endpoint(n: u128, tenant: &Tenant, subscriptions: &[&str]) -> Endp
             body_signature_header: None,
             concurrency: CONCURRENCY_DEFAULT,
         },
-        state: EndpointState::Enabled,
+        state: ObjectState::Enabled,
         state_reason: String::new(),
         version: 1,
         created_at: 1,
@@ -93,7 +94,7 @@ pub(crate) fn source(n: u128, tenant: &Tenant, provider: &str) -> Source {
             on_conflict: OnConflict::Record,
             split: None,
         },
-        state: SourceState::Enabled,
+        state: ObjectState::Enabled,
         state_reason: String::new(),
         version: 1,
         created_at: 1,
@@ -184,14 +185,14 @@ pub(crate) async fn insert_endpoint_in(tx: &mut Tx, vault: &Vault, endpoint: &En
         purpose: Purpose::Signing,
     };
     let sealed = vault.seal(&[7; 32], binding, 1, &mut StdRng::seed_from_u64(1));
-    assert_eq!(tx.endpoint_insert(endpoint).await.unwrap(), Change::Done);
+    assert_eq!(tx.object_insert(endpoint).await.unwrap(), Change::Done);
     tx.secret_insert(&sealed.unwrap()).await.unwrap();
 }
 
 /// Writes a source with these secrets, the current one last.
 pub(crate) async fn insert_source(store: &Store, vault: &Vault, source: &Source, secrets: &[&str]) {
     let mut tx = store.begin().await.unwrap();
-    assert_eq!(tx.source_insert(source).await.unwrap(), Change::Done);
+    assert_eq!(tx.object_insert(source).await.unwrap(), Change::Done);
     for (secret, at) in secrets.iter().zip(1..) {
         let mut rng = StdRng::seed_from_u64(1);
         let purpose = Purpose::Verification;

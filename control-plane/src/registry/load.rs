@@ -17,10 +17,10 @@ use crate::{
     config::PublicUrl,
     model::{
         api_key::ApiKey,
-        endpoint::Endpoint,
+        endpoint::EndpointSettings,
         event_type::EventTypeName,
-        id::{EndpointId, KeyId, SourceId, TenantId},
-        source::Source,
+        id::{EndpointId, Id, KeyId, SourceId, TenantId},
+        source::SourceSettings,
         tenant::Tenant,
     },
     retry::RetryPolicy,
@@ -28,6 +28,7 @@ use crate::{
     vault::Vault,
 };
 pub(super) use owner::Loaded;
+use owner::Served;
 
 /// How many rows are read at a time.
 const PAGE_ROWS: usize = 2_000;
@@ -44,8 +45,8 @@ pub(super) struct Loader {
 pub(super) enum Row {
     Tenant(TenantId, Option<Tenant>),
     EventType(TenantId, EventTypeName, bool),
-    Endpoint(EndpointId, Option<Loaded<Endpoint>>),
-    Source(SourceId, Option<Box<Loaded<Source>>>),
+    Endpoint(EndpointId, Option<Loaded<EndpointSettings>>),
+    Source(SourceId, Option<Box<Loaded<SourceSettings>>>),
     Key(KeyId, Option<ApiKey>),
 }
 
@@ -84,8 +85,10 @@ impl Loader {
         };
         self.load_tenants(&mut registry).await?;
         self.load_event_types(&mut registry).await?;
-        self.load_endpoints(&mut registry).await?;
-        self.load_sources(&mut registry).await?;
+        self.load_objects(&mut registry, Registry::put_endpoint)
+            .await?;
+        self.load_objects(&mut registry, Registry::put_source)
+            .await?;
         self.load_keys(&mut registry).await?;
         Ok(registry)
     }
@@ -118,32 +121,30 @@ impl Loader {
         }
     }
 
-    async fn load_endpoints(&self, registry: &mut Registry) -> Result<()> {
-        let mut after = None;
+    async fn load_objects<S: Served>(
+        &self,
+        registry: &mut Registry,
+        put: fn(&mut Registry, &Loaded<S>),
+    ) -> Result<()> {
+        let mut after: Option<S::Id> = None;
         loop {
-            let page = self.store.endpoint_page(after, limit()).await?;
+            let page = self.store.object_page(after, limit()).await?;
             let Some(last) = page.last() else {
                 return Ok(());
             };
             after = Some(last.id);
             for loaded in self.opened_page(page).await? {
-                registry.put_endpoint(&loaded);
+                put(registry, &loaded);
             }
         }
     }
 
-    async fn load_sources(&self, registry: &mut Registry) -> Result<()> {
-        let mut after = None;
-        loop {
-            let page = self.store.source_page(after, limit()).await?;
-            let Some(last) = page.last() else {
-                return Ok(());
-            };
-            after = Some(last.id);
-            for loaded in self.opened_page(page).await? {
-                registry.put_source(&loaded);
-            }
-        }
+    /// The objects of these ids: those that are there.
+    async fn objects<S: Served>(&self, ids: &[S::Id]) -> Result<HashMap<S::Id, Loaded<S>>> {
+        let uuids = uuids(ids, S::Id::uuid);
+        let found = self.store.object_get_many(&uuids).await?;
+        let found = self.opened_many(found, &uuids).await?;
+        Ok(by_id(found, |loaded| loaded.row.id))
     }
 
     async fn load_keys(&self, registry: &mut Registry) -> Result<()> {
@@ -186,17 +187,11 @@ impl Loader {
             }));
         }
         for ids in changed.endpoints.chunks(PAGE_ROWS) {
-            let uuids = uuids(ids, EndpointId::uuid);
-            let found = self.store.endpoint_get_many(&uuids).await?;
-            let found = self.opened_many(found, &uuids).await?;
-            let mut found = by_id(found, |loaded| loaded.row.id);
+            let mut found = self.objects(ids).await?;
             rows.extend(ids.iter().map(|id| Row::Endpoint(*id, found.remove(id))));
         }
         for ids in changed.sources.chunks(PAGE_ROWS) {
-            let uuids = uuids(ids, SourceId::uuid);
-            let found = self.store.source_get_many(&uuids).await?;
-            let found = self.opened_many(found, &uuids).await?;
-            let mut found = by_id(found, |loaded| loaded.row.id);
+            let mut found = self.objects(ids).await?;
             rows.extend(
                 ids.iter()
                     .map(|id| Row::Source(*id, found.remove(id).map(Box::new))),

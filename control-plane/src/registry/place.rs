@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::{Registry, SharedRegistry, locked};
+use super::{Registry, SharedRegistry};
 use crate::{config::TenantLimits, error::Error, model::id::TenantId};
 
 /// A kind of rows of which each tenant can have so many.
@@ -62,7 +62,7 @@ impl SharedRegistry {
     /// Takes a place for one more row of a tenant, or of the whole installation.
     pub(crate) fn place(&self, scope: Option<TenantId>, kind: Capped) -> Result<Place, Error> {
         let limit = kind.limit(&self.inner.limits);
-        let mut reserved = locked(&self.inner.reserved);
+        let mut reserved = self.inner.reserved.lock();
         let reserved = reserved.entry((scope, kind)).or_default();
         let taken = *reserved as usize + self.snapshot().count(scope, kind);
         if taken >= limit as usize {
@@ -79,7 +79,7 @@ impl SharedRegistry {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut reserved = locked(&self.registry.inner.reserved);
+        let mut reserved = self.registry.inner.reserved.lock();
         let key = (self.scope, self.kind);
         if let Some(count) = reserved.get_mut(&key) {
             *count -= 1;

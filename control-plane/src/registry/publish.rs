@@ -14,7 +14,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Inner, Place, Registry, SharedRegistry, load::Row, locked};
+use super::{Inner, Place, Registry, SharedRegistry, load::Row};
 use crate::{
     error::Error,
     model::{
@@ -128,7 +128,7 @@ impl SharedRegistry {
     }
 
     fn enqueue(&self, promise: &mut Promise, waiter: Option<oneshot::Sender<bool>>) {
-        let mut pending = locked(&self.inner.pending);
+        let mut pending = self.inner.pending.lock();
         pending.changed.extend(promise.changed.drain(..));
         pending.places.append(&mut promise.places);
         pending.waiters.extend(waiter);
@@ -195,7 +195,7 @@ async fn run(inner: Arc<Inner>) {
 impl Round {
     /// Takes what waits. None: nothing does, and the task is over.
     pub(super) fn next(inner: &Arc<Inner>) -> Option<Self> {
-        let mut pending = locked(&inner.pending);
+        let mut pending = inner.pending.lock();
         let round = Self {
             inner: Arc::clone(inner),
             changed: mem::take(&mut pending.changed),
@@ -254,7 +254,7 @@ impl Drop for Round {
             return;
         }
         // Who waits hears of the failure; the rows are read again.
-        let mut pending = locked(&self.inner.pending);
+        let mut pending = self.inner.pending.lock();
         pending.changed.extend(self.changed.drain());
         pending.places.append(&mut self.places);
         if std::thread::panicking() {
@@ -279,7 +279,7 @@ pub(crate) struct HeldTurn(SharedRegistry);
 impl SharedRegistry {
     /// Takes the turn, as a task does that reads and does not come to an end.
     pub(crate) async fn hold_turn(&self) -> HeldTurn {
-        while std::mem::replace(&mut locked(&self.inner.pending).is_running, true) {
+        while std::mem::replace(&mut self.inner.pending.lock().is_running, true) {
             tokio::task::yield_now().await;
         }
         HeldTurn(self.clone())
@@ -289,7 +289,7 @@ impl SharedRegistry {
 #[cfg(test)]
 impl Drop for HeldTurn {
     fn drop(&mut self) {
-        locked(&self.0.inner.pending).is_running = false;
+        self.0.inner.pending.lock().is_running = false;
     }
 }
 

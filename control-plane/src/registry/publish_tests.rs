@@ -8,8 +8,8 @@ use super::{publish::Round, *};
 use crate::{
     model::{
         api_key::Role,
-        endpoint::EndpointState,
         event_type::{EventType, EventTypeName},
+        object::ObjectState,
         tenant::Tenant,
     },
     store::Change,
@@ -265,12 +265,12 @@ async fn make(store: &Store, step: &Step) -> Vec<Changed> {
                 endpoint.settings.sources = vec![fixture::source(201, &owner(*n), "a").id];
             }
             if look & 8 != 0 {
-                endpoint.state = EndpointState::Disabled;
+                endpoint.state = ObjectState::Disabled;
             }
-            if let Some(former) = tx.endpoint_get(endpoint.id).await.unwrap() {
+            if let Some(former) = tx.object_get(endpoint.id).await.unwrap() {
                 endpoint.version = former.version + 1;
                 (
-                    tx.endpoint_update(&endpoint).await.unwrap(),
+                    tx.object_update(&endpoint).await.unwrap(),
                     Changed::Endpoint(endpoint.id),
                 )
             } else if tx.tenant_get(endpoint.tenant_id).await.unwrap().is_none() {
@@ -284,7 +284,7 @@ async fn make(store: &Store, step: &Step) -> Vec<Changed> {
         }
         Step::DropEndpoint(n) => {
             let id = fixture::endpoint(u128::from(*n) + 100, &owner(*n), &[]).id;
-            (tx.endpoint_delete(id).await.unwrap(), Changed::Endpoint(id))
+            (tx.object_delete(id).await.unwrap(), Changed::Endpoint(id))
         }
         Step::FlipEventType(n, which) => {
             let name = name(["a", "a.b", "c", "d"][usize::from(*which)]);
@@ -308,20 +308,20 @@ async fn make(store: &Store, step: &Step) -> Vec<Changed> {
         }
         Step::PutSource(n) => {
             let mut source = fixture::source(u128::from(*n) + 200, &owner(*n), "cloudevents");
-            let former = tx.source_get(source.id).await.unwrap();
+            let former = tx.object_get(source.id).await.unwrap();
             let change = match former {
                 Some(former) => {
                     source.version = former.version + 1;
                     source.settings.rate_per_second = Some(7);
-                    tx.source_update(&source).await.unwrap()
+                    tx.object_update(&source).await.unwrap()
                 }
-                None => tx.source_insert(&source).await.unwrap(),
+                None => tx.object_insert(&source).await.unwrap(),
             };
             (change, Changed::Source(source.id))
         }
         Step::DropSource(n) => {
             let id = fixture::source(u128::from(*n) + 200, &owner(*n), "a").id;
-            (tx.source_delete(id).await.unwrap(), Changed::Source(id))
+            (tx.object_delete(id).await.unwrap(), Changed::Source(id))
         }
         Step::PutKey(n) => {
             let tenant = (*n < 3).then(|| owner(*n).id);

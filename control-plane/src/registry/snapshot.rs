@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::{KeyEntry, Registry, TenantEntry, load::Loaded};
 use crate::model::{
     api_key::ApiKey,
-    endpoint::Endpoint,
+    endpoint::EndpointSettings,
     id::{EndpointId, KeyId, SourceId, TenantId},
-    source::Source,
+    source::SourceSettings,
     tenant::Tenant,
 };
 
@@ -44,7 +44,7 @@ impl Registry {
         self.tenants.remove_mut(&id);
     }
 
-    pub(super) fn put_endpoint(&mut self, loaded: &Loaded<Endpoint>) {
+    pub(super) fn put_endpoint(&mut self, loaded: &Loaded<EndpointSettings>) {
         let Loaded {
             row: endpoint,
             live,
@@ -69,7 +69,7 @@ impl Registry {
         self.sealed.remove_mut(&id);
     }
 
-    pub(super) fn put_source(&mut self, loaded: &Loaded<Source>) {
+    pub(super) fn put_source(&mut self, loaded: &Loaded<SourceSettings>) {
         let Loaded { row: source, live } = loaded;
         self.edit_tenant(source.tenant_id, |entry| entry.put_source(source.id));
         if let Some(live) = live {

@@ -27,7 +27,7 @@ async fn store() -> (Store, Tenant, tempfile::TempDir) {
 
 async fn write(store: &Store, source: &Source) {
     let mut tx = store.begin().await.unwrap();
-    assert_eq!(tx.source_update(source).await.unwrap(), Change::Done);
+    assert_eq!(tx.object_update(source).await.unwrap(), Change::Done);
     tx.commit().await.unwrap();
 }
 
@@ -123,7 +123,7 @@ async fn changes_of_sources_are_served_and_told() {
     assert!(!changes.has_changed().unwrap(), "no source is concerned");
 
     let mut tx = store.begin().await.unwrap();
-    assert_eq!(tx.source_delete(source.id).await.unwrap(), Change::Done);
+    assert_eq!(tx.object_delete(source.id).await.unwrap(), Change::Done);
     tx.commit().await.unwrap();
     shared.refresh(Changed::Source(source.id)).await.unwrap();
     assert!(shared.snapshot().source(source.id).is_none());

@@ -6,9 +6,10 @@ use rpds::{HashTrieMapSync, HashTrieSetSync};
 
 use super::place::Capped;
 use crate::model::{
-    endpoint::{Endpoint, EndpointState},
+    endpoint::Endpoint,
     event_type::EventTypeName,
     id::{EndpointId, KeyId, Shard, SourceId},
+    object::ObjectState,
     subscription::{Subscription, SubscriptionIndex},
     tenant::Tenant,
 };
@@ -149,7 +150,7 @@ impl TenantEntry {
 
 impl Member {
     fn of(endpoint: &Endpoint) -> Self {
-        let is_subscribed = endpoint.state != EndpointState::Disabled;
+        let is_subscribed = endpoint.state != ObjectState::Disabled;
         let subscriptions = endpoint.settings.subscriptions.as_slice();
         Self {
             subscriptions: if is_subscribed { subscriptions } else { &[] }.into(),

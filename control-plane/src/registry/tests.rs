@@ -4,8 +4,8 @@ use super::*;
 use crate::{
     model::{
         api_key::Role,
-        endpoint::EndpointState,
         event_type::{EventType, EventTypeName},
+        object::ObjectState,
     },
     store::{Change, TenantDeletion},
 };
@@ -24,7 +24,7 @@ async fn a_load_serves_what_the_database_holds() {
     let (one, two) = (fixture::tenant(1), fixture::tenant(2));
     let paid = fixture::endpoint(10, &one, &["order.*"]);
     let mut disabled = fixture::endpoint(11, &one, &["*"]);
-    disabled.state = EndpointState::Disabled;
+    disabled.state = ObjectState::Disabled;
     let other = fixture::endpoint(12, &two, &["*"]);
     for tenant in [&one, &two] {
         fixture::insert_tenant(&store, tenant).await;
@@ -101,7 +101,7 @@ async fn a_refresh_serves_the_change_and_leaves_older_snapshots_alone() {
         .subscriptions;
     endpoint.version = 2;
     let mut tx = store.begin().await.unwrap();
-    assert_eq!(tx.endpoint_update(&endpoint).await.unwrap(), Change::Done);
+    assert_eq!(tx.object_update(&endpoint).await.unwrap(), Change::Done);
     tx.commit().await.unwrap();
     shared
         .refresh(Changed::Endpoint(endpoint.id))
@@ -113,7 +113,7 @@ async fn a_refresh_serves_the_change_and_leaves_older_snapshots_alone() {
     );
 
     let mut tx = store.begin().await.unwrap();
-    assert_eq!(tx.endpoint_delete(endpoint.id).await.unwrap(), Change::Done);
+    assert_eq!(tx.object_delete(endpoint.id).await.unwrap(), Change::Done);
     tx.commit().await.unwrap();
     shared
         .refresh(Changed::Endpoint(endpoint.id))

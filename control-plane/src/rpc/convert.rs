@@ -11,7 +11,7 @@ mod time;
 
 pub(super) use header::{field_name, header_name, is_header_value, looks_secret};
 pub(super) use json::{json_object, json_object_proto, json_value};
-pub(super) use mask::check_mask;
+pub(super) use mask::{Field, check_mask, fields};
 pub(super) use retry::{retry_policy, retry_policy_proto};
 pub(super) use text::{long_text, printable, visible_name};
 pub(super) use time::{
@@ -83,6 +83,9 @@ pub(super) fn check_etag(text: &str, version: i64) -> Result<(), Error> {
         _ => Err(Error::StaleEtag),
     }
 }
+
+#[cfg(test)]
+pub(super) use mask::{described, names};
 
 #[cfg(test)]
 mod tests {

@@ -21,11 +21,11 @@ pub(in crate::rpc) use self::{
     settings::{sources, subscriptions},
     view::proto as endpoint_proto,
 };
-use super::{Caller, Mutations, convert::id};
+use super::{Caller, Mutations, object};
 use crate::{
     dispatch::Dispatch,
     error::Error,
-    model::{endpoint::Endpoint, id::EndpointId},
+    model::endpoint::EndpointSettings,
     registry::{SharedRegistry, TenantEntry},
     store::Store,
     vault::Vault,
@@ -43,11 +43,7 @@ pub(crate) struct Endpoints {
 }
 
 /// Which endpoint a request is about.
-#[derive(Debug, Clone)]
-struct Named {
-    tenant: Arc<TenantEntry>,
-    id: EndpointId,
-}
+type Named = object::Named<EndpointSettings>;
 
 impl Endpoints {
     /// A service over the store. The registry and the dispatcher hear of every change; URLs are judged by the resolver.
@@ -73,19 +69,7 @@ impl Endpoints {
     }
 
     fn named(&self, caller: &Caller, tenant: &str, endpoint: &str) -> Result<Named, Error> {
-        let tenant = self.tenant(caller, tenant)?;
-        Ok(Named {
-            tenant,
-            id: id("endpoint_id", endpoint)?,
-        })
-    }
-}
-
-impl Named {
-    /// The row that was read, unless it is another tenant's.
-    fn own(&self, row: Option<Endpoint>) -> Result<Endpoint, Error> {
-        row.filter(|endpoint| endpoint.tenant_id == self.tenant.tenant.id)
-            .ok_or(Error::NotFound("endpoint"))
+        Named::read(self.tenant(caller, tenant)?, endpoint)
     }
 }
 

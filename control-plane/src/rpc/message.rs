@@ -10,7 +10,7 @@ mod items;
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -20,7 +20,7 @@ use tokio::time::Sleep;
 use tonic::{Status, body::Body};
 
 use super::calls::{Charge, Claim};
-use crate::{budget::Short, error::Error};
+use crate::{budget::Short, error::Error, lock::Leaf};
 use items::{Counted, TooMany};
 pub(crate) use items::{Schema, ShapeId};
 
@@ -41,7 +41,7 @@ const ONE_MESSAGE: &str = "this call takes one message";
 
 /// What the last message of a call took. Handlers of streams take it over, when they keep the message for longer.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Paid(Arc<Mutex<Vec<Charge>>>);
+pub(crate) struct Paid(Arc<Leaf<Vec<Charge>>>);
 
 /// A body whose messages are framed.
 pub(crate) struct Messages {
@@ -84,11 +84,11 @@ enum Stage {
 impl Paid {
     /// Takes over what the last message took.
     pub(crate) fn take(&self) -> Vec<Charge> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.0.lock())
     }
 
     fn put(&self, charge: Charge) {
-        let mut charges = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut charges = self.0.lock();
         charges.push(charge);
     }
 }

@@ -39,6 +39,7 @@ mod message;
 mod mutate;
 mod new_event;
 mod node;
+mod object;
 mod page;
 mod source;
 mod tenant;

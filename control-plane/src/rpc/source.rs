@@ -23,11 +23,11 @@ use std::sync::Arc;
 use posthorn::v1::{self, source_service_server::SourceService};
 use posthorn_guard::Resolver;
 
-use super::{Caller, Mutations, convert::id};
+use super::{Caller, Mutations, object};
 use crate::{
     config::PublicUrl,
     error::Error,
-    model::{id::SourceId, source::Source},
+    model::source::SourceSettings,
     registry::{SharedRegistry, TenantEntry},
     store::Store,
     vault::Vault,
@@ -45,11 +45,7 @@ pub(crate) struct Sources {
 }
 
 /// Which source a request is about.
-#[derive(Debug, Clone)]
-struct Named {
-    tenant: Arc<TenantEntry>,
-    id: SourceId,
-}
+type Named = object::Named<SourceSettings>;
 
 impl Sources {
     /// A service over the store. The registry hears of every change; URLs to poll are judged by the resolver; sources
@@ -85,19 +81,7 @@ impl Sources {
     }
 
     fn named(&self, caller: &Caller, tenant: &str, source: &str) -> Result<Named, Error> {
-        let tenant = self.tenant(caller, tenant)?;
-        Ok(Named {
-            tenant,
-            id: id("source_id", source)?,
-        })
-    }
-}
-
-impl Named {
-    /// The row that was read, unless it is another tenant's.
-    fn own(&self, row: Option<Source>) -> Result<Source, Error> {
-        row.filter(|source| source.tenant_id == self.tenant.tenant.id)
-            .ok_or(Error::NotFound("source"))
+        Named::read(self.tenant(caller, tenant)?, source)
     }
 }
 

@@ -107,7 +107,7 @@ impl Tenants {
             .tenant(&self.registry.snapshot(), &request.tenant_id)?
             .tenant
             .id;
-        let fields = check_mask(request.update_mask.as_ref(), settings::FIELDS)?;
+        let fields = check_mask(request.update_mask.as_ref())?;
         let call = Call::new(caller, "UpdateTenant", &request, &request.request_id, now)?;
         let change = async |tx: &mut Work| {
             let current = tx.tenant_get(tenant_id).await?;

@@ -75,12 +75,11 @@ fn statements(names_indexes: bool) -> Vec<Statement> {
             &[ID, TEXT, COUNT],
         ),
         statement(
-            "ListEndpoints",
-            endpoint::LIST,
+            "ListEndpoints, ListSources",
+            object::LIST,
             "tenant_id",
-            &[ID, LOW, COUNT],
+            &[SMALL, ID, LOW, COUNT],
         ),
-        statement("ListSources", source::LIST, "tenant_id", &[ID, LOW, COUNT]),
         sorted(statement(
             "the secrets of endpoints or sources",
             secret::RANGE,
@@ -288,14 +287,13 @@ fn inbound_lists(names_indexes: bool) -> Vec<Statement> {
 }
 
 /// What lists read.
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 14] = [
     "audit",
     "tenant",
     "api_key",
     "event_type",
-    "endpoint",
+    "object",
     "secret",
-    "source",
     "event",
     "delivery",
     "attempt",
@@ -410,8 +408,8 @@ async fn fill(store: &Store, now_ms: i64) {
         format!("insert into tenant select {id}, 't' || i, '{{}}', 1, 1, 1"),
         format!("insert into api_key select {id}, {id}, 'k', 1, sha256('x'), 1, 2, null"),
         format!("insert into event_type select {id}, 'a', '', 1, 1, 1"),
-        format!("insert into endpoint select {id}, {id}, null, '{{}}', 1, '', 1, 1, 1"),
-        format!("insert into source select {id}, {id}, null, '{{}}', 1, '', 1, 1, 1"),
+        format!("insert into object select 1, {id}, {id}, null, '{{}}', 1, '', 1, 1, 1"),
+        format!("insert into object select 2, {id}, {id}, null, '{{}}', 1, '', 1, 1, 1"),
         format!(
             "insert into secret
              select {id}, 1, {id}, 1 + i % 2, {id}, 1 + i % 2 * 2, '', '01234567', 'x', '01234567', null, 1"

@@ -16,10 +16,10 @@ use super::*;
 use crate::model::{
     audit::AuditOutcome,
     delivery::DeadReason,
-    endpoint::EndpointState,
     inbound::{Channel, Verdict},
-    secret::{OwnerKind, Purpose},
-    source::SourceState,
+    object::ObjectKind,
+    object::ObjectState,
+    secret::Purpose,
 };
 
 /// What only SQLite has, and why.
@@ -337,19 +337,19 @@ async fn columns_that_stand_for_words_hold_those_that_the_code_knows() {
     let mut reader = Reader::new(&schemas).await;
     let known = [
         (
-            "endpoint",
-            "state",
-            words(|v| EndpointState::from_column(v).is_some()),
+            "object",
+            "kind",
+            words(|v| ObjectKind::from_column(v).is_some()),
         ),
         (
-            "source",
+            "object",
             "state",
-            words(|v| SourceState::from_column(v).is_some()),
+            words(|v| ObjectState::from_column(v).is_some()),
         ),
         (
             "secret",
             "owner_kind",
-            words(|v| OwnerKind::from_column(v).is_some()),
+            words(|v| ObjectKind::from_column(v).is_some()),
         ),
         (
             "secret",

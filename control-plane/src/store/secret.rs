@@ -7,7 +7,8 @@ use super::{Error, Result, Store, Tx};
 use crate::{
     model::{
         id::{SecretId, TenantId},
-        secret::{Binding, Owner, OwnerKind, Purpose, SealedSecret},
+        object::ObjectKind,
+        secret::{Binding, Owner, Purpose, SealedSecret},
     },
     vault::SealedUnder,
 };
@@ -54,7 +55,7 @@ impl TryFrom<Row> for SealedSecret {
 }
 
 fn owner(kind: i16, id: Uuid) -> Result<Owner> {
-    let kind = OwnerKind::from_column(kind);
+    let kind = ObjectKind::from_column(kind);
     let kind = kind.ok_or_else(|| Error::bug("kind of an owner"))?;
     Ok(Owner::new(kind, id))
 }
@@ -98,7 +99,7 @@ impl Store {
     /// The secrets of the owners of these ids, of each in the order of [`Store::secret_list`].
     pub(crate) async fn secret_list_many(
         &self,
-        kind: OwnerKind,
+        kind: ObjectKind,
         ids: &[Uuid],
     ) -> Result<Vec<SealedSecret>> {
         const MANY: &str = select!(

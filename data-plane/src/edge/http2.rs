@@ -20,7 +20,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use posthorn::v1::InboundHeaderField;
-use posthorn_guard::flood::{Counted, Flood};
+use posthorn_guard::flood::{Counted, Counting, Flood};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::Notify,
@@ -69,7 +69,7 @@ where
         })
     };
     let flood = use_of.flood.clone();
-    let stream = TokioIo::new(Counted::new(stream, flood));
+    let stream = TokioIo::new(Counted::new(stream, Counting(flood)));
     let served = builder(gate.limits.head.bytes).serve_connection(stream, service);
     let mut served = pin!(served);
     tokio::select! {

@@ -3,6 +3,8 @@
 //! The query is escaped twice in the signed text, once as a whole value and once with the path, as Contentful's own
 //! tools do it. The list of headers always covers itself and the timestamp.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::{
     Special, SpecialPlan,
     input::{any_secret, check_time, header, is_hmac, lower_hex, signature, time},
@@ -68,33 +70,47 @@ fn signed_names(list: &str) -> Result<Vec<&str>, Refusal> {
     Ok(names)
 }
 
+/// What is escaped in a part of a URL, as ECMAScript does it: <https://tc39.es/ecma262/#sec-encodeuricomponent-uricomponent>.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
+/// What is escaped in a whole URL.
+const URI: &AsciiSet = &COMPONENT
+    .remove(b';')
+    .remove(b',')
+    .remove(b'/')
+    .remove(b'?')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'&')
+    .remove(b'=')
+    .remove(b'+')
+    .remove(b'$')
+    .remove(b'#');
+
+fn escape(text: &str, escaped: &'static AsciiSet) -> String {
+    utf8_percent_encode(text, escaped).to_string()
+}
+
 fn escaped_path(request: &Request<'_>) -> Result<String, Refusal> {
     let (path, query) = (request.path(), request.query());
     // What follows a second question mark is not signed.
     if query.contains('?') {
         return Err(Refusal::MalformedValue);
     }
-    let mut escaped = escape(path, b";,/?:@&=+$#");
+    let mut escaped = escape(path, URI);
     if !query.is_empty() {
         escaped.push('?');
-        escaped.push_str(&escape(&escape(query, b""), b";,/?:@&=+$#"));
+        escaped.push_str(&escape(&escape(query, COMPONENT), URI));
     }
     Ok(escaped)
-}
-
-/// Percent-encodes all but letters, digits, `-_.!~*'()` and `kept`.
-fn escape(text: &str, kept: &[u8]) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        let plain = byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte);
-        if plain || kept.contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push('%');
-            escaped.push_str(&hex::encode_upper([byte]));
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

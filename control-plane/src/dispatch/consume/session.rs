@@ -6,7 +6,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use posthorn::v1::{self, consume_response::Message as ToConsumer};
@@ -19,6 +19,7 @@ use super::{AnswerWithin, Consumer, Said, SaidStream, held::Held, settling::Unse
 use crate::{
     clock,
     dispatch::{Dispatch, lane::ServedBy, lost, sessions::Opened, stream},
+    lock::{HELD, Lock, Locked},
     model::id::{EndpointId, NodeId},
 };
 
@@ -32,7 +33,7 @@ pub(super) struct Session {
     /// The handlers' names.
     pub(super) handlers: HashMap<EndpointId, String>,
     pub(super) answer_within: AnswerWithin,
-    pub(super) held: Mutex<Held>,
+    pub(super) held: Lock<Held, HELD>,
     /// There may be something to hand out, or credit for it.
     pub(super) bell: Arc<Notify>,
     pub(super) unsettled: Unsettled,
@@ -87,7 +88,7 @@ async fn stand(
         consumer_id: standing.consumer_id,
         handlers: consumer.handlers.into_iter().collect(),
         answer_within: consumer.answer_within,
-        held: Mutex::default(),
+        held: Lock::default(),
         bell: Arc::new(Notify::new()),
         unsettled: Unsettled::default(),
         lost,
@@ -119,8 +120,8 @@ async fn stand(
 }
 
 impl Session {
-    pub(super) fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn held(&self) -> Locked<'_, Held> {
+        self.held.lock()
     }
 
     pub(super) async fn send(&self, message: ToConsumer) -> StreamEnd {

@@ -1,10 +1,6 @@
 //! Settling: what the consumer says of handouts, what silence says, and telling the consumer what is durable.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use posthorn::v1::{self, consume_response::Message as ToConsumer};
 use tokio::sync::{mpsc, watch};
@@ -18,6 +14,7 @@ use crate::{
     clock,
     dispatch::report::{Handled, HandledLease, Report},
     error::Error,
+    lock::Leaf,
 };
 
 /// How many leases one message to the consumer names.
@@ -27,7 +24,7 @@ const EXPIRY_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// The words that are not durable yet: the leases of each message, in order.
 #[derive(Debug, Default)]
-pub(super) struct Unsettled(Mutex<Queue>);
+pub(super) struct Unsettled(Leaf<Queue>);
 
 #[derive(Debug, Default)]
 struct Queue {
@@ -39,7 +36,7 @@ struct Queue {
 impl Unsettled {
     /// Adds a message's leases and returns the number of the message.
     fn push(&self, lease_ids: Vec<u64>) -> u64 {
-        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.0.lock();
         queue.last += 1;
         let number = queue.last;
         queue.leases.push_back((number, lease_ids));
@@ -48,7 +45,7 @@ impl Unsettled {
 
     /// Takes the leases of the messages up to `through`.
     fn take(&self, through: u64) -> Vec<u64> {
-        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.0.lock();
         let mut lease_ids = Vec::new();
         while queue
             .leases

@@ -21,8 +21,8 @@ use self::{
 use super::lane::{Entry, FRONT, Key, Lane, LaneState, ServedBy};
 use crate::{
     model::{
-        endpoint::EndpointState,
         id::{DeliveryId, EndpointId, EventId, Shard},
+        object::ObjectState,
     },
     store::DueDelivery,
 };
@@ -64,7 +64,7 @@ pub(crate) struct Loaded {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LaneSettings {
     /// Whether attempts may begin.
-    pub state: EndpointState,
+    pub state: ObjectState,
     /// How many attempts may run at one time.
     pub concurrency: u32,
     /// Who makes them.
@@ -123,7 +123,7 @@ impl Scheduler {
         now_ms: i64,
     ) {
         let slot = slot(&mut self.lanes, endpoint_id, shard, None);
-        slot.lane.open = settings.state == EndpointState::Enabled;
+        slot.lane.open = settings.state == ObjectState::Enabled;
         slot.lane.concurrency = settings.concurrency;
         slot.lane.served_by = settings.served_by;
         self.place(endpoint_id, now_ms);

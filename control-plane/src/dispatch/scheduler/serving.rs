@@ -115,8 +115,8 @@ mod tests {
             scheduler::{LaneSettings, Settled},
         },
         model::{
-            endpoint::EndpointState,
             id::{DeliveryId, EventId},
+            object::ObjectState,
         },
     };
 
@@ -149,7 +149,7 @@ mod tests {
 
     fn configure(scheduler: &mut Scheduler, number: u8, served_by: ServedBy) {
         let settings = LaneSettings {
-            state: EndpointState::Enabled,
+            state: ObjectState::Enabled,
             concurrency: u32::MAX,
             served_by,
         };

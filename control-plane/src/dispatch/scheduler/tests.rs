@@ -27,7 +27,7 @@ fn delivery(number: u64) -> DeliveryId {
     event.delivery(1)
 }
 
-fn settings(state: EndpointState) -> LaneSettings {
+fn settings(state: ObjectState) -> LaneSettings {
     LaneSettings {
         state,
         concurrency: CONCURRENCY,
@@ -41,7 +41,7 @@ fn scheduler(endpoints: u8) -> Scheduler {
         scheduler.configure(
             SHARD,
             endpoint(number),
-            settings(EndpointState::Enabled),
+            settings(ObjectState::Enabled),
             NOW_MS,
         );
     }
@@ -174,7 +174,7 @@ fn a_node_keeps_the_leases_that_it_still_names() {
 #[test]
 fn nothing_old_is_read_while_nodes_may_still_hold_it_but_new_events_flow() {
     let mut scheduler = Scheduler::new(9);
-    scheduler.configure(SHARD, endpoint(0), settings(EndpointState::Enabled), NOW_MS);
+    scheduler.configure(SHARD, endpoint(0), settings(ObjectState::Enabled), NOW_MS);
     scheduler.suspect(SHARD, endpoint(0), NOW_MS);
     assert_eq!(scheduler.next_page(), None);
     admit(&mut scheduler, 0, 1);
@@ -186,7 +186,7 @@ fn nothing_old_is_read_while_nodes_may_still_hold_it_but_new_events_flow() {
 #[test]
 fn an_adopted_lease_keeps_its_delivery_from_being_read_again() {
     let mut scheduler = Scheduler::new(9);
-    scheduler.configure(SHARD, endpoint(0), settings(EndpointState::Enabled), NOW_MS);
+    scheduler.configure(SHARD, endpoint(0), settings(ObjectState::Enabled), NOW_MS);
     scheduler.suspect(SHARD, endpoint(0), NOW_MS);
     let row = DueDelivery {
         id: delivery(1),
@@ -272,10 +272,10 @@ fn only_ids_that_were_granted_here_are_own_leases() {
 #[test]
 fn a_paused_endpoint_rests_until_it_is_enabled() {
     let mut scheduler = scheduler(1);
-    scheduler.configure(SHARD, endpoint(0), settings(EndpointState::Paused), NOW_MS);
+    scheduler.configure(SHARD, endpoint(0), settings(ObjectState::Paused), NOW_MS);
     admit(&mut scheduler, 0, 1);
     assert!(take(&mut scheduler, 1, 0).is_empty());
-    scheduler.configure(SHARD, endpoint(0), settings(EndpointState::Enabled), NOW_MS);
+    scheduler.configure(SHARD, endpoint(0), settings(ObjectState::Enabled), NOW_MS);
     assert_eq!(take(&mut scheduler, 1, 0).len(), 1);
 }
 
@@ -363,8 +363,8 @@ impl World {
             Step::Lose(number) => self.lose(node(*number)),
             Step::BeginPage => self.begin_page(),
             Step::EndPage => self.end_page(),
-            Step::Pause(number) => self.configure(*number, EndpointState::Paused),
-            Step::Resume(number) => self.configure(*number, EndpointState::Enabled),
+            Step::Pause(number) => self.configure(*number, ObjectState::Paused),
+            Step::Resume(number) => self.configure(*number, ObjectState::Enabled),
             Step::Suspect(number) => self
                 .scheduler
                 .suspect(SHARD, endpoint(*number), self.now_ms),
@@ -461,7 +461,7 @@ impl World {
         }
     }
 
-    fn configure(&mut self, number: u8, state: EndpointState) {
+    fn configure(&mut self, number: u8, state: ObjectState) {
         self.scheduler
             .configure(SHARD, endpoint(number), settings(state), self.now_ms);
     }
@@ -469,7 +469,7 @@ impl World {
     /// Lets everything run to its end.
     fn finish(&mut self) {
         for number in 0..3 {
-            self.configure(number, EndpointState::Enabled);
+            self.configure(number, ObjectState::Enabled);
         }
         for _ in 0..10_000 {
             if self.table.0.is_empty() {
@@ -506,7 +506,7 @@ proptest! {
 #[test]
 fn a_backlog_beyond_the_window_stays_in_the_table_and_is_read_in_order() {
     let mut world = World::new();
-    world.configure(0, EndpointState::Paused);
+    world.configure(0, ObjectState::Paused);
     for _ in 0..5 * WINDOW_MAX {
         world.emit(0);
     }

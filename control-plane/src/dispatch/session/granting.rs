@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::{MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -14,6 +13,7 @@ use super::{Session, SessionEnd};
 use crate::{
     clock,
     dispatch::{grant, scheduler::Grant},
+    lock::Locked,
     model::id::DeliveryId,
 };
 
@@ -63,8 +63,8 @@ impl Session {
         self.credited.notify_one();
     }
 
-    pub(super) fn credit(&self) -> MutexGuard<'_, Credit> {
-        self.credit.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn credit(&self) -> Locked<'_, Credit> {
+        self.credit.lock()
     }
 
     /// Grants leases while there is credit and something to lease.
@@ -97,8 +97,8 @@ impl Session {
         credit.deliveries(self.capacity).min(LEASES_PER_MESSAGE)
     }
 
-    fn ready(&self) -> MutexGuard<'_, VecDeque<Ready>> {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ready(&self) -> Locked<'_, VecDeque<Ready>> {
+        self.ready.lock()
     }
 
     /// Gives back what was granted but never sent.

@@ -8,7 +8,6 @@ mod granting;
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     pin::Pin,
-    sync::Mutex,
 };
 
 use posthorn::v1::{
@@ -32,6 +31,7 @@ use super::{
 use crate::{
     clock,
     error::Error,
+    lock::{CREDIT, Lock, READY},
     model::id::{KeyId, NodeId},
 };
 
@@ -67,10 +67,10 @@ struct Session {
     capacity: u32,
     key_id: KeyId,
     to_node: mpsc::Sender<Result<v1::SessionResponse, Status>>,
-    credit: Mutex<Credit>,
+    credit: Lock<Credit, CREDIT>,
     credited: Notify,
     /// Leases that wait for credit.
-    ready: Mutex<VecDeque<Ready>>,
+    ready: Lock<VecDeque<Ready>, READY>,
 }
 
 /// Hold the conversation with one node until its stream ends or `shutdown`.
@@ -162,9 +162,9 @@ async fn stand(
         capacity: hello.capacity,
         key_id: parts.key_id,
         to_node: parts.to_node,
-        credit: Mutex::default(),
+        credit: Lock::default(),
         credited: Notify::new(),
-        ready: Mutex::default(),
+        ready: Lock::default(),
     };
     let welcome = v1::Welcome {
         protocol: PROTOCOL,

@@ -153,7 +153,7 @@ async fn only_so_many_addresses_are_remembered_and_none_with_a_key_is_forgotten(
         let url = format!("https://keys.example.org/{number}");
         assert!(keys.slot(source(), &url.parse().unwrap()).is_some());
     }
-    let slots = keys.0.slots.lock().unwrap();
+    let slots = keys.0.slots.lock();
     assert_eq!(slots.len(), ADDRESSES_MAX);
     assert!(slots.contains_key(&key.url));
 }

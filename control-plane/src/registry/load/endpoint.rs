@@ -1,37 +1,35 @@
 //! Endpoints with what they are signed with.
 
 use secrecy::SecretString;
-use uuid::Uuid;
 
 use super::{
     Loader,
-    owner::{Opened, SealedReason, SecretOwner},
+    owner::{Opened, SealedReason, Served},
 };
 use crate::{
     model::{
-        endpoint::{Endpoint, LiveEndpoint, LiveTarget, Posting, Target},
-        secret::{OwnerKind, Purpose},
+        endpoint::{Endpoint, EndpointSettings, LiveEndpoint, LiveTarget, Posting, Target},
+        secret::Purpose,
     },
     sign::SigningKey,
 };
 
-impl SecretOwner for Endpoint {
+impl Served for EndpointSettings {
     type Live = LiveEndpoint;
 
-    const KIND: OwnerKind = OwnerKind::Endpoint;
     const SEALED: &str = "nothing can be signed for it, so its deliveries wait";
 
-    fn uuid(&self) -> Uuid {
-        self.id.uuid()
-    }
-
-    fn live(&self, _: &Loader, secrets: Vec<Opened>) -> Result<LiveEndpoint, SealedReason> {
-        let target = match &self.settings.target {
+    fn live(
+        endpoint: &Endpoint,
+        _: &Loader,
+        secrets: Vec<Opened>,
+    ) -> Result<LiveEndpoint, SealedReason> {
+        let target = match &endpoint.settings.target {
             Target::Url(url) => LiveTarget::Url(Box::new(posting(url, secrets)?)),
             Target::Consumer(handler) => LiveTarget::Consumer(handler.clone()),
         };
         Ok(LiveEndpoint {
-            endpoint: self.clone(),
+            endpoint: endpoint.clone(),
             target,
         })
     }

@@ -8,38 +8,35 @@ use zeroize::Zeroizing;
 
 use super::Loader;
 use crate::{
-    model::secret::{Owner, OwnerKind, Purpose, SealedSecret},
+    model::{
+        object::{Object, Settings},
+        secret::{Purpose, SealedSecret},
+    },
     store,
     vault::OpenError,
 };
 
-/// What has secrets, and is served with them opened.
-pub(in crate::registry) trait SecretOwner: Sized {
+/// A kind of objects that have secrets, and are served with them opened.
+pub(in crate::registry) trait Served: Settings {
     /// The form in which it is served.
     type Live;
 
-    /// What it is.
-    const KIND: OwnerKind;
     /// What follows when it cannot be served.
     const SEALED: &str;
 
-    /// Its id.
-    fn uuid(&self) -> Uuid;
-
-    /// It with its secrets, the current ones first.
-    fn live(&self, loader: &Loader, secrets: Vec<Opened>) -> Result<Self::Live, SealedReason>;
-
-    /// It as the owner of its secrets.
-    fn owner(&self) -> Owner {
-        Owner::new(Self::KIND, self.uuid())
-    }
+    /// An object with its secrets, the current ones first.
+    fn live(
+        object: &Object<Self>,
+        loader: &Loader,
+        secrets: Vec<Opened>,
+    ) -> Result<Self::Live, SealedReason>;
 }
 
 /// A row as it was read.
-pub(in crate::registry) struct Loaded<T: SecretOwner> {
-    pub(in crate::registry) row: T,
+pub(in crate::registry) struct Loaded<S: Served> {
+    pub(in crate::registry) row: Object<S>,
     /// None: it cannot be served, and waits.
-    pub(in crate::registry) live: Option<Arc<T::Live>>,
+    pub(in crate::registry) live: Option<Arc<S::Live>>,
 }
 
 /// A secret, opened.
@@ -75,10 +72,10 @@ impl From<SecretError> for SealedReason {
 
 impl Loader {
     /// Rows that are next to each other, in the order of their ids.
-    pub(super) async fn opened_page<T: SecretOwner>(
+    pub(super) async fn opened_page<S: Served>(
         &self,
-        page: Vec<T>,
-    ) -> store::Result<Vec<Loaded<T>>> {
+        page: Vec<Object<S>>,
+    ) -> store::Result<Vec<Loaded<S>>> {
         let (Some(first), Some(last)) = (page.first(), page.last()) else {
             return Ok(Vec::new());
         };
@@ -87,16 +84,20 @@ impl Loader {
     }
 
     /// Rows that were found by these ids.
-    pub(super) async fn opened_many<T: SecretOwner>(
+    pub(super) async fn opened_many<S: Served>(
         &self,
-        rows: Vec<T>,
+        rows: Vec<Object<S>>,
         ids: &[Uuid],
-    ) -> store::Result<Vec<Loaded<T>>> {
-        let secrets = self.store.secret_list_many(T::KIND, ids).await?;
+    ) -> store::Result<Vec<Loaded<S>>> {
+        let secrets = self.store.secret_list_many(S::KIND, ids).await?;
         Ok(self.opened(rows, secrets))
     }
 
-    fn opened<T: SecretOwner>(&self, rows: Vec<T>, secrets: Vec<SealedSecret>) -> Vec<Loaded<T>> {
+    fn opened<S: Served>(
+        &self,
+        rows: Vec<Object<S>>,
+        secrets: Vec<SealedSecret>,
+    ) -> Vec<Loaded<S>> {
         let mut by_owner = HashMap::<_, Vec<_>>::new();
         for secret in secrets {
             let of_owner = by_owner.entry(secret.binding.owner).or_default();
@@ -109,13 +110,13 @@ impl Loader {
         rows.collect()
     }
 
-    fn load<T: SecretOwner>(&self, row: T, secrets: &[SealedSecret]) -> Loaded<T> {
+    fn load<S: Served>(&self, row: Object<S>, secrets: &[SealedSecret]) -> Loaded<S> {
         let opened = secrets.iter().map(|secret| self.open(secret));
         let opened = opened.collect::<Result<Vec<_>, _>>();
-        let live = match opened.and_then(|opened| row.live(self, opened)) {
+        let live = match opened.and_then(|opened| S::live(&row, self, opened)) {
             Ok(live) => Some(Arc::new(live)),
             Err(reason) => {
-                let (owner, sealed) = (row.owner(), T::SEALED);
+                let (owner, sealed) = (row.owner(), S::SEALED);
                 tracing::error!(%owner, error = %reason, "{owner} cannot be served: {sealed}");
                 None
             }

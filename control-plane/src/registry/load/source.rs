@@ -2,28 +2,26 @@
 
 use posthorn_verify::Secret;
 use secrecy::SecretString;
-use uuid::Uuid;
 
 use super::{
     Loader,
-    owner::{Opened, SealedReason, SecretOwner},
+    owner::{Opened, SealedReason, Served},
 };
 use crate::model::{
-    secret::{OwnerKind, Purpose},
-    source::{LiveSource, Source},
+    secret::Purpose,
+    source::{LiveSource, Source, SourceSettings},
 };
 
-impl SecretOwner for Source {
+impl Served for SourceSettings {
     type Live = LiveSource;
 
-    const KIND: OwnerKind = OwnerKind::Source;
     const SEALED: &str = "its requests cannot be verified, so providers are asked to try later";
 
-    fn uuid(&self) -> Uuid {
-        self.id.uuid()
-    }
-
-    fn live(&self, loader: &Loader, opened: Vec<Opened>) -> Result<LiveSource, SealedReason> {
+    fn live(
+        source: &Source,
+        loader: &Loader,
+        opened: Vec<Opened>,
+    ) -> Result<LiveSource, SealedReason> {
         let mut secrets = Vec::new();
         let mut poll_secret = None;
         for secret in opened {
@@ -37,12 +35,12 @@ impl SecretOwner for Source {
                 Purpose::Signing | Purpose::Header(_) => return Err(SealedReason::Content),
             }
         }
-        let settings = &self.settings;
+        let settings = &source.settings;
         let scheme = settings.scheme()?;
         let registered = settings.registered_url.clone();
         Ok(LiveSource {
-            source: self.clone(),
-            url: registered.unwrap_or_else(|| loader.public_url.of_source(self.id)),
+            source: source.clone(),
+            url: registered.unwrap_or_else(|| loader.public_url.of_source(source.id)),
             verifier: settings.verifier()?,
             secret_headers: scheme.map_or_else(Vec::new, |scheme| scheme.secret_headers()),
             secrets,

@@ -6,12 +6,13 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Weak},
 };
 
 use crate::{
     budget::{Budget, Name},
     config::Limits,
+    lock::Leaf,
     model::id::{KeyId, TenantId},
     rpc::{Caller, access::Class},
 };
@@ -94,8 +95,8 @@ pub(crate) struct Share {
 #[derive(Debug)]
 pub(crate) struct AllShares {
     limits: Limits,
-    keys: Mutex<HashMap<KeyId, Weak<Share>>>,
-    tenants: Mutex<HashMap<TenantId, Weak<Share>>>,
+    keys: Leaf<HashMap<KeyId, Weak<Share>>>,
+    tenants: Leaf<HashMap<TenantId, Weak<Share>>>,
 }
 
 impl Share {
@@ -149,8 +150,8 @@ impl AllShares {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
-            keys: Mutex::default(),
-            tenants: Mutex::default(),
+            keys: Leaf::default(),
+            tenants: Leaf::default(),
         }
     }
 
@@ -167,12 +168,12 @@ impl AllShares {
 
 /// Finds what is in use, or begins it. What is in use no more goes when the map would grow.
 fn find<I: Eq + Hash>(
-    used: &Mutex<HashMap<I, Weak<Share>>>,
+    used: &Leaf<HashMap<I, Weak<Share>>>,
     id: I,
     make: impl FnOnce() -> Share,
 ) -> Arc<Share> {
     // No holder of the lock can leave it half changed, so poison means nothing.
-    let mut used = used.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut used = used.lock();
     if let Some(share) = used.get(&id).and_then(Weak::upgrade) {
         return share;
     }

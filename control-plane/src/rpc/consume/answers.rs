@@ -1,12 +1,10 @@
 //! Answers that consumers compute: on to whoever waits for them, and only from whom the request was handed to.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::VecDeque;
 
 use crate::{
     ingest::Ingest,
+    lock::Leaf,
     model::{id::InboundId, source::Answer},
 };
 
@@ -17,7 +15,7 @@ const ASKED_MAX: usize = 4_096;
 pub(super) struct Answers {
     ingest: Ingest,
     /// The requests that the stream was handed while their providers waited, the oldest first.
-    asked: Mutex<VecDeque<InboundId>>,
+    asked: Leaf<VecDeque<InboundId>>,
 }
 
 impl Answers {
@@ -25,7 +23,7 @@ impl Answers {
     pub(super) fn new(ingest: Ingest) -> Self {
         Self {
             ingest,
-            asked: Mutex::default(),
+            asked: Leaf::default(),
         }
     }
 
@@ -33,7 +31,7 @@ impl Answers {
     pub(super) fn within_ms(&self, id: InboundId) -> u32 {
         let within_ms = self.ingest.answer_within_ms(id);
         if within_ms > 0 {
-            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut asked = self.asked.lock();
             // The items of a batch ask for one answer.
             if !asked.contains(&id) {
                 if asked.len() >= ASKED_MAX {
@@ -47,7 +45,7 @@ impl Answers {
 
     /// Passes an answer on, unless the stream was not asked for it, or has given it. Waits for nothing.
     pub(super) fn give(&self, id: InboundId, answer: Answer) {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = self.asked.lock();
         if let Some(place) = asked.iter().position(|other| *other == id) {
             asked.remove(place);
             let ingest = self.ingest.clone();

@@ -8,8 +8,9 @@ use crate::{
     clock,
     error::Error,
     model::{
-        endpoint::{Endpoint, EndpointSettings, EndpointState},
+        endpoint::{Endpoint, EndpointSettings},
         id::{EndpointId, TenantId},
+        object::ObjectState,
     },
     registry::{Capped, Changed, Place, TenantEntry},
     rpc::{Caller, endpoint::endpoint_proto},
@@ -61,7 +62,7 @@ impl Consumers {
         let mut ids = Vec::with_capacity(hello.handlers.len());
         for (_, settings) in &hello.handlers {
             let name = settings.name.as_deref().unwrap_or_default();
-            let found = self.store.endpoint_named(tenant, name).await?;
+            let found: Option<Endpoint> = self.store.object_named(tenant, name).await?;
             match found.filter(|endpoint| endpoint.settings == *settings) {
                 Some(endpoint) => ids.push(endpoint.id),
                 None => return Ok(None),
@@ -137,7 +138,7 @@ async fn write(
     now: i64,
 ) -> Result<Written, Error> {
     let name = settings.name.as_deref().unwrap_or_default();
-    let (change, written) = match tx.endpoint_named(tenant, name).await? {
+    let (change, written) = match tx.object_named(tenant, name).await? {
         Some(found) if found.settings == *settings => return Ok(Written::Was(found.id)),
         Some(found) if found.handler().is_none() => {
             return Err(Error::AlreadyExists(format!(
@@ -151,13 +152,13 @@ async fn write(
                 updated_at: now,
                 ..found.clone()
             };
-            let change = tx.endpoint_update(&changed).await?;
+            let change = tx.object_update(&changed).await?;
             let record = record(Some(&found), &changed);
             (change, Written::Put(changed.id, record, None))
         }
         None => {
             let (endpoint, place) = (new(tenant, settings, now), place()?);
-            let change = tx.endpoint_insert(&endpoint).await?;
+            let change = tx.object_insert(&endpoint).await?;
             if change == Change::Missing {
                 return Err(Error::NotFound("tenant"));
             }
@@ -183,7 +184,7 @@ fn new(tenant: TenantId, settings: &EndpointSettings, now: i64) -> Endpoint {
         id: EndpointId::new(now, &mut clock::rng()),
         tenant_id: tenant,
         settings: settings.clone(),
-        state: EndpointState::Enabled,
+        state: ObjectState::Enabled,
         state_reason: String::new(),
         version: 1,
         created_at: now,

@@ -1,12 +1,11 @@
 //! Creating, changing and deleting endpoints.
 
 use posthorn::v1;
-use posthorn_guard::{ResolveError, TARGET_NOT_ALLOWED, Target};
 
 use super::{
     Endpoints,
     seal::{ChosenKey, blind_settings},
-    settings::{self, Draft},
+    settings::{self, Draft, Field},
     view,
 };
 use crate::{
@@ -14,16 +13,18 @@ use crate::{
     clock,
     error::Error,
     model::{
-        endpoint::{Endpoint, EndpointState},
+        endpoint::Endpoint,
         id::{EndpointId, SourceId, TenantId},
+        object::Object,
         secret::{Binding, Purpose},
     },
     registry::{Capped, Changed, Registry},
     rpc::{
         Call, Caller, Made, Work, blind,
         convert::{Violations, check_etag, check_mask},
+        object,
     },
-    store::{Change, Tx},
+    store::Tx,
 };
 
 /// Why deliveries end whose endpoint is deleted.
@@ -50,7 +51,7 @@ impl Endpoints {
         )?;
         let key = ChosenKey::read(&request.secret)?;
         check_sources(&self.registry.snapshot(), tenant, &draft.settings.sources)?;
-        self.judge(draft.target.as_ref()).await?;
+        object::check_reach(&self.resolver, draft.target.as_ref(), "settings.url").await?;
         let change = async |tx: &mut Work| {
             let place = self.registry.place(Some(tenant), Capped::Endpoints)?;
             let endpoint = self.insert(tx, tenant, &draft, &key, now).await?;
@@ -81,29 +82,25 @@ impl Endpoints {
         if let Some(response) = call.earlier(&self.store).await? {
             return Ok(response);
         }
-        let fields = check_mask(request.update_mask.as_ref(), settings::FIELDS)?;
-        let mut endpoint = named.own(self.store.endpoint_get(named.id).await?)?;
+        let fields = check_mask(request.update_mask.as_ref())?;
+        let mut endpoint = named.get(&self.store).await?;
         check_etag(&request.etag, endpoint.version)?;
         let former = endpoint.clone();
         refuse_handler(&endpoint, "is changed by the hello of its consumers")?;
         let new = request.settings.unwrap_or_default();
         let draft = settings::change(endpoint.settings, &new, &fields, self.resolver.policy())?;
-        if fields.contains(&"sources") {
+        if fields.contains(&Field::Sources) {
             let registry = self.registry.snapshot();
             check_sources(&registry, endpoint.tenant_id, &draft.settings.sources)?;
         }
-        self.judge(draft.target.as_ref()).await?;
+        object::check_reach(&self.resolver, draft.target.as_ref(), "settings.url").await?;
         endpoint.settings = draft.settings;
         endpoint.version += 1;
         endpoint.updated_at = now;
         let change = async |tx: &mut Work| {
             let before = described(tx, &former, now).await?;
-            // The version is in the statement's condition, so what was read before the transaction still holds in it.
-            match tx.endpoint_update(&endpoint).await? {
-                Change::Missing => return Err(Error::StaleEtag),
-                change => check(change)?,
-            }
-            if fields.contains(&"headers") {
+            object::update(tx, &endpoint).await?;
+            if fields.contains(&Field::Headers) {
                 let secrets = &draft.new_secrets;
                 self.write_header_secrets(tx, &endpoint, secrets, now)
                     .await?;
@@ -129,8 +126,7 @@ impl Endpoints {
         let call = Call::new(caller, "DeleteEndpoint", &request, &request.request_id, now)?;
         let change = async |tx: &mut Work| {
             let shard = named.tenant.shard;
-            check(tx.endpoint_touch(named.id, now).await?)?;
-            let endpoint = named.own(tx.endpoint_get(named.id).await?)?;
+            let endpoint = named.hold(tx, now).await?;
             let before = described(tx, &endpoint, now).await?;
             let has_open = tx.delivery_open_exists(shard, named.id).await?;
             if has_open && !request.force {
@@ -144,7 +140,7 @@ impl Endpoints {
                     .delivery_cancel_all(shard, named.id, key, DELETED, now)
                     .await?;
             }
-            check(tx.endpoint_delete(named.id).await?)?;
+            named.delete(tx).await?;
             let record = Record::of(endpoint.tenant_id, named.id)
                 .setting("cancelled_deliveries", None, cancelled)
                 .changing(Some(&before), None);
@@ -163,20 +159,9 @@ impl Endpoints {
         key: &ChosenKey,
         now: i64,
     ) -> Result<Endpoint, Error> {
-        let endpoint = Endpoint {
-            id: EndpointId::new(now, &mut clock::rng()),
-            tenant_id: tenant,
-            settings: draft.settings.clone(),
-            state: EndpointState::Enabled,
-            state_reason: String::new(),
-            version: 1,
-            created_at: now,
-            updated_at: now,
-        };
-        match tx.endpoint_insert(&endpoint).await? {
-            Change::Missing => return Err(Error::NotFound("tenant")),
-            change => check(change)?,
-        }
+        let id = EndpointId::new(now, &mut clock::rng());
+        let endpoint = Object::new(id, tenant, draft.settings.clone(), now);
+        object::insert(tx, &endpoint).await?;
         let signing = Purpose::Signing;
         let binding = Binding::new(tenant, endpoint.id, signing, now, &mut clock::rng());
         self.write_secret(tx, binding, key.key.expose_bytes(), now)
@@ -184,21 +169,6 @@ impl Endpoints {
         self.write_header_secrets(tx, &endpoint, &draft.new_secrets, now)
             .await?;
         Ok(endpoint)
-    }
-
-    /// Looks a new URL's name up, and refuses it unless every address behind it may be delivered to.
-    async fn judge(&self, target: Option<&Target>) -> Result<(), Error> {
-        let Some(target) = target else { return Ok(()) };
-        match self.resolver.resolve(target).await {
-            Ok(_) => Ok(()),
-            Err(ResolveError::NotAllowed) => {
-                Err(Error::invalid("settings.url", TARGET_NOT_ALLOWED))
-            }
-            Err(ResolveError::Lookup(_)) => {
-                let text = format!("{TARGET_NOT_ALLOWED}: the host's name does not resolve");
-                Err(Error::invalid("settings.url", text))
-            }
-        }
     }
 }
 
@@ -241,14 +211,4 @@ pub(in crate::rpc) fn check_own_sources(
         }
     }
     violations.finish()
-}
-
-pub(super) fn check(change: Change) -> Result<(), Error> {
-    match change {
-        Change::Done => Ok(()),
-        Change::NameTaken => Err(Error::AlreadyExists(
-            "an endpoint of the tenant has this name already".to_owned(),
-        )),
-        Change::Missing => Err(Error::NotFound("endpoint")),
-    }
 }

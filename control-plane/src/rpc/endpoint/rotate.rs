@@ -4,7 +4,7 @@ use posthorn::v1;
 
 use super::{
     Endpoints,
-    change::{check, described, refuse_handler},
+    change::{described, refuse_handler},
     seal::ChosenKey,
 };
 use crate::{
@@ -34,9 +34,8 @@ impl Endpoints {
         blind(&self.vault, &mut content.secret);
         let call = Call::new(caller, "RotateSecret", &content, &request.request_id, now)?;
         let change = async |tx: &mut Work| {
-            // The touch keeps other rotations away, so there is never a third secret.
-            check(tx.endpoint_touch(named.id, now).await?)?;
-            let endpoint = named.own(tx.endpoint_get(named.id).await?)?;
+            // Held, so there is never a third secret.
+            let endpoint = named.hold(tx, now).await?;
             refuse_handler(&endpoint, "has no secret")?;
             let before = described(tx, &endpoint, now).await?;
             self.replace(tx, &endpoint, &key, overlap_ms, now).await?;

@@ -17,23 +17,25 @@ use crate::{
         subscription::{PATTERNS_MAX, Subscription},
     },
     rpc::convert::{
-        Violations, duration_ms, duration_proto, header_name, id, printable, retry_policy,
-        retry_policy_proto,
+        Field as _, Violations, duration_ms, duration_proto, fields, header_name, id, printable,
+        retry_policy, retry_policy_proto,
     },
 };
 
-/// The fields that an update can name.
-pub(super) const FIELDS: &[&str] = &[
-    "name",
-    "url",
-    "subscriptions",
-    "headers",
-    "timeout",
-    "retry_policy",
-    "body_signature_header",
-    "concurrency",
-    "sources",
-];
+fields! {
+    /// The fields that an update can name.
+    Field {
+        Name: "name",
+        Url: "url",
+        Subscriptions: "subscriptions",
+        Headers: "headers",
+        Timeout: "timeout",
+        RetryPolicy: "retry_policy",
+        BodySignatureHeader: "body_signature_header",
+        Concurrency: "concurrency",
+        Sources: "sources",
+    }
+}
 
 const NAME_CHARS_MAX: usize = 100;
 
@@ -60,14 +62,14 @@ pub(super) fn read(new: &v1::EndpointSettings, policy: &Policy) -> Result<Draft,
         body_signature_header: None,
         concurrency: CONCURRENCY_DEFAULT,
     };
-    change(blank, new, FIELDS, policy)
+    change(blank, new, Field::ALL, policy)
 }
 
 /// Reads the named fields over the settings that are there.
 pub(super) fn change(
     settings: EndpointSettings,
     new: &v1::EndpointSettings,
-    fields: &[&str],
+    fields: &[Field],
     policy: &Policy,
 ) -> Result<Draft, Error> {
     let former_url = settings.url().to_owned();
@@ -78,7 +80,7 @@ pub(super) fn change(
     };
     let mut violations = Violations::default();
     for field in fields {
-        let read = draft.change_field(new, field, policy);
+        let read = draft.change_field(new, *field, policy);
         violations.take(read)?;
     }
     if new.consumer.is_some() {
@@ -150,42 +152,42 @@ impl Draft {
     fn change_field(
         &mut self,
         new: &v1::EndpointSettings,
-        field: &str,
+        field: Field,
         policy: &Policy,
     ) -> Result<(), Error> {
         let settings = &mut self.settings;
         match field {
-            "name" => {
+            Field::Name => {
                 let name = printable("settings.name", &new.name, NAME_CHARS_MAX)?;
                 settings.name = Some(name).filter(|name| !name.is_empty());
             }
-            "url" => {
+            Field::Url => {
                 let target = target(&new.url, policy)?;
                 settings.target = Target::Url(target.as_str().to_owned());
                 self.target = Some(target);
             }
-            "subscriptions" => {
+            Field::Subscriptions => {
                 settings.subscriptions =
                     subscriptions("settings.subscriptions", &new.subscriptions)?;
             }
-            "sources" => settings.sources = sources("settings.sources", &new.sources)?,
-            "headers" => {
+            Field::Sources => settings.sources = sources("settings.sources", &new.sources)?,
+            Field::Headers => {
                 let headers = header::read(&new.headers, &settings.headers)?;
                 settings.headers = headers.settings;
                 self.new_secrets = headers.new_secrets;
             }
-            "timeout" => settings.timeout_ms = timeout_ms(new.timeout.as_ref())?,
-            "retry_policy" => {
+            Field::Timeout => settings.timeout_ms = timeout_ms(new.timeout.as_ref())?,
+            Field::RetryPolicy => {
                 let policy = new.retry_policy.as_ref();
                 let policy = policy.map(|policy| retry_policy("settings.retry_policy", policy));
                 settings.retry_policy = policy.transpose()?;
             }
-            "body_signature_header" => {
+            Field::BodySignatureHeader => {
                 let name = Some(new.body_signature_header.as_str()).filter(|name| !name.is_empty());
                 let name = name.map(|name| header_name("settings.body_signature_header", name));
                 settings.body_signature_header = name.transpose()?;
             }
-            _ => settings.concurrency = concurrency(new.concurrency)?,
+            Field::Concurrency => settings.concurrency = concurrency(new.concurrency)?,
         }
         Ok(())
     }
@@ -270,6 +272,7 @@ fn millis(duration: std::time::Duration) -> u32 {
 mod tests {
     use super::*;
     use crate::retry::RetryPolicy;
+    use crate::rpc::convert::{described, names};
 
     const SOURCE: &str = "src_01h455vb4pex5vsknk084sn02q";
 
@@ -333,7 +336,13 @@ mod tests {
             concurrency: 9,
             ..v1::EndpointSettings::default()
         };
-        let draft = change(draft.settings, &other, &["concurrency"], &Policy::default()).unwrap();
+        let draft = change(
+            draft.settings,
+            &other,
+            &[Field::Concurrency],
+            &Policy::default(),
+        )
+        .unwrap();
         assert_eq!(
             proto(&draft.settings),
             v1::EndpointSettings {
@@ -415,5 +424,13 @@ mod tests {
         assert_eq!(field, "settings.sources[1]");
         let field = field_at_fault(|s| s.consumer = Some(v1::ConsumerHandler::default()));
         assert_eq!(field, "settings.consumer");
+    }
+
+    #[test]
+    fn every_setting_of_the_contract_can_be_updated_but_who_consumes() {
+        assert_eq!(
+            names::<Field>(),
+            described("EndpointSettings", &["consumer"])
+        );
     }
 }

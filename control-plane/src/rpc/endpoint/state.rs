@@ -2,17 +2,14 @@
 
 use posthorn::v1;
 
-use super::{
-    Endpoints, Named,
-    change::{check, described},
-};
+use super::{Endpoints, Named, change::described};
 use crate::{
     audit::Record,
     clock,
     error::Error,
-    model::{endpoint::EndpointState, id::EventId},
+    model::{id::EventId, object::ObjectState},
     registry::Changed,
-    rpc::{Call, Caller, Made, Work, convert::printable},
+    rpc::{Call, Caller, Made, Work, convert::printable, object},
     store::Tx,
 };
 
@@ -30,7 +27,7 @@ impl Endpoints {
         let call = Call::new(caller, "PauseEndpoint", &request, &request.request_id, now)?;
         let change = async |tx: &mut Work| {
             let (endpoint, record) =
-                set_state(tx, &named, EndpointState::Paused, &reason, now).await?;
+                set_state(tx, &named, ObjectState::Paused, &reason, now).await?;
             let response = v1::PauseEndpointResponse {
                 endpoint: Some(endpoint),
             };
@@ -49,7 +46,7 @@ impl Endpoints {
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
         let call = Call::new(caller, "ResumeEndpoint", &request, &request.request_id, now)?;
         let change = async |tx: &mut Work| {
-            let (endpoint, record) = set_state(tx, &named, EndpointState::Enabled, "", now).await?;
+            let (endpoint, record) = set_state(tx, &named, ObjectState::Enabled, "", now).await?;
             let response = v1::ResumeEndpointResponse {
                 endpoint: Some(endpoint),
             };
@@ -66,8 +63,8 @@ impl Endpoints {
         let now = clock::now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
         let call = Call::new(caller, "TestEndpoint", &request, &request.request_id, now)?;
-        let endpoint = named.own(self.store.endpoint_get(named.id).await?)?;
-        if endpoint.state != EndpointState::Enabled {
+        let endpoint = named.get(&self.store).await?;
+        if endpoint.state != ObjectState::Enabled {
             return Err(Error::FailedPrecondition(
                 "the endpoint is not enabled: resume it first".to_owned(),
             ));
@@ -96,22 +93,17 @@ impl Endpoints {
 async fn set_state(
     tx: &mut Tx,
     named: &Named,
-    state: EndpointState,
+    state: ObjectState,
     reason: &str,
     now: i64,
 ) -> Result<(v1::Endpoint, Record), Error> {
-    // The touch keeps other writers away, so what is read after it stays true.
-    check(tx.endpoint_touch(named.id, now).await?)?;
-    let mut endpoint = named.own(tx.endpoint_get(named.id).await?)?;
-    if state == EndpointState::Paused && endpoint.state == EndpointState::Disabled {
+    let mut endpoint = named.hold(tx, now).await?;
+    if state == ObjectState::Paused && endpoint.state == ObjectState::Disabled {
         let text = "the endpoint is disabled: resume it first";
         return Err(Error::FailedPrecondition(text.to_owned()));
     }
     let before = described(tx, &endpoint, now).await?;
-    endpoint.state = state;
-    reason.clone_into(&mut endpoint.state_reason);
-    endpoint.version += 1;
-    check(tx.endpoint_update(&endpoint).await?)?;
+    object::set_state(tx, &mut endpoint, state, reason).await?;
     let after = described(tx, &endpoint, now).await?;
     let record = Record::of(endpoint.tenant_id, named.id);
     let record = record.changing(Some(&before), Some(&after));

@@ -1,7 +1,5 @@
 //! Reading endpoints.
 
-use std::collections::HashMap;
-
 use posthorn::v1;
 
 use super::{Endpoints, settings};
@@ -9,13 +7,14 @@ use crate::{
     clock,
     error::Error,
     model::{
-        endpoint::{Endpoint, EndpointState},
-        id::EndpointId,
-        secret::{Owner, Purpose, SealedSecret},
+        endpoint::Endpoint,
+        object::ObjectState,
+        secret::{Purpose, SealedSecret},
     },
     rpc::{
-        Caller, Page, QueryFingerprint,
+        Caller,
         convert::{etag, timestamp},
+        object,
     },
 };
 
@@ -26,7 +25,7 @@ impl Endpoints {
         request: v1::GetEndpointRequest,
     ) -> Result<v1::GetEndpointResponse, Error> {
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
-        let endpoint = named.own(self.store.endpoint_get(named.id).await?)?;
+        let endpoint = named.get(&self.store).await?;
         let secrets = self.store.secret_list(named.id.into()).await?;
         let endpoint = proto(&endpoint, &secrets, clock::now_ms());
         Ok(v1::GetEndpointResponse {
@@ -40,43 +39,15 @@ impl Endpoints {
         request: v1::ListEndpointsRequest,
     ) -> Result<v1::ListEndpointsResponse, Error> {
         let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
-        let query = QueryFingerprint::new("ListEndpoints", &[tenant.uuid().as_bytes()]);
-        let page = Page::parse(request.page_size, &request.page_token, query)?;
-        let after = page.after_uuid()?.map(EndpointId::from_uuid);
-        let rows = self
-            .store
-            .endpoint_list(tenant, after, page.rows_to_read())
-            .await?;
-        let (rows, next_page_token) = page.cut(rows, |row| row.id.uuid().into_bytes());
-        let secrets = self.secrets_of(&rows).await?;
+        let asked = (request.page_size, request.page_token.as_str());
+        let listed = object::page(&self.store, tenant, "ListEndpoints", asked);
+        let (rows, next_page_token) = listed.await?;
         let now = clock::now_ms();
-        let endpoints = rows.iter().map(|row| {
-            let secrets = secrets
-                .get(&Owner::from(row.id))
-                .map_or(&[][..], Vec::as_slice);
-            proto(row, secrets, now)
-        });
+        let endpoints = rows.iter().map(|(row, secrets)| proto(row, secrets, now));
         Ok(v1::ListEndpointsResponse {
             endpoints: endpoints.collect(),
             next_page_token,
         })
-    }
-
-    /// The secrets of one tenant's endpoints that are next to each other.
-    async fn secrets_of(
-        &self,
-        rows: &[Endpoint],
-    ) -> Result<HashMap<Owner, Vec<SealedSecret>>, Error> {
-        let mut map = HashMap::<_, Vec<_>>::new();
-        if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
-            let range =
-                self.store
-                    .secret_list_range(first.tenant_id, first.id.into(), last.id.into());
-            for secret in range.await? {
-                map.entry(secret.binding.owner).or_default().push(secret);
-            }
-        }
-        Ok(map)
     }
 }
 
@@ -87,9 +58,9 @@ pub(in crate::rpc) fn proto(
     now: i64,
 ) -> v1::Endpoint {
     let state = match endpoint.state {
-        EndpointState::Enabled => v1::EndpointState::Enabled,
-        EndpointState::Paused => v1::EndpointState::Paused,
-        EndpointState::Disabled => v1::EndpointState::Disabled,
+        ObjectState::Enabled => v1::EndpointState::Enabled,
+        ObjectState::Paused => v1::EndpointState::Paused,
+        ObjectState::Disabled => v1::EndpointState::Disabled,
     };
     let signing = || {
         secrets

@@ -14,7 +14,7 @@ use crate::{
     ingest::{Judgement, Posted, arrivals},
     model::{
         inbound::{InboundRequest, Verdict},
-        source::SourceState,
+        object::ObjectState,
     },
     rpc::{Call, Caller, Made, Work},
     store::Tx,
@@ -84,7 +84,7 @@ impl Inbounds {
         let live = self.registry.snapshot().source(request.source_id).cloned();
         let live =
             live.ok_or_else(|| precondition("its source is gone, or its secret does not open"))?;
-        if live.source.state != SourceState::Enabled {
+        if live.source.state != ObjectState::Enabled {
             return Err(precondition("its source is not enabled"));
         }
         if let Some(verifier) = &live.verifier

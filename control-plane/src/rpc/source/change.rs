@@ -1,14 +1,13 @@
 //! Creating, changing and deleting sources.
 
 use posthorn::v1;
-use posthorn_guard::{ResolveError, TARGET_NOT_ALLOWED, Target};
 
 use super::{
     Sources,
     poll_change::PollChange,
     scheme::Compiled,
     secret::{Chosen, poll_secret},
-    settings::{self, Draft},
+    settings::{self, Draft, Field},
 };
 use crate::{
     audit::Record,
@@ -16,15 +15,20 @@ use crate::{
     error::Error,
     model::{
         id::{SourceId, TenantId},
-        source::{Source, SourceState},
+        object::Object,
+        source::Source,
     },
     registry::{Capped, Changed},
     rpc::{
         Call, Caller, Made, Work, blind,
-        convert::{check_etag, check_mask},
+        convert::{Field as _, check_etag, check_mask},
+        object,
     },
-    store::{Change, Tx},
+    store::Tx,
 };
+
+/// The field of a URL that is polled.
+const POLL_URL: &str = "settings.poll.url";
 
 impl Sources {
     pub(super) async fn create(
@@ -44,7 +48,7 @@ impl Sources {
         let compiled = draft.compiled.as_ref();
         let chosen = Chosen::read(&request.secrets, &draft.settings, compiled)?;
         let poll = PollChange::new(None, &draft, poll_secret(&request.poll_secret)?)?;
-        self.judge(draft.poll_target.as_ref()).await?;
+        object::check_reach(&self.resolver, draft.poll_target.as_ref(), POLL_URL).await?;
         let change = async |tx: &mut Work| {
             let place = self.registry.place(Some(tenant), Capped::Sources)?;
             let source = insert(tx, tenant, draft, now).await?;
@@ -78,15 +82,11 @@ impl Sources {
         if let Some(response) = call.earlier(&self.store).await? {
             return Ok(response);
         }
-        let former = named.own(self.store.source_get(named.id).await?)?;
+        let former = named.get(&self.store).await?;
         let (source, poll) = self.changed(former.clone(), request, now).await?;
         let change = async |tx: &mut Work| {
             let before = self.described(tx, &former, now).await?;
-            // The version is in the statement's condition, so what was read before the transaction still holds in it.
-            match tx.source_update(&source).await? {
-                Change::Missing => return Err(Error::StaleEtag),
-                change => check(change)?,
-            }
+            object::update(tx, &source).await?;
             self.write_poll(tx, &source, poll, now).await?;
             let after = self.described(tx, &source, now).await?;
             let record = Record::of(source.tenant_id, source.id);
@@ -108,9 +108,10 @@ impl Sources {
         let named = self.named(caller, &request.tenant_id, &request.source_id)?;
         let call = Call::new(caller, "DeleteSource", &request, &request.request_id, now)?;
         let change = async |tx: &mut Work| {
-            let source = named.own(tx.source_get(named.id).await?)?;
+            let source = named.hold(tx, now).await?;
             let before = self.described(tx, &source, now).await?;
-            check(tx.source_delete(named.id).await?)?;
+            tx.poll_forget(named.id).await?;
+            named.delete(tx).await?;
             let record = Record::of(source.tenant_id, named.id).changing(Some(&before), None);
             let response = v1::DeleteSourceResponse {};
             Ok(Made::new(response, record).of([Changed::Source(named.id)]))
@@ -138,7 +139,7 @@ impl Sources {
         let mask = request.update_mask.as_ref();
         let fields = match mask.filter(|mask| !mask.paths.is_empty()) {
             None if !request.poll_secret.is_empty() => Vec::new(),
-            _ => check_mask(mask, settings::FIELDS)?,
+            _ => check_mask(mask)?,
         };
         check_etag(&request.etag, source.version)?;
         let new = request.settings.unwrap_or_default();
@@ -148,7 +149,7 @@ impl Sources {
         let has_secret = self.has_poll_secret(source.id).await?;
         let former_poll = former_poll.map(|poll| (poll, has_secret));
         let poll = PollChange::new(former_poll, &draft, poll_secret(&request.poll_secret)?)?;
-        self.judge(draft.poll_target.as_ref()).await?;
+        object::check_reach(&self.resolver, draft.poll_target.as_ref(), POLL_URL).await?;
         source.settings = draft.settings;
         source.version += 1;
         source.updated_at = now;
@@ -160,7 +161,7 @@ impl Sources {
         &self,
         id: SourceId,
         compiled: Option<&Compiled>,
-        fields: &[&str],
+        fields: &[Field],
     ) -> Result<(), Error> {
         let registry = self.registry.snapshot();
         let (Some(live), Some(compiled)) = (registry.source(id), compiled) else {
@@ -168,54 +169,21 @@ impl Sources {
         };
         let secrets = live.secrets.iter().filter(|(_, until)| until.is_none());
         let mut fits = secrets.map(|(secret, _)| compiled.verifier.check_secret(secret).is_ok());
-        let changes = |field: &&&str| matches!(**field, "scheme" | "parameters");
+        let changes = |field: &&Field| matches!(field, Field::Scheme | Field::Parameters);
         match fields.iter().find(changes) {
             Some(field) if fits.any(|fits| !fits) => {
                 let rule = "does not go with the form of the source's secrets";
-                Err(Error::invalid(format!("settings.{field}"), rule))
+                Err(Error::invalid(format!("settings.{}", field.name()), rule))
             }
             _ => Ok(()),
         }
-    }
-
-    /// Looks the name of a URL to poll up, and refuses it unless every address behind it may be reached.
-    async fn judge(&self, target: Option<&Target>) -> Result<(), Error> {
-        let Some(target) = target else { return Ok(()) };
-        let text = match self.resolver.resolve(target).await {
-            Ok(_) => return Ok(()),
-            Err(ResolveError::NotAllowed) => TARGET_NOT_ALLOWED.to_owned(),
-            Err(ResolveError::Lookup(_)) => {
-                format!("{TARGET_NOT_ALLOWED}: the host's name does not resolve")
-            }
-        };
-        Err(Error::invalid("settings.poll.url", text))
     }
 }
 
 /// Writes a new source without its secrets.
 async fn insert(tx: &mut Tx, tenant: TenantId, draft: Draft, now: i64) -> Result<Source, Error> {
-    let source = Source {
-        id: SourceId::new(now, &mut clock::rng()),
-        tenant_id: tenant,
-        settings: draft.settings,
-        state: SourceState::Enabled,
-        state_reason: String::new(),
-        version: 1,
-        created_at: now,
-        updated_at: now,
-    };
-    match tx.source_insert(&source).await? {
-        Change::Missing => Err(Error::NotFound("tenant")),
-        change => check(change).map(|()| source),
-    }
-}
-
-pub(super) fn check(change: Change) -> Result<(), Error> {
-    match change {
-        Change::Done => Ok(()),
-        Change::NameTaken => Err(Error::AlreadyExists(
-            "a source of the tenant has this name already".to_owned(),
-        )),
-        Change::Missing => Err(Error::NotFound("source")),
-    }
+    let id = SourceId::new(now, &mut clock::rng());
+    let source = Object::new(id, tenant, draft.settings, now);
+    object::insert(tx, &source).await?;
+    Ok(source)
 }

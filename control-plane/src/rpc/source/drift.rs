@@ -28,7 +28,7 @@ impl Sources {
         let from = request.received_from.as_ref();
         let from = from.map(|at| instant_ms("received_from", at)).transpose()?;
         let from = from.unwrap_or_else(|| clock::now_ms() - BACK_DEFAULT_MS);
-        named.own(self.store.source_get(named.id).await?)?;
+        named.get(&self.store).await?;
         let Some(poll) = self.store.poll_get(named.id).await? else {
             let text = "the source is not polled: set `settings.poll`";
             return Err(Error::FailedPrecondition(text.to_owned()));

@@ -3,9 +3,7 @@
 use posthorn::v1;
 
 use super::{
-    Sources,
-    change::check,
-    scheme,
+    Sources, scheme,
     secret::{Chosen, SECRETS_MAX},
 };
 use crate::{
@@ -32,9 +30,8 @@ impl Sources {
         let request_id = &request.request_id;
         let call = Call::new(caller, "RotateSourceSecret", &content, request_id, now)?;
         let change = async |tx: &mut Work| {
-            // The touch keeps other rotations away, so there are never more secrets than are tried.
-            check(tx.source_touch(named.id, now).await?)?;
-            let source = named.own(tx.source_get(named.id).await?)?;
+            // Held, so there are never more secrets than are tried.
+            let source = named.hold(tx, now).await?;
             let compiled = scheme::compile(&source.settings)?;
             let chosen = Chosen::read_new(&request.secret, &source.settings, compiled.as_ref())?;
             let before = self.described(tx, &source, now).await?;

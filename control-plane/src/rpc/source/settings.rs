@@ -14,30 +14,34 @@ use super::{
 use crate::{
     error::Error,
     model::source::{BODY_BYTES_DEFAULT, OnConflict, SourceSettings},
-    rpc::convert::{Violations, duration_proto, json_object, json_object_proto, printable},
+    rpc::convert::{
+        Field as _, Violations, duration_proto, fields, json_object, json_object_proto, printable,
+    },
 };
 
-/// The fields that an update can name.
-pub(super) const FIELDS: &[&str] = &[
-    "name",
-    "scheme",
-    "parameters",
-    "tolerance",
-    "ignore_time",
-    "allowed_addresses",
-    "body_bytes_max",
-    "content_types",
-    "accept_gzip",
-    "answer",
-    "synchronous",
-    "forward_headers",
-    "registered_url",
-    "rate_per_second",
-    "poll",
-    "dedupe_window",
-    "on_conflict",
-    "split",
-];
+fields! {
+    /// The fields that an update can name.
+    Field {
+        Name: "name",
+        Scheme: "scheme",
+        Parameters: "parameters",
+        Tolerance: "tolerance",
+        IgnoreTime: "ignore_time",
+        AllowedAddresses: "allowed_addresses",
+        BodyBytesMax: "body_bytes_max",
+        ContentTypes: "content_types",
+        AcceptGzip: "accept_gzip",
+        Answer: "answer",
+        Synchronous: "synchronous",
+        ForwardHeaders: "forward_headers",
+        RegisteredUrl: "registered_url",
+        RatePerSecond: "rate_per_second",
+        Poll: "poll",
+        DedupeWindow: "dedupe_window",
+        OnConflict: "on_conflict",
+        Split: "split",
+    }
+}
 
 const NAME_CHARS_MAX: usize = 100;
 
@@ -76,17 +80,17 @@ pub(super) fn read(new: &v1::SourceSettings, policy: &Policy) -> Result<Draft, E
         on_conflict: OnConflict::Record,
         split: None,
     };
-    read_over(blank, new, FIELDS, policy, violations)
+    read_over(blank, new, Field::ALL, policy, violations)
 }
 
 /// Reads the named fields over the settings that are there.
 pub(super) fn change(
     settings: SourceSettings,
     new: &v1::SourceSettings,
-    fields: &[&str],
+    fields: &[Field],
     policy: &Policy,
 ) -> Result<Draft, Error> {
-    if settings.provider.is_none() && fields.contains(&"poll") && new.poll.is_none() {
+    if settings.provider.is_none() && fields.contains(&Field::Poll) && new.poll.is_none() {
         let rule = "is required: the source has no provider";
         return Err(Error::invalid("settings.poll", rule));
     }
@@ -124,7 +128,7 @@ pub(super) fn proto(settings: &SourceSettings) -> v1::SourceSettings {
 fn read_over(
     settings: SourceSettings,
     new: &v1::SourceSettings,
-    fields: &[&str],
+    fields: &[Field],
     policy: &Policy,
     mut violations: Violations,
 ) -> Result<Draft, Error> {
@@ -134,7 +138,7 @@ fn read_over(
         poll_target: None,
     };
     for field in fields {
-        let read = draft.change_field(new, field, policy);
+        let read = draft.change_field(new, *field, policy);
         violations.take(read)?;
     }
     // What follows needs fields that are right by themselves.
@@ -150,44 +154,50 @@ impl Draft {
     fn change_field(
         &mut self,
         new: &v1::SourceSettings,
-        field: &str,
+        field: Field,
         policy: &Policy,
     ) -> Result<(), Error> {
         let settings = &mut self.settings;
         match field {
-            "name" => {
+            Field::Name => {
                 let name = printable("settings.name", &new.name, NAME_CHARS_MAX)?;
                 settings.name = Some(name).filter(|name| !name.is_empty());
             }
-            "scheme" => {
+            Field::Scheme => {
                 let scheme = new.scheme.as_ref();
                 let scheme = scheme.map(|scheme| json_object("settings.scheme", scheme));
                 settings.scheme = scheme.transpose()?.map(serde_json::Value::Object);
             }
-            "parameters" => settings.parameters = field::parameters(new)?,
-            "tolerance" => settings.tolerance_ms = field::tolerance_ms(new)?,
-            "ignore_time" => settings.ignore_time = new.ignore_time,
-            "allowed_addresses" => {
+            Field::Parameters => settings.parameters = field::parameters(new)?,
+            Field::Tolerance => settings.tolerance_ms = field::tolerance_ms(new)?,
+            Field::IgnoreTime => settings.ignore_time = new.ignore_time,
+            Field::AllowedAddresses => {
                 settings.allowed_addresses = field::allowed_addresses(&new.allowed_addresses)?;
             }
-            "body_bytes_max" => {
+            Field::BodyBytesMax => {
                 settings.body_bytes_max = field::body_bytes_max(new.body_bytes_max)?;
             }
-            "content_types" => settings.content_types = field::content_types(&new.content_types)?,
-            "accept_gzip" => settings.accept_gzip = new.accept_gzip,
-            "answer" => settings.answer = answer::read("settings.answer", new.answer.as_ref())?,
-            "synchronous" => settings.synchronous = answer::synchronous(new.synchronous.as_ref())?,
-            "forward_headers" => {
+            Field::ContentTypes => {
+                settings.content_types = field::content_types(&new.content_types)?;
+            }
+            Field::AcceptGzip => settings.accept_gzip = new.accept_gzip,
+            Field::Answer => {
+                settings.answer = answer::read("settings.answer", new.answer.as_ref())?;
+            }
+            Field::Synchronous => {
+                settings.synchronous = answer::synchronous(new.synchronous.as_ref())?;
+            }
+            Field::ForwardHeaders => {
                 settings.forward_headers = field::forward_headers(&new.forward_headers)?;
             }
-            "registered_url" => {
+            Field::RegisteredUrl => {
                 settings.registered_url = field::registered_url(&new.registered_url)?;
             }
-            "rate_per_second" => settings.rate_per_second = field::rate(new.rate_per_second)?,
-            "dedupe_window" => settings.dedupe_window_ms = field::dedupe_window_ms(new)?,
-            "on_conflict" => settings.on_conflict = field::on_conflict(new.on_conflict)?,
-            "split" => settings.split = new.split,
-            _ => {
+            Field::RatePerSecond => settings.rate_per_second = field::rate(new.rate_per_second)?,
+            Field::DedupeWindow => settings.dedupe_window_ms = field::dedupe_window_ms(new)?,
+            Field::OnConflict => settings.on_conflict = field::on_conflict(new.on_conflict)?,
+            Field::Split => settings.split = new.split,
+            Field::Poll => {
                 let read = new.poll.as_ref().map(|poll| poll::read(poll, policy));
                 let (poll, target) = read.transpose()?.unzip();
                 settings.poll = poll;

@@ -2,14 +2,14 @@
 
 use posthorn::v1;
 
-use super::{Sources, change::check};
+use super::Sources;
 use crate::{
     audit::Record,
     clock,
     error::Error,
-    model::source::SourceState,
+    model::object::ObjectState,
     registry::Changed,
-    rpc::{Call, Caller, Made, Work, convert::printable},
+    rpc::{Call, Caller, Made, Work, convert::printable, object},
 };
 
 const REASON_CHARS_MAX: usize = 500;
@@ -26,14 +26,9 @@ impl Sources {
         let reason = printable("reason", &request.reason, REASON_CHARS_MAX)?;
         let call = Call::new(caller, "SetSourceState", &request, &request.request_id, now)?;
         let change = async |tx: &mut Work| {
-            // The touch keeps other writers away, so what is read after it stays true.
-            check(tx.source_touch(named.id, now).await?)?;
-            let mut source = named.own(tx.source_get(named.id).await?)?;
+            let mut source = named.hold(tx, now).await?;
             let before = self.described(tx, &source, now).await?;
-            source.state = state;
-            source.state_reason.clone_from(&reason);
-            source.version += 1;
-            check(tx.source_update(&source).await?)?;
+            object::set_state(tx, &mut source, state, &reason).await?;
             let after = self.described(tx, &source, now).await?;
             let record = Record::of(source.tenant_id, named.id).because(reason);
             let record = record.changing(Some(&before), Some(&after));
@@ -46,11 +41,11 @@ impl Sources {
     }
 }
 
-fn state(number: i32) -> Result<SourceState, Error> {
+fn state(number: i32) -> Result<ObjectState, Error> {
     match v1::SourceState::try_from(number) {
-        Ok(v1::SourceState::Enabled) => Ok(SourceState::Enabled),
-        Ok(v1::SourceState::Paused) => Ok(SourceState::Paused),
-        Ok(v1::SourceState::Disabled) => Ok(SourceState::Disabled),
+        Ok(v1::SourceState::Enabled) => Ok(ObjectState::Enabled),
+        Ok(v1::SourceState::Paused) => Ok(ObjectState::Paused),
+        Ok(v1::SourceState::Disabled) => Ok(ObjectState::Disabled),
         Ok(v1::SourceState::Unspecified) | Err(_) => {
             Err(Error::invalid("state", "must be a state of a source"))
         }

@@ -1,21 +1,16 @@
 //! Reading sources.
 
-use std::collections::HashMap;
-
 use posthorn::v1;
 
 use super::{Sources, settings};
 use crate::{
     clock,
     error::Error,
-    model::{
-        id::SourceId,
-        secret::{Owner, SealedSecret},
-        source::{Source, SourceState},
-    },
+    model::{object::ObjectState, secret::SealedSecret, source::Source},
     rpc::{
-        Caller, Page, QueryFingerprint,
+        Caller,
         convert::{etag, timestamp},
+        object,
     },
     store::Tx,
 };
@@ -27,7 +22,7 @@ impl Sources {
         request: v1::GetSourceRequest,
     ) -> Result<v1::GetSourceResponse, Error> {
         let named = self.named(caller, &request.tenant_id, &request.source_id)?;
-        let source = named.own(self.store.source_get(named.id).await?)?;
+        let source = named.get(&self.store).await?;
         let secrets = self.store.secret_list(named.id.into()).await?;
         Ok(v1::GetSourceResponse {
             source: Some(self.proto(&source, &secrets, clock::now_ms())),
@@ -40,19 +35,13 @@ impl Sources {
         request: v1::ListSourcesRequest,
     ) -> Result<v1::ListSourcesResponse, Error> {
         let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
-        let query = QueryFingerprint::new("ListSources", &[tenant.uuid().as_bytes()]);
-        let page = Page::parse(request.page_size, &request.page_token, query)?;
-        let after = page.after_uuid()?.map(SourceId::from_uuid);
-        let rows = self.store.source_list(tenant, after, page.rows_to_read());
-        let (rows, next_page_token) = page.cut(rows.await?, |row| row.id.uuid().into_bytes());
-        let secrets = self.secrets_of(&rows).await?;
+        let asked = (request.page_size, request.page_token.as_str());
+        let (rows, next_page_token) =
+            object::page(&self.store, tenant, "ListSources", asked).await?;
         let now = clock::now_ms();
-        let sources = rows.iter().map(|row| {
-            let secrets = secrets
-                .get(&Owner::from(row.id))
-                .map_or(&[][..], Vec::as_slice);
-            self.proto(row, secrets, now)
-        });
+        let sources = rows
+            .iter()
+            .map(|(row, secrets)| self.proto(row, secrets, now));
         Ok(v1::ListSourcesResponse {
             sources: sources.collect(),
             next_page_token,
@@ -68,23 +57,6 @@ impl Sources {
     ) -> Result<v1::Source, Error> {
         let secrets = tx.secret_list(source.id.into()).await?;
         Ok(self.proto(source, &secrets, now))
-    }
-
-    /// The secrets of one tenant's sources that are next to each other.
-    async fn secrets_of(
-        &self,
-        rows: &[Source],
-    ) -> Result<HashMap<Owner, Vec<SealedSecret>>, Error> {
-        let mut map = HashMap::<_, Vec<_>>::new();
-        if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
-            let range =
-                self.store
-                    .secret_list_range(first.tenant_id, first.id.into(), last.id.into());
-            for secret in range.await? {
-                map.entry(secret.binding.owner).or_default().push(secret);
-            }
-        }
-        Ok(map)
     }
 
     /// The contract's form of a source, without any secret.
@@ -114,11 +86,11 @@ fn covers_body(source: &Source) -> bool {
     verifier.is_ok_and(|verifier| verifier.is_none_or(|verifier| verifier.covers_body()))
 }
 
-fn state_proto(state: SourceState) -> v1::SourceState {
+fn state_proto(state: ObjectState) -> v1::SourceState {
     match state {
-        SourceState::Enabled => v1::SourceState::Enabled,
-        SourceState::Paused => v1::SourceState::Paused,
-        SourceState::Disabled => v1::SourceState::Disabled,
+        ObjectState::Enabled => v1::SourceState::Enabled,
+        ObjectState::Paused => v1::SourceState::Paused,
+        ObjectState::Disabled => v1::SourceState::Disabled,
     }
 }
 

@@ -5,11 +5,20 @@ use posthorn::v1;
 use crate::{
     error::Error,
     model::tenant::{Environment, TenantSettings},
-    rpc::convert::{Violations, printable, retry_policy, retry_policy_proto, visible_name},
+    rpc::convert::{
+        Field as _, Violations, fields, printable, retry_policy, retry_policy_proto, visible_name,
+    },
 };
 
-/// The fields that an update can name.
-pub(super) const FIELDS: &[&str] = &["name", "organization_id", "environment", "retry_policy"];
+fields! {
+    /// The fields that an update can name.
+    Field {
+        Name: "name",
+        OrganizationId: "organization_id",
+        Environment: "environment",
+        RetryPolicy: "retry_policy",
+    }
+}
 
 const NAME_CHARS_MAX: usize = 100;
 const ORGANIZATION_ID_CHARS_MAX: usize = 100;
@@ -22,7 +31,7 @@ pub(super) fn read(new: &v1::TenantSettings) -> Result<TenantSettings, Error> {
         environment: Environment::Development,
         retry_policy: None,
     };
-    change(&mut settings, new, FIELDS)?;
+    change(&mut settings, new, Field::ALL)?;
     Ok(settings)
 }
 
@@ -30,11 +39,11 @@ pub(super) fn read(new: &v1::TenantSettings) -> Result<TenantSettings, Error> {
 pub(super) fn change(
     settings: &mut TenantSettings,
     new: &v1::TenantSettings,
-    fields: &[&str],
+    fields: &[Field],
 ) -> Result<(), Error> {
     let mut violations = Violations::default();
     for field in fields {
-        let read = change_field(settings, new, field);
+        let read = change_field(settings, new, *field);
         violations.take(read)?;
     }
     violations.finish()
@@ -58,17 +67,17 @@ pub(super) fn proto(settings: &TenantSettings) -> v1::TenantSettings {
 fn change_field(
     settings: &mut TenantSettings,
     new: &v1::TenantSettings,
-    field: &str,
+    field: Field,
 ) -> Result<(), Error> {
     match field {
-        "name" => settings.name = visible_name("settings.name", &new.name, NAME_CHARS_MAX)?,
-        "organization_id" => {
+        Field::Name => settings.name = visible_name("settings.name", &new.name, NAME_CHARS_MAX)?,
+        Field::OrganizationId => {
             let field = "settings.organization_id";
             settings.organization_id =
                 printable(field, &new.organization_id, ORGANIZATION_ID_CHARS_MAX)?;
         }
-        "environment" => settings.environment = environment(new.environment)?,
-        _ => {
+        Field::Environment => settings.environment = environment(new.environment)?,
+        Field::RetryPolicy => {
             let policy = new.retry_policy.as_ref();
             let policy = policy.map(|policy| retry_policy("settings.retry_policy", policy));
             settings.retry_policy = policy.transpose()?;
@@ -94,6 +103,7 @@ fn environment(number: i32) -> Result<Environment, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rpc::convert::{described, names};
 
     fn new() -> v1::TenantSettings {
         v1::TenantSettings {
@@ -116,7 +126,7 @@ mod tests {
             name: "other".to_owned(),
             ..v1::TenantSettings::default()
         };
-        change(&mut settings, &other, &["name"]).unwrap();
+        change(&mut settings, &other, &[Field::Name]).unwrap();
         assert_eq!(
             proto(&settings),
             v1::TenantSettings {
@@ -124,7 +134,7 @@ mod tests {
                 ..new()
             }
         );
-        change(&mut settings, &other, &["retry_policy"]).unwrap();
+        change(&mut settings, &other, &[Field::RetryPolicy]).unwrap();
         assert_eq!(settings.retry_policy, None);
     }
 
@@ -140,7 +150,14 @@ mod tests {
             panic!("accepted")
         };
         let fields = violations.iter().map(|violation| violation.field.as_str());
-        let expected = FIELDS.iter().map(|field| format!("settings.{field}"));
+        let expected = Field::ALL
+            .iter()
+            .map(|field| format!("settings.{}", field.name()));
         assert!(fields.eq(expected));
+    }
+
+    #[test]
+    fn every_setting_of_the_contract_can_be_updated() {
+        assert_eq!(names::<Field>(), described("TenantSettings", &[]));
     }
 }

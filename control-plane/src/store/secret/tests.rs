@@ -46,12 +46,12 @@ async fn the_secrets_of_an_owner_go_with_it_and_those_of_another_stay() {
         assert_eq!(counts(&store, owners).await, [1, 2]);
 
         let mut tx = store.begin().await.unwrap();
-        assert_eq!(tx.endpoint_delete(endpoint.id).await.unwrap(), Change::Done);
+        assert_eq!(tx.object_delete(endpoint.id).await.unwrap(), Change::Done);
         tx.commit().await.unwrap();
         assert_eq!(counts(&store, owners).await, [0, 2]);
 
         let mut tx = store.begin().await.unwrap();
-        assert_eq!(tx.source_delete(source.id).await.unwrap(), Change::Done);
+        assert_eq!(tx.object_delete(source.id).await.unwrap(), Change::Done);
         tx.commit().await.unwrap();
         assert_eq!(counts(&store, owners).await, [0, 0]);
         assert!(store.secret_sealed_under().await.unwrap().is_empty());
@@ -64,7 +64,7 @@ async fn a_secret_of_nobody_is_refused() {
         let (endpoint, source) = fill(&store).await;
         let mut secret = store.secret_list(source.id.into()).await.unwrap().remove(0);
         let mut tx = store.begin().await.unwrap();
-        assert_eq!(tx.source_delete(source.id).await.unwrap(), Change::Done);
+        assert_eq!(tx.object_delete(source.id).await.unwrap(), Change::Done);
         tx.commit().await.unwrap();
 
         // There still is an endpoint of this id.
@@ -89,7 +89,7 @@ async fn a_row_that_is_given_to_another_owner_does_not_open() {
         store
             .execute(
                 "update secret
-                 set owner_id = (select endpoint_id from endpoint order by endpoint_id desc limit 1)
+                 set owner_id = (select object_id from object where kind = 1 order by object_id desc limit 1)
                  where purpose = 1",
             )
             .await;

@@ -3,6 +3,7 @@
 use prost_types::Duration;
 
 use super::*;
+use crate::rpc::convert::{described, names};
 
 const SCHEME: &str = r#"{
     "kind": "hmac", "alg": "sha256", "content": "{param:account}.{body}",
@@ -120,7 +121,7 @@ fn only_named_fields_change() {
     let draft = change(
         draft.settings,
         &other,
-        &["rate_per_second"],
+        &[Field::RatePerSecond],
         &Policy::default(),
     )
     .unwrap();
@@ -141,7 +142,7 @@ fn a_source_has_a_provider_or_is_polled() {
     let draft = read(&only_polled, &Policy::default()).unwrap();
     assert!(draft.compiled.is_none() && draft.settings.provider.is_none());
     let none = v1::SourceSettings::default();
-    match change(draft.settings, &none, &["poll"], &Policy::default()) {
+    match change(draft.settings, &none, &[Field::Poll], &Policy::default()) {
         Err(Error::Invalid(violations)) => assert_eq!(violations[0].field, "settings.poll"),
         other => panic!("{other:?}"),
     }
@@ -295,4 +296,9 @@ fn each_number_out_of_its_limits_is_named() {
         ..v1::SourceAnswer::default()
     };
     assert_eq!(field_at_fault(|s| s.answer = Some(moved)), "answer.status");
+}
+
+#[test]
+fn every_setting_of_the_contract_can_be_updated_but_the_provider() {
+    assert_eq!(names::<Field>(), described("SourceSettings", &["provider"]));
 }

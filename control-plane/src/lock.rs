@@ -1,0 +1,160 @@
+//! Locks, and the order in which they may be taken.
+//!
+//! Who holds a lock may take those of a higher rank and no others; a debug build sees that and ends the thread that does
+//! otherwise. So two threads never wait for each other. None is held across a wait, and each is short: what it guards is
+//! changed as a whole, so a thread that panicked while it held one has left nothing half done.
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// Who publishes in the registry.
+pub(crate) const REGISTRY: u8 = 0;
+/// What waits to be published.
+pub(crate) const PENDING: u8 = 1;
+/// Places that are reserved.
+pub(crate) const RESERVED: u8 = 2;
+/// Who has a session.
+pub(crate) const SESSIONS: u8 = 10;
+/// The schedule.
+pub(crate) const SCHEDULER: u8 = 11;
+/// What a session can be given.
+pub(crate) const READY: u8 = 12;
+/// How much a session wants.
+pub(crate) const CREDIT: u8 = 13;
+/// What a consumer holds.
+pub(crate) const HELD: u8 = 14;
+/// Keys of providers by address.
+pub(crate) const KEYS: u8 = 20;
+/// One of them.
+pub(crate) const KEY: u8 = 21;
+/// Under these no other is taken.
+pub(crate) const LEAF: u8 = 255;
+
+/// A lock of a rank.
+#[derive(Default)]
+pub(crate) struct Lock<T, const RANK: u8>(Mutex<T>);
+
+/// A lock under which no other is taken.
+pub(crate) type Leaf<T> = Lock<T, LEAF>;
+
+/// What a lock guards, until dropped.
+pub(crate) struct Locked<'a, T> {
+    guard: MutexGuard<'a, T>,
+    #[cfg(debug_assertions)]
+    _held: order::Held,
+}
+
+impl<T, const RANK: u8> Lock<T, RANK> {
+    /// Guards a value.
+    pub(crate) const fn new(value: T) -> Self {
+        Self(Mutex::new(value))
+    }
+
+    /// Waits for the lock.
+    pub(crate) fn lock(&self) -> Locked<'_, T> {
+        Locked {
+            #[cfg(debug_assertions)]
+            _held: order::Held::take(RANK),
+            guard: self.0.lock().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+}
+
+impl<T: fmt::Debug, const RANK: u8> fmt::Debug for Lock<T, RANK> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl<T> Deref for Locked<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.guard
+    }
+}
+
+impl<T> DerefMut for Locked<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.guard
+    }
+}
+
+/// Which locks this thread holds.
+#[cfg(debug_assertions)]
+mod order {
+    use std::cell::RefCell;
+
+    thread_local! {
+        static HELD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// A lock that is held.
+    pub(super) struct Held(u8);
+
+    impl Held {
+        pub(super) fn take(rank: u8) -> Self {
+            HELD.with_borrow_mut(|held| {
+                let highest = held.iter().max();
+                assert!(
+                    highest.is_none_or(|highest| *highest < rank) || std::thread::panicking(),
+                    "a lock of rank {rank} is taken under those of {held:?}"
+                );
+                held.push(rank);
+            });
+            Self(rank)
+        }
+    }
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            HELD.with_borrow_mut(|held| {
+                if let Some(at) = held.iter().rposition(|rank| *rank == self.0) {
+                    held.remove(at);
+                }
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locks_are_taken_by_rising_rank_and_given_back_in_any_order() {
+        let (low, high) = (Lock::<_, 1>::new(1), Lock::<_, 2>::new(2));
+        for _ in 0..2 {
+            let first = low.lock();
+            let second = high.lock();
+            assert_eq!(*first + *second, 3);
+            drop(first);
+            drop(second);
+            assert_eq!(*high.lock(), 2);
+        }
+    }
+
+    #[test]
+    fn a_lock_is_not_taken_under_one_of_the_same_or_a_higher_rank() {
+        let (low, high) = (Lock::<_, 1>::new(()), Lock::<_, 2>::new(()));
+        let wrong = std::thread::scope(|threads| {
+            let wrong = [
+                threads.spawn(|| {
+                    let _high = high.lock();
+                    let _low = low.lock();
+                }),
+                threads.spawn(|| {
+                    let other = Lock::<_, 1>::new(());
+                    let _low = low.lock();
+                    let _other = other.lock();
+                }),
+            ];
+            wrong.map(|thread| thread.join().is_err())
+        });
+        assert_eq!(wrong, [true, true]);
+        drop(low.lock());
+    }
+}

@@ -1,0 +1,133 @@
+//! The objects of a tenant: what all kinds of them have in common. What tells a kind is what its owner decides about it.
+
+use std::fmt;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    id::{Id, TenantId},
+    secret::Owner,
+};
+
+/// What an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum ObjectKind {
+    /// An endpoint.
+    Endpoint,
+    /// A source.
+    Source,
+}
+
+impl ObjectKind {
+    /// The value of the column.
+    pub(crate) fn column(self) -> i16 {
+        match self {
+            Self::Endpoint => 1,
+            Self::Source => 2,
+        }
+    }
+
+    /// Reads the value of the column.
+    pub(crate) fn from_column(value: i16) -> Option<Self> {
+        match value {
+            1 => Some(Self::Endpoint),
+            2 => Some(Self::Source),
+            _ => None,
+        }
+    }
+}
+
+/// Whether an object does its work. Each kind says what that means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ObjectState {
+    /// Events go to an endpoint; a source takes requests.
+    Enabled,
+    /// Events to an endpoint queue; a source answers requests that verify with 503.
+    Paused,
+    /// New events are not queued for an endpoint, and what is queued waits; a source answers requests that verify with 410.
+    Disabled,
+}
+
+impl ObjectState {
+    /// The value of the column.
+    pub(crate) fn column(self) -> i16 {
+        match self {
+            Self::Enabled => 1,
+            Self::Paused => 2,
+            Self::Disabled => 3,
+        }
+    }
+
+    /// Reads the value of the column.
+    pub(crate) fn from_column(value: i16) -> Option<Self> {
+        match value {
+            1 => Some(Self::Enabled),
+            2 => Some(Self::Paused),
+            3 => Some(Self::Disabled),
+            _ => None,
+        }
+    }
+}
+
+/// What the owner of a kind of objects decides about one, without secrets. Kept as JSON.
+pub(crate) trait Settings:
+    fmt::Debug + Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+    /// What the object is.
+    const KIND: ObjectKind;
+    /// What it is called in answers.
+    const NOUN: &'static str;
+    /// Its id.
+    type Id: ObjectId<Settings = Self>;
+
+    /// Its name, unique among those of its kind in the tenant when given.
+    fn name(&self) -> Option<&str>;
+}
+
+/// The id of a kind of objects.
+pub(crate) trait ObjectId: Id {
+    /// What the owner of such an object decides.
+    type Settings: Settings<Id = Self>;
+}
+
+/// An object as the table holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Object<S: Settings> {
+    /// Its id.
+    pub id: S::Id,
+    /// The tenant that it belongs to.
+    pub tenant_id: TenantId,
+    /// What its owner decides.
+    pub settings: S,
+    /// Whether it does its work.
+    pub state: ObjectState,
+    /// Why it is paused or disabled.
+    pub state_reason: String,
+    /// Rises with every change: the etag. Of an endpoint it also tells nodes to drop old connections.
+    pub version: i64,
+    /// When it was created.
+    pub created_at: i64,
+    /// When it was last changed.
+    pub updated_at: i64,
+}
+
+impl<S: Settings> Object<S> {
+    /// A new one, enabled.
+    pub(crate) fn new(id: S::Id, tenant_id: TenantId, settings: S, now_ms: i64) -> Self {
+        Self {
+            id,
+            tenant_id,
+            settings,
+            state: ObjectState::Enabled,
+            state_reason: String::new(),
+            version: 1,
+            created_at: now_ms,
+            updated_at: now_ms,
+        }
+    }
+
+    /// It as the owner of its secrets.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner::new(S::KIND, self.id.uuid())
+    }
+}
