@@ -3,6 +3,8 @@
 //! Only the code of the programs counts: whatever follows `#[cfg(test)]` in a file, and files whose name says that they
 //! are for tests, may do as they like.
 
+mod circles;
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -9,6 +9,7 @@
 //! nothing leaves unsigned. A source is treated alike: providers are asked to try later, and nothing is taken unverified.
 
 mod capture;
+mod changed;
 mod key_entry;
 mod load;
 mod place;
@@ -40,10 +41,11 @@ use crate::{
 };
 
 pub(crate) use capture::Capture;
+pub(crate) use changed::Changed;
 pub(crate) use key_entry::KeyEntry;
 use load::Loader;
 pub(crate) use place::{Capped, Place};
-pub(crate) use publish::{Changed, EndpointChange, Promise};
+pub(crate) use publish::{EndpointChange, Promise};
 pub(crate) use tenant_entry::TenantEntry;
 
 /// What a control plane knows about tenants, endpoints and keys at one moment. Cheap to clone.

@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::{Options, Scheme, SchemeError, Verifier, scheme::from_record};
 
+/// The longest text of a user's record, in bytes.
+const RECORD_BYTES_MAX: usize = 32 * 1024;
 /// The files, in the order of a reader's interest.
 static FILES: [&str; 5] = [
     include_str!("../catalogue/generic.toml"),
@@ -23,6 +25,22 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| Catalogue::read(&FILES)
 /// The built-in providers, read once.
 pub fn catalogue() -> &'static Catalogue {
     &CATALOGUE
+}
+
+impl Scheme {
+    /// Reads a user's record: a JSON object with the fields of [`Scheme`], and `like`, the name of a provider of the
+    /// catalogue whose record is the base. Objects are merged, everything else is replaced.
+    ///
+    /// # Errors
+    /// When it is no such record, says nothing of its `kind`, or is `like` nothing known.
+    pub fn from_json(text: &str) -> Result<Self, SchemeError> {
+        if text.len() > RECORD_BYTES_MAX {
+            return Err(SchemeError::new("", "must not be longer than 32 KiB"));
+        }
+        let record: Map<String, Value> =
+            serde_json::from_str(text).map_err(|error| SchemeError::new("", error.to_string()))?;
+        from_record(record, |name| catalogue().record(name))
+    }
 }
 
 /// All built-in providers.

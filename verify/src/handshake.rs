@@ -5,13 +5,13 @@
 
 use url::Url;
 
-use self::reply::{AnswerPlan, DigestPlan};
+pub(crate) use self::plan::HandshakePlan;
 use crate::{
-    Answer, Context, Refusal, Request, SchemeError, Secret, answer::check_status,
-    compare::Comparison, reference::Reference, remote::pinned, scheme::HandshakeRule,
+    Answer, Context, Refusal, Request, Secret, reference::Reference, remote::pinned,
     values::Values, verifier::Verifier,
 };
 
+mod plan;
 mod reply;
 
 /// The longest secret that a provider hands over, in bytes.
@@ -36,23 +36,11 @@ pub struct Handshaken {
     pub call_back: Option<Url>,
 }
 
-/// A compiled [`HandshakeRule`].
-#[derive(Debug, Clone)]
-pub(crate) struct HandshakePlan {
-    name: String,
-    /// The method.
-    pub(crate) method: String,
-    present: Vec<Reference>,
-    equal: Vec<Comparison>,
-    empty_body: bool,
-    before_signature: bool,
-    check: Vec<Comparison>,
-    failed_status: u16,
-    digest: Option<DigestPlan>,
-    answer: AnswerPlan,
-    capture: Option<Reference>,
-    call_back: Option<Reference>,
-    call_back_hosts: Vec<String>,
+impl Verifier {
+    /// The handshake that a request is, if it is one.
+    pub fn handshake<'a>(&'a self, request: &Request<'_>) -> Option<Handshake<'a>> {
+        Handshake::find(self, request)
+    }
 }
 
 impl<'a> Handshake<'a> {
@@ -111,86 +99,6 @@ impl<'a> Handshake<'a> {
     }
 }
 
-impl HandshakePlan {
-    /// Checks a rule.
-    pub(crate) fn compile(rule: &HandshakeRule) -> Result<Self, SchemeError> {
-        let when = &rule.when;
-        let method = when.method.clone().unwrap_or_else(|| "POST".to_owned());
-        if !matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "POST" | "PUT") {
-            return Err(SchemeError::new("handshake.when.method", "is not taken"));
-        }
-        if method == "POST" && when.present.is_empty() && when.equal.is_empty() && !when.empty_body
-        {
-            return Err(SchemeError::new("handshake.when", "would take every event"));
-        }
-        if rule.call_back.is_some() && rule.before_signature {
-            return Err(SchemeError::new("handshake.call_back", "must be signed"));
-        }
-        if rule.call_back.is_some() == rule.call_back_hosts.is_empty() {
-            return Err(SchemeError::new(
-                "handshake.call_back_hosts",
-                "goes with call_back",
-            ));
-        }
-        let digest = rule.digest.as_ref().map(DigestPlan::compile).transpose()?;
-        // Otherwise anybody could have the source's secret sign a body of their choice.
-        if rule.before_signature
-            && digest
-                .as_ref()
-                .is_some_and(|digest| !digest.content.holds_words_only())
-        {
-            return Err(SchemeError::new(
-                "handshake.digest.content",
-                "is not signed: its values need the filter `word`, `id`, `hex` or `digits`",
-            ));
-        }
-        let failed_status = rule.failed_status.unwrap_or(403);
-        check_status("handshake.failed_status", failed_status)?;
-        Ok(Self {
-            name: rule.name.clone(),
-            method,
-            present: when
-                .present
-                .iter()
-                .map(|text| reference("handshake.when.present", text))
-                .collect::<Result<_, _>>()?,
-            equal: Comparison::compile_all("handshake.when.equal", &when.equal)?,
-            empty_body: when.empty_body,
-            before_signature: rule.before_signature,
-            check: Comparison::compile_all("handshake.check", &rule.check)?,
-            failed_status,
-            digest,
-            answer: AnswerPlan::compile(&rule.answer)?,
-            capture: optional("handshake.capture", rule.capture.as_deref())?,
-            call_back: optional("handshake.call_back", rule.call_back.as_deref())?,
-            call_back_hosts: rule.call_back_hosts.clone(),
-        })
-    }
-
-    /// The pairs that must be equal.
-    pub(crate) fn checks(&self) -> &[Comparison] {
-        &self.check
-    }
-
-    /// Whether a request is this handshake. Values that cannot be read make it none.
-    fn is(&self, values: &Values<'_>) -> bool {
-        let request = values.request();
-        request.method == self.method
-            && (!self.empty_body || request.body.is_empty())
-            && self.present.iter().all(|reference| {
-                // Twice is there too: it is then no challenge that is answered.
-                matches!(
-                    values.get(reference),
-                    Ok(Some(_)) | Err(Refusal::AmbiguousValue)
-                )
-            })
-            && self
-                .equal
-                .iter()
-                .all(|pair| pair.holds(values, &[]) == Ok(true))
-    }
-}
-
 /// A challenge that cannot be answered is the request's fault and says nothing of its signature.
 fn unfit(refusal: Refusal) -> Refusal {
     match refusal {
@@ -217,13 +125,4 @@ fn failed(status: u16) -> Handshaken {
         capture: None,
         call_back: None,
     }
-}
-
-fn reference(field: &str, text: &str) -> Result<Reference, SchemeError> {
-    Reference::parse(text)
-        .ok_or_else(|| SchemeError::new(field, format!("`{text}` is no reference")))
-}
-
-fn optional(field: &str, text: Option<&str>) -> Result<Option<Reference>, SchemeError> {
-    text.map(|text| reference(field, text)).transpose()
 }

@@ -13,7 +13,6 @@ use crate::{
     digest,
     encoding::{base64url, decode},
     json::{self, Found, Kind},
-    key::NamedKey,
     scheme::{Algorithm, HashClaim},
     timestamp::{self, Window},
 };
@@ -35,6 +34,15 @@ pub(crate) struct Token<'a> {
     /// The payload's JSON text.
     pub payload: String,
     signature: Vec<u8>,
+}
+
+/// A public key and the name it goes by, if any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedKey {
+    /// The key id.
+    pub id: Option<String>,
+    /// The key.
+    pub key: PublicKey,
 }
 
 /// The keys that a token may be signed with.

@@ -8,18 +8,9 @@ use crate::{
     asym::PublicKey,
     digest,
     encoding::lenient_base64,
-    jwt::jwks,
+    jwt::{NamedKey, jwks},
     scheme::{KeyDecode, KeyRule},
 };
-
-/// A public key and the name it goes by, if any.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NamedKey {
-    /// The key id.
-    pub id: Option<String>,
-    /// The key.
-    pub key: PublicKey,
-}
 
 /// The bytes that a secret stands for, under a rule; never none.
 pub(crate) fn bytes(rule: &KeyRule, secret: &Secret) -> Result<Zeroizing<Vec<u8>>, SecretError> {

@@ -12,6 +12,7 @@ pub use crate::{
     answer::{Answer, Answers},
     catalogue::{Catalogue, Provider, catalogue},
     claim::{Claim, ClaimedBy},
+    context::Context,
     handshake::{Handshake, Handshaken},
     identify::{Identity, Item, identity},
     refusal::Refusal,
@@ -21,7 +22,7 @@ pub use crate::{
     secret::{SECRET_BYTES_MAX, Secret, SecretError},
     special::wechat_pay::open_resource as open_wechat_pay_resource,
     timestamp::Tolerance,
-    verifier::{Context, Options, Verifier},
+    verifier::{Options, Verifier},
 };
 
 mod answer;
@@ -29,6 +30,7 @@ mod asym;
 mod catalogue;
 mod claim;
 mod compare;
+mod context;
 mod digest;
 mod encoding;
 mod form;

@@ -2,9 +2,10 @@
 
 use self::{content_type::ContentTypes, time::TimePlan};
 use crate::{
-    Answer, Answers, Fetched, Handshake, Identity, KeyRequest, Refusal, Request, Scheme,
-    SchemeError, Secret, SecretError, Settings, Tolerance,
+    Answer, Answers, Identity, KeyRequest, Refusal, Request, Scheme, SchemeError, Secret,
+    SecretError, Settings, Tolerance,
     compare::{self, Comparison},
+    context::Context,
     handshake::HandshakePlan,
     identify::IdentityPlan,
     proof::Proof,
@@ -20,19 +21,6 @@ mod time;
 pub(crate) const SECRETS_MAX: usize = 10;
 /// The most handshakes of a scheme.
 const HANDSHAKES_MAX: usize = 16;
-
-/// A request and what it is verified against.
-#[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
-    /// The request.
-    pub request: &'a Request<'a>,
-    /// The source's secrets, the current one first. The first ten are tried.
-    pub secrets: &'a [Secret],
-    /// The remote keys that were fetched for [`Verifier::key_request`].
-    pub fetched: &'a [Fetched],
-    /// When the request was received, in milliseconds since 1970.
-    pub now_ms: i64,
-}
 
 /// What a source may say besides its settings.
 #[derive(Debug, Clone, Default)]
@@ -210,11 +198,6 @@ impl Verifier {
         let mut values = self.values(request);
         self.proof.read_others(&mut values);
         self.identity.identify(&mut values)
-    }
-
-    /// The handshake that a request is, if it is one.
-    pub fn handshake<'a>(&'a self, request: &Request<'_>) -> Option<Handshake<'a>> {
-        Handshake::find(self, request)
     }
 
     /// What an accepted request is answered: [`Answers::ok`], unless the scheme answers with what the request holds.

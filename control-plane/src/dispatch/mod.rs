@@ -11,6 +11,7 @@ mod commit;
 pub(crate) mod consume;
 mod emit;
 mod emit_within;
+mod events;
 mod grant;
 mod inbound;
 mod lane;

@@ -45,7 +45,9 @@ impl Moved {
             let mut scheduler = self.dispatch.scheduler();
             // Again: a page that was read before the commit may have brought it back.
             scheduler.forget(endpoint_id, id, now_ms);
-            if let Some((lease_id, node_id)) = scheduler.abandon(id) {
+            let abandoned = scheduler.abandon(id);
+            drop(scheduler);
+            if let Some((lease_id, node_id)) = abandoned {
                 self.dispatch.revoke(node_id, lease_id);
             }
         }

@@ -23,7 +23,7 @@ use tower::{Service, ServiceExt as _};
 use super::{
     greeting::{Greeted, greet},
     life::{self, Over},
-    peer::{Peer, Standing, UnderWay},
+    peer::{Standing, UnderWay},
     places::Place,
     window,
 };
@@ -68,9 +68,9 @@ pub(super) async fn run<S>(
     let converse = async {
         let greeting = greet(stream, serving.tls.as_ref());
         match timeout(serving.limits.greeting_timeout, greeting).await {
-            Ok(Ok(greeted)) => serve(greeted, &peer, &serving, &stop).await,
-            Ok(Err(_)) => peer.places().refuse("greeting"),
-            Err(_) => peer.places().refuse("greeting_timeout"),
+            Ok(Ok(greeted)) => serve(greeted, &place, &serving, &stop).await,
+            Ok(Err(_)) => place.refuse("greeting"),
+            Err(_) => place.refuse("greeting_timeout"),
         }
     };
     tokio::select! {
@@ -80,12 +80,8 @@ pub(super) async fn run<S>(
     drop(place);
 }
 
-async fn serve<S>(
-    greeted: Greeted,
-    peer: &Arc<Peer>,
-    serving: &Serving<S>,
-    stop: &CancellationToken,
-) where
+async fn serve<S>(greeted: Greeted, place: &Place, serving: &Serving<S>, stop: &CancellationToken)
+where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
         + Clone
         + Send
@@ -93,6 +89,7 @@ async fn serve<S>(
         + 'static,
     S::Future: Send,
 {
+    let peer = place.peer();
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
         let under_way = peer.begin();
         let mut request = request.map(Body::new);
@@ -109,9 +106,9 @@ async fn serve<S>(
         ended = served.as_mut() => return log(ended),
         () = stop.cancelled() => {}
         over = life::over(peer, &serving.limits) => if over == Over::NoCall {
-            peer.places().refuse("first_call");
+            place.refuse("first_call");
         },
-        () = peer.flood().much() => peer.places().refuse("flood"),
+        () = peer.flood().much() => place.refuse("flood"),
     }
     served.as_mut().graceful_shutdown();
     // Calls of those who are known go on as long as they like.

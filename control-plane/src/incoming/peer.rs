@@ -1,6 +1,7 @@
 //! The other end of a connection, as calls see it: what it is known as, and what it has under way.
 
 use std::{
+    fmt,
     net::IpAddr,
     sync::{
         Arc, OnceLock,
@@ -11,7 +12,7 @@ use std::{
 use posthorn_guard::flood::Flood;
 use tokio_util::sync::CancellationToken;
 
-use super::{places::Places, window};
+use super::window;
 use crate::{
     budget::{Budget, Name},
     config::Limits,
@@ -47,12 +48,18 @@ pub(crate) enum Standing {
     Node,
 }
 
+/// Who gives peers their places.
+pub(super) trait Host: fmt::Debug + Send + Sync {
+    /// The peer showed a key: it gets a place among those that are known.
+    fn know(&self, peer: &Arc<Peer>, standing: Standing) -> Result<(), Error>;
+}
+
 /// The other end of a connection. Found in the extensions of every request.
 #[derive(Debug)]
 pub(crate) struct Peer {
     number: u64,
     network: IpAddr,
-    places: Arc<Places>,
+    host: Arc<dyn Host>,
     standing: AtomicU8,
     begun: AtomicU64,
     under_way: AtomicU32,
@@ -69,11 +76,11 @@ pub(crate) struct Peer {
 pub(crate) struct UnderWay(Arc<Peer>);
 
 impl Peer {
-    pub(super) fn new(number: u64, network: IpAddr, places: Arc<Places>, limits: &Limits) -> Self {
+    pub(super) fn new(number: u64, network: IpAddr, host: Arc<dyn Host>, limits: &Limits) -> Self {
         Self {
             number,
             network,
-            places,
+            host,
             standing: AtomicU8::new(Standing::Stranger as u8),
             begun: AtomicU64::new(0),
             under_way: AtomicU32::new(0),
@@ -91,7 +98,7 @@ impl Peer {
         if self.standing() != Standing::Stranger {
             return Ok(());
         }
-        self.places.know(self, standing)
+        self.host.know(self, standing)
     }
 
     /// A call began.
@@ -136,10 +143,6 @@ impl Peer {
 
     pub(super) fn network(&self) -> IpAddr {
         self.network
-    }
-
-    pub(super) fn places(&self) -> &Arc<Places> {
-        &self.places
     }
 
     pub(super) fn flood(&self) -> &Arc<Flood> {

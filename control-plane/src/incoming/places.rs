@@ -11,7 +11,7 @@ use posthorn_telemetry::prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 
 use super::{
-    peer::{Peer, Standing},
+    peer::{Host, Peer, Standing},
     strangers::Strangers,
 };
 use crate::{
@@ -37,7 +37,10 @@ pub(super) struct Places {
 
 /// A connection's place. Dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct Place(Arc<Peer>);
+pub(super) struct Place {
+    peer: Arc<Peer>,
+    places: Arc<Places>,
+}
 
 /// Who holds what. Numbers rise with age.
 #[derive(Debug, Default)]
@@ -74,7 +77,10 @@ impl Places {
         let peer = Arc::new(Peer::new(number, network, self.clone(), &self.limits));
         held.strangers.insert(peer.clone(), now);
         self.show(&held);
-        Place(peer)
+        Place {
+            peer,
+            places: self.clone(),
+        }
     }
 
     /// Sends a stranger away, if there is one: for when files run out.
@@ -83,44 +89,6 @@ impl Places {
         if let Some(stranger) = held.strangers.least() {
             self.send_away(&mut held, &stranger, "files", now);
         }
-    }
-
-    /// The stranger showed a key: it gets a place among those that are known.
-    pub(super) fn know(&self, peer: &Arc<Peer>, standing: Standing) -> Result<(), Error> {
-        let mut held = self.lock();
-        if !held.strangers.contains(peer) {
-            // Another call of the connection came first, or it has been sent away.
-            return Ok(());
-        }
-        let known = held.callers.len() + held.nodes;
-        let callers_max = self.limits.known_max() - self.limits.node_connections;
-        let is_full = match standing {
-            Standing::Node => known >= self.limits.known_max(),
-            _ => held.callers.len() >= callers_max || known >= self.limits.known_max(),
-        };
-        if is_full && !held.send_idle_caller_away() {
-            self.metrics.refuse("connections");
-            let max = self.limits.known_max();
-            return Err(Error::Exhausted(format!(
-                "the control plane has as many connections as it may (--grpc-connections, {max} of them with an API key): \
-                 close some, or repeat the call later"
-            )));
-        }
-        held.strangers.remove(peer);
-        match standing {
-            Standing::Node => held.nodes += 1,
-            _ => {
-                held.callers.insert(peer.number(), peer.clone());
-            }
-        }
-        peer.stand(standing);
-        self.show(&held);
-        Ok(())
-    }
-
-    /// Counts a connection that was ended.
-    pub(super) fn refuse(&self, reason: &'static str) {
-        self.metrics.refuse(reason);
     }
 
     fn send_away(&self, held: &mut Held, stranger: &Peer, reason: &'static str, now: Instant) {
@@ -160,8 +128,41 @@ impl Places {
     }
 
     fn lock(&self) -> Locked<'_, Held> {
-        // No holder of the lock can leave it half changed, so poison means nothing.
         self.held.lock()
+    }
+}
+
+impl Host for Places {
+    fn know(&self, peer: &Arc<Peer>, standing: Standing) -> Result<(), Error> {
+        let mut held = self.lock();
+        if !held.strangers.contains(peer) {
+            // Another call of the connection came first, or it has been sent away.
+            return Ok(());
+        }
+        let known = held.callers.len() + held.nodes;
+        let callers_max = self.limits.known_max() - self.limits.node_connections;
+        let is_full = match standing {
+            Standing::Node => known >= self.limits.known_max(),
+            _ => held.callers.len() >= callers_max || known >= self.limits.known_max(),
+        };
+        if is_full && !held.send_idle_caller_away() {
+            self.metrics.refuse("connections");
+            let max = self.limits.known_max();
+            return Err(Error::Exhausted(format!(
+                "the control plane has as many connections as it may (--grpc-connections, {max} of them with an API key): \
+                 close some, or repeat the call later"
+            )));
+        }
+        held.strangers.remove(peer);
+        match standing {
+            Standing::Node => held.nodes += 1,
+            _ => {
+                held.callers.insert(peer.number(), peer.clone());
+            }
+        }
+        peer.stand(standing);
+        self.show(&held);
+        Ok(())
     }
 }
 
@@ -200,13 +201,18 @@ impl Held {
 impl Place {
     /// Whose place it is.
     pub(super) fn peer(&self) -> &Arc<Peer> {
-        &self.0
+        &self.peer
+    }
+
+    /// Counts that the connection was ended.
+    pub(super) fn refuse(&self, reason: &'static str) {
+        self.places.metrics.refuse(reason);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.places().leave(&self.0);
+        self.places.leave(&self.peer);
     }
 }
 

@@ -4,10 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{
-    id::{Id, TenantId},
-    secret::Owner,
-};
+use super::id::{Id, TenantId};
 
 /// What an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -124,10 +121,5 @@ impl<S: Settings> Object<S> {
             created_at: now_ms,
             updated_at: now_ms,
         }
-    }
-
-    /// It as the owner of its secrets.
-    pub(crate) fn owner(&self) -> Owner {
-        Owner::new(S::KIND, self.id.uuid())
     }
 }

@@ -6,8 +6,8 @@ use rand::Rng;
 use uuid::Uuid;
 
 use super::{
-    id::{EndpointId, SecretId, SourceId, TenantId},
-    object::ObjectKind,
+    id::{EndpointId, Id as _, SecretId, SourceId, TenantId},
+    object::{Object, ObjectKind, Settings},
 };
 
 /// Whose a secret is.
@@ -42,6 +42,13 @@ impl Owner {
             Self::Endpoint(id) => id.uuid(),
             Self::Source(id) => id.uuid(),
         }
+    }
+}
+
+impl<S: Settings> Object<S> {
+    /// It as the owner of its secrets.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner::new(S::KIND, self.id.uuid())
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{Changed, Registry};
+use super::{Registry, changed::Changed};
 use crate::{
     audit::{self, Record},
     config::PublicUrl,

@@ -14,44 +14,15 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Inner, Place, Registry, SharedRegistry, load::Row};
+use super::{Inner, Place, Registry, SharedRegistry, changed::Changed, load::Row};
 use crate::{
     error::Error,
-    model::{
-        endpoint::LiveEndpoint,
-        event_type::EventTypeName,
-        id::{EndpointId, KeyId, SourceId, TenantId},
-        secret::Owner,
-    },
+    model::{endpoint::LiveEndpoint, id::EndpointId},
     store::{self, Tx},
 };
 
 /// How long a round that failed waits for the next one.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// A row that was written, or may have been.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Changed {
-    /// A tenant's own row.
-    Tenant(TenantId),
-    /// One declared event type.
-    EventType(TenantId, EventTypeName),
-    /// An endpoint or one of its secrets.
-    Endpoint(EndpointId),
-    /// A source or one of its secrets.
-    Source(SourceId),
-    /// An API key.
-    Key(KeyId),
-}
-
-impl From<Owner> for Changed {
-    fn from(owner: Owner) -> Self {
-        match owner {
-            Owner::Endpoint(id) => Self::Endpoint(id),
-            Owner::Source(id) => Self::Source(id),
-        }
-    }
-}
 
 /// What was published of an endpoint.
 #[derive(Debug, Clone, Copy)]

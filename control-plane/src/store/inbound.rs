@@ -13,6 +13,7 @@
 mod postgres;
 mod receive;
 mod sqlite;
+mod tries;
 
 use bytes::Bytes;
 use sqlx::{Connection as _, FromRow, PgConnection, SqliteConnection};

@@ -20,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ACQUIRE_TIMEOUT, OneOf, Result, reading};
+use super::{ACQUIRE_TIMEOUT, OneOf, Result};
 
 /// How long a connection that is given back to its pool may take to show that it still works. Without a limit, those that a
 /// network has swallowed would be missing from the pool for minutes after it is mended.
@@ -52,6 +52,8 @@ const LEDGER_PLANNER: [(&str, &str); 4] = [
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
 ];
+/// How long a read on behalf of a caller may take on the server: [`super::reading::READ_WITHIN`].
+const STATEMENT_TIMEOUT: (&str, &str) = ("statement_timeout", "5s");
 /// How long a change waits for another one that has locked its row.
 const LOCK_TIMEOUT: [(&str, &str); 1] = [("lock_timeout", "5s")];
 /// How the server notices that a client's host is gone: it then gives back what the client's connections hold.
@@ -129,7 +131,7 @@ impl PgPools {
             .options(KEEPALIVES)
             .options(ENDS_WITH_CLIENT);
         let changing = options.clone().options(LOCK_TIMEOUT);
-        let reading = options.clone().options([reading::STATEMENT_TIMEOUT]);
+        let reading = options.clone().options([STATEMENT_TIMEOUT]);
         Ok(Self {
             engine: far_pool(ENGINE_CONNECTIONS_MAX)
                 .connect_with(options.clone())

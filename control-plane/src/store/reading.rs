@@ -23,8 +23,6 @@ use crate::clock;
 
 /// How long a read on behalf of a caller may take.
 pub(crate) const READ_WITHIN: Duration = Duration::from_secs(5);
-/// The same as an option of PostgreSQL's connections.
-pub(super) const STATEMENT_TIMEOUT: (&str, &str) = ("statement_timeout", "5s");
 /// How long PostgreSQL may take to answer any read. What callers read ends on the server before that; the rest is for a
 /// network that swallows answers.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);

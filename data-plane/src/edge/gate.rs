@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     admission::{Admission, Room},
-    body::{Body, Fault},
+    body::Body,
     client_address::{TrustedProxy, client_address},
     head::{Accepted, Head, Length},
     host::Hosts,
@@ -22,10 +22,11 @@ use super::{
     pace::Pace,
     refusal::Refusal,
     target,
+    unfit::Unfit,
 };
 use crate::{
     clock,
-    forward::{Forwarder, Held, SourceSettings, Unanswered, Waiting},
+    forward::{Forwarder, Held, SourceSettings, Waiting},
 };
 
 /// What every connection has in common.
@@ -55,37 +56,6 @@ pub(super) struct Given {
     pub(super) status: StatusCode,
     pub(super) fields: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Bytes,
-}
-
-/// Why there is no answer of the control plane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unfit {
-    Refused(Refusal),
-    Gone,
-}
-
-impl From<Refusal> for Unfit {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<Unanswered> for Unfit {
-    fn from(unanswered: Unanswered) -> Self {
-        Self::Refused(match unanswered {
-            Unanswered::Away => Refusal::Away,
-            Unanswered::Lost => Refusal::Lost,
-        })
-    }
-}
-
-impl From<Fault> for Unfit {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Gone => Self::Gone,
-            Fault::Malformed => Self::Refused(Refusal::Framing),
-        }
-    }
 }
 
 impl Gate {

@@ -11,9 +11,9 @@ use tokio::time::timeout;
 use super::{
     admission::{Admission, Room},
     body::Body,
-    gate::Unfit,
     pace::Pace,
     refusal::Refusal,
+    unfit::Unfit,
 };
 use crate::{
     clock,

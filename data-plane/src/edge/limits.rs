@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{config::EdgeConfig, http1::FIELDS_MAX};
+use super::config::EdgeConfig;
+
+/// The most headers that any setting allows.
+pub(crate) const FIELDS_MAX: usize = 256;
 
 /// Everything that one connection and one request may do.
 #[derive(Debug, Clone, Copy)]

@@ -26,6 +26,7 @@ mod pace;
 mod refusal;
 mod target;
 mod tls;
+mod unfit;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

@@ -3,28 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::{Kind, Scheme, SchemeError};
-use crate::catalogue::catalogue;
 
-/// The longest text of a user's record, in bytes.
-const RECORD_BYTES_MAX: usize = 32 * 1024;
 /// How many records may be stacked by `like`.
 const LIKE_MAX: usize = 4;
-
-impl Scheme {
-    /// Reads a user's record: a JSON object with the fields of [`Scheme`], and `like`, the name of a provider of the
-    /// catalogue whose record is the base. Objects are merged, everything else is replaced.
-    ///
-    /// # Errors
-    /// When it is no such record, says nothing of its `kind`, or is `like` nothing known.
-    pub fn from_json(text: &str) -> Result<Self, SchemeError> {
-        if text.len() > RECORD_BYTES_MAX {
-            return Err(SchemeError::new("", "must not be longer than 32 KiB"));
-        }
-        let record: Map<String, Value> =
-            serde_json::from_str(text).map_err(|error| SchemeError::new("", error.to_string()))?;
-        from_record(record, |name| catalogue().record(name))
-    }
-}
 
 /// Resolves `like` and reads the fields.
 pub(crate) fn from_record<'a>(

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use super::input::{LIST_MAX, Object};
 use crate::{
-    Context, Refusal, encoding, jwt::jwks, key::NamedKey, remote::fetched, scheme::Algorithm,
+    Context, Refusal, encoding,
+    jwt::{NamedKey, jwks},
+    remote::fetched,
+    scheme::Algorithm,
 };
 
 /// A signature whose payload is elsewhere, not yet verified.

@@ -7,8 +7,7 @@ use crate::{
     Claim, Context, Identity, Refusal, Request, Tolerance,
     identify::fit_id,
     json::{document, text_at, whole},
-    jwt::{self, Keys},
-    key::NamedKey,
+    jwt::{self, Keys, NamedKey},
 };
 
 /// By how much clocks may differ.

@@ -10,6 +10,7 @@ mod handing;
 mod held;
 mod session;
 mod settling;
+mod unsettled;
 
 use std::{pin::Pin, sync::Arc};
 

@@ -15,7 +15,7 @@ use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::{AnswerWithin, Consumer, Said, SaidStream, held::Held, settling::Unsettled};
+use super::{AnswerWithin, Consumer, Said, SaidStream, held::Held, unsettled::Unsettled};
 use crate::{
     clock,
     dispatch::{Dispatch, lane::ServedBy, lost, sessions::Opened, stream},

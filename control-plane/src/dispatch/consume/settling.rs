@@ -1,6 +1,6 @@
 //! Settling: what the consumer says of handouts, what silence says, and telling the consumer what is durable.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use posthorn::v1::{self, consume_response::Message as ToConsumer};
 use tokio::sync::{mpsc, watch};
@@ -14,55 +14,12 @@ use crate::{
     clock,
     dispatch::report::{Handled, HandledLease, Report},
     error::Error,
-    lock::Leaf,
 };
 
 /// How many leases one message to the consumer names.
 const LEASES_PER_MESSAGE: usize = 1_024;
 /// How long deadlines are left alone at the most: no handout is given less time than this.
 const EXPIRY_PAUSE_MAX: Duration = Duration::from_secs(1);
-
-/// The words that are not durable yet: the leases of each message, in order.
-#[derive(Debug, Default)]
-pub(super) struct Unsettled(Leaf<Queue>);
-
-#[derive(Debug, Default)]
-struct Queue {
-    /// The number of the last message.
-    last: u64,
-    leases: VecDeque<(u64, Vec<u64>)>,
-}
-
-impl Unsettled {
-    /// Adds a message's leases and returns the number of the message.
-    fn push(&self, lease_ids: Vec<u64>) -> u64 {
-        let mut queue = self.0.lock();
-        queue.last += 1;
-        let number = queue.last;
-        queue.leases.push_back((number, lease_ids));
-        number
-    }
-
-    /// Takes the leases of the messages up to `through`.
-    fn take(&self, through: u64) -> Vec<u64> {
-        let mut queue = self.0.lock();
-        let mut lease_ids = Vec::new();
-        while queue
-            .leases
-            .front()
-            .is_some_and(|(number, _)| *number <= through)
-        {
-            lease_ids.extend(
-                queue
-                    .leases
-                    .pop_front()
-                    .into_iter()
-                    .flat_map(|(_, ids)| ids),
-            );
-        }
-        lease_ids
-    }
-}
 
 impl Session {
     /// Takes words on handouts. A word on what the stream never held is settled at once and changes nothing.

@@ -8,8 +8,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    Brings, InboundRow, KeptRow, Result, Standing, bytes_column, head_column, receive::Try,
-    status_column,
+    Brings, InboundRow, KeptRow, Result, Standing, bytes_column, head_column, status_column,
+    tries::Try,
 };
 use crate::model::{claim::ClaimKey, event::Event, id::InboundId, inbound::InboundRequest};
 use crate::store::event::headers_column;

@@ -8,30 +8,13 @@ use std::collections::HashSet;
 use uuid::Uuid;
 
 use super::{
-    Conn, InboundRow, KeptRow, OneOf, Original, Receipt, Result, Standing, postgres, repeated,
-    sqlite,
+    Conn, InboundRow, KeptRow, OneOf, Receipt, Result, Standing, postgres, sqlite,
+    tries::{Settled, Try},
 };
 use crate::model::{
-    claim::ClaimKey,
     id::InboundId,
     inbound::{Channel, InboundRequest, Part, Verdict},
-    source::OnConflict,
 };
-
-/// A row that is to be written under a claim.
-#[derive(Clone, Copy)]
-pub(super) struct Try<'a> {
-    /// Its place among the rows.
-    place: usize,
-    pub(super) row: &'a InboundRow,
-    pub(super) claim: ClaimKey,
-}
-
-/// What became of a row that did not get its claim.
-enum Settled<'a> {
-    Is(Receipt),
-    Again(Try<'a>),
-}
 
 /// Writes rows that want to be accepted, and the records of those that are not.
 pub(super) async fn receive(conn: &mut Conn<'_>, rows: &[InboundRow]) -> Result<Vec<Receipt>> {
@@ -94,51 +77,6 @@ async fn standing(conn: &mut Conn<'_>, lost: &[Try<'_>]) -> Result<Vec<Option<St
     match conn {
         OneOf::Postgres(conn) => postgres::standing(conn, lost).await,
         OneOf::Sqlite(conn) => sqlite::standing(conn, lost).await,
-    }
-}
-
-impl<'a> Try<'a> {
-    fn first((place, row): (usize, &'a InboundRow)) -> Self {
-        Self {
-            place,
-            row,
-            claim: row.request.claim,
-        }
-    }
-
-    /// Up to when one that holds the claim must have been received to hold it no more.
-    pub(super) fn expired_at(self) -> i64 {
-        let window_ms = self.row.window_ms.unwrap_or(i64::MAX);
-        self.row.request.received_at.saturating_sub(window_ms)
-    }
-
-    /// What the row is beside the one that holds its claim.
-    fn settle(self, standing: Standing) -> Settled<'a> {
-        let request = &self.row.request;
-        if standing.id == request.id {
-            return Settled::Is(Receipt::New);
-        }
-        if standing.received_at <= self.expired_at() {
-            return Settled::Again(self);
-        }
-        let is_first = self.claim == request.claim;
-        let verdict = repeated(request, &standing.body_hash, standing.channel);
-        let original = Original {
-            id: standing.id,
-            posted_id: Part::from_column(standing.id, standing.batch_id)
-                .batch()
-                .unwrap_or(standing.id),
-            has_same_body: standing.body_hash == request.body_hash,
-            answer: standing.answer,
-        };
-        match (verdict, self.row.on_conflict) {
-            (Verdict::Conflict, OnConflict::Emit) if is_first => Settled::Again(Self {
-                claim: self.claim.with_body(&request.body_hash),
-                ..self
-            }),
-            (Verdict::Conflict, _) => Settled::Is(Receipt::Conflict(original)),
-            _ => Settled::Is(Receipt::Duplicate(original)),
-        }
     }
 }
 

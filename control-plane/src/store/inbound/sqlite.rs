@@ -6,7 +6,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::{
-    Brings, KeptRow, Result, Standing, bytes_column, head_column, receive::Try, status_column,
+    Brings, KeptRow, Result, Standing, bytes_column, head_column, status_column, tries::Try,
 };
 use crate::{
     model::{claim::ClaimKey, id::InboundId, inbound::InboundRequest},

@@ -11,14 +11,12 @@ use posthorn::v1::InboundHeaderField;
 
 use super::super::{
     head::{Head, Length},
-    limits::HeadLimits,
+    limits::{FIELDS_MAX, HeadLimits},
     refusal::Refusal,
 };
 
 /// What a client says that wants HTTP/2 without TLS.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
-/// The most headers that any setting allows.
-pub(crate) const FIELDS_MAX: usize = 256;
 /// What the request line has besides the target, in bytes: the longest method that is known, blanks, the version.
 const LINE_BYTES: usize = 24;
 

@@ -39,7 +39,6 @@ use crate::clock;
 
 #[cfg(feature = "fuzzing")]
 pub(super) use agreement::check;
-pub(super) use head::FIELDS_MAX;
 
 /// How much is read at one time while a head is awaited, in bytes.
 const READ_BYTES: usize = 4 * 1024;

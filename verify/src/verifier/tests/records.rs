@@ -1,6 +1,7 @@
 //! Users' own records: what is refused when one is compiled, and keys that are fetched.
 
 use super::*;
+use crate::Fetched;
 
 #[test]
 fn records_that_are_not_safe_are_refused_with_the_field() {
