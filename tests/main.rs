@@ -65,5 +65,7 @@ mod settings;
 mod signing;
 /// The single program with both planes.
 mod standalone;
+/// Programs that cannot start say why.
+mod start;
 /// TLS on every link.
 mod tls;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use posthorn_control_plane::{Config, ControlPlane, bootstrap::Scope};
-use posthorn_telemetry::{LogArgs, init_logging, shutdown_on_signal, with_causes};
+use posthorn_telemetry::{LogArgs, ended, init_logging, shutdown_on_signal};
 use secrecy::ExposeSecret as _;
 
 /// The plane of Posthorn that owns the registry, the schedule and the database.
@@ -19,14 +19,7 @@ struct Args {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = error.as_ref(), "the control plane ended");
-            eprintln!("posthorn-control-plane: {}", with_causes(error.as_ref()));
-            ExitCode::FAILURE
-        }
-    }
+    ended("posthorn-control-plane", run(Args::parse()).await)
 }
 
 async fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {

@@ -1,17 +1,16 @@
 //! The plane as a whole: how it starts, runs and ends.
 
 mod drain;
+mod error;
+mod steps;
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use posthorn_guard::{
-    Policy, Resolver, ResolverError,
-    open_files::{self, Room},
-};
+use posthorn_guard::{Policy, Resolver};
 use posthorn_telemetry::{Operations, Readiness, Registry as MetricsRegistry};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use secrecy::SecretString;
-use tokio::{net::TcpListener, task::JoinError};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -19,9 +18,8 @@ use crate::{
     audit::{Denials, WaitingDenials},
     bootstrap::{self, FirstKeys, Scope},
     clock,
-    config::{Config, ConfigError, Limits, Transport},
+    config::Config,
     dispatch::{Dispatch, Loops},
-    error::Error,
     fetch::Fetch,
     incoming::{self, Incoming},
     ingest::Ingest,
@@ -33,87 +31,25 @@ use crate::{
         ApiKeys, Audits, Consumers, Deliveries, Endpoints, EventTypes, Events, Inbounds, Nodes,
         Sources, Tenants,
     },
-    server::{self, ServeError, Services},
-    store::{self, Ownership, Store},
+    server::{self, Services},
+    store::{Ownership, Store},
     tasks::{self, Retention, Rewrapping},
-    vault::{KeySource, KeySourceError, Vault},
+    vault::{KeySource, Vault},
 };
 
-use drain::Drain;
+use self::{
+    drain::Drain,
+    error::engine_error,
+    steps::{check_durability, make_room, master_keys, own, tls},
+};
+pub use error::StartError;
 
-/// How long a start waits for another control plane to let go of the database.
-const OWNER_WITHIN: Duration = Duration::from_secs(30);
-/// How long a start waits before it asks for ownership again.
-const OWNER_PAUSE: Duration = Duration::from_millis(200);
 /// How long the connections to the database may take to be closed.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 /// How long the last answers of a drain may take to be sent.
 const FLUSH: Duration = Duration::from_millis(500);
-/// Files besides connections of gRPC: the database's, logs, listeners, requests of our own.
-const OTHER_FILES: u64 = 512;
 /// The condition of readiness that a drain takes away.
 const SERVING: &str = "serving";
-
-/// Why the control plane could not start, or had to stop.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A setting is wrong.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The data directory could not be made.
-    #[error("the data directory cannot be made")]
-    DataDir(#[source] io::Error),
-    /// There are no master keys.
-    #[error(transparent)]
-    Keys(#[from] KeySourceError),
-    /// The first keys were not made.
-    #[error(transparent)]
-    Bootstrap(#[from] bootstrap::Error),
-    /// The certificate or its key cannot be read.
-    #[error("{} cannot be read", .0.display())]
-    Certificate(PathBuf, #[source] io::Error),
-    /// Names cannot be looked up.
-    #[error("the resolver cannot be set up")]
-    Resolver(#[from] ResolverError),
-    /// TLS for the control plane's own requests cannot be set up.
-    #[error("tls cannot be set up")]
-    Tls(#[source] rustls::Error),
-    /// The database could not be opened.
-    #[error("the database cannot be used")]
-    Store(#[from] store::Error),
-    /// The database may lose what it has committed.
-    #[error(
-        "the database can lose what it has committed ({0}): change the settings, or accept that with \
-         --allow-unsafe-durability"
-    )]
-    Unsafe(String),
-    /// Another control plane uses the database.
-    #[error("another control plane owns this database")]
-    Owned,
-    /// The registry could not be read.
-    #[error("the registry cannot be read")]
-    Registry(#[source] Error),
-    /// A listener could not be bound.
-    #[error("cannot listen on {0}")]
-    Listen(SocketAddr, #[source] std::io::Error),
-    /// The gRPC server failed.
-    #[error(transparent)]
-    Serve(#[from] ServeError),
-    /// The part that delivers ended; without it nothing may be served.
-    #[error("the delivery engine ended")]
-    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The drain took too long.
-    #[error(
-        "the database did not take the last outcomes in time; nodes keep them and report again"
-    )]
-    Drain,
-}
-
-impl From<Error> for StartError {
-    fn from(error: Error) -> Self {
-        Self::Registry(error)
-    }
-}
 
 /// A control plane that is ready to serve.
 pub struct ControlPlane {
@@ -406,101 +342,4 @@ impl ControlPlane {
 /// A source of randomness that may be held across waits.
 fn start_rng() -> StdRng {
     StdRng::from_rng(&mut clock::rng())
-}
-
-/// Why the engine ended before it was asked to.
-fn engine_error(ended: Result<Result<(), Error>, JoinError>) -> StartError {
-    match ended {
-        Ok(Ok(())) => StartError::Engine("it ended by itself".into()),
-        Ok(Err(error)) => StartError::Engine(error.into()),
-        Err(panic) => StartError::Engine(panic.into()),
-    }
-}
-
-/// Reads the certificate of the gRPC server, if it has one. Before anything is served, so that a certificate that cannot
-/// be used ends the start and nothing else.
-fn tls(transport: &Transport, addr: SocketAddr) -> Result<Option<TlsAcceptor>, StartError> {
-    let read = |path: &PathBuf| {
-        std::fs::read(path).map_err(|error| StartError::Certificate(path.clone(), error))
-    };
-    match transport {
-        Transport::Tls { certificate, key } => {
-            let acceptor = incoming::acceptor(&read(certificate)?, &read(key)?);
-            Ok(Some(acceptor.map_err(ServeError::from)?))
-        }
-        Transport::Loopback => Ok(None),
-        Transport::Insecure => {
-            tracing::warn!(%addr, "gRPC on {addr} is in plaintext: API keys and payloads can be read on the way");
-            Ok(None)
-        }
-    }
-}
-
-/// Reads the master keys, or makes one for a database that needs none yet.
-async fn master_keys(
-    config: &Config,
-    store: &Store,
-) -> Result<(KeySource, Arc<Vault>), StartError> {
-    let sealed = store.secret_sealed_under().await?;
-    let needed = if config.allow_missing_master_key {
-        &[]
-    } else {
-        sealed.as_slice()
-    };
-    let keys = bootstrap::key_source(config, needed, &mut clock::rng())?;
-    let vault = Vault::new(keys.read()?);
-    let opens = vault.check_opens(needed, || keys.place());
-    opens.map_err(KeySourceError::from)?;
-    Ok((keys, Arc::new(vault)))
-}
-
-/// Makes room for every connection of gRPC. Says so when there is too little.
-fn make_room(limits: &Limits) {
-    match open_files::make_room(limits.connections as u64 + OTHER_FILES) {
-        Room::Enough => {}
-        Room::Short { limit, wanted } => tracing::warn!(
-            limit,
-            wanted,
-            "the limit of open files may be too low for --grpc-connections"
-        ),
-        Room::Unknown(error) => {
-            tracing::warn!(%error, "the limit of open files cannot be raised");
-        }
-    }
-}
-
-async fn check_durability(store: &Store, is_allowed: bool) -> Result<(), StartError> {
-    let settings = store.unsafe_settings().await?.join(", ");
-    if settings.is_empty() {
-        return Ok(());
-    }
-    if !is_allowed {
-        return Err(StartError::Unsafe(settings));
-    }
-    tracing::warn!(
-        settings,
-        "the database can lose what it has committed: {settings}"
-    );
-    Ok(())
-}
-
-async fn own(store: &Store) -> Result<Ownership, StartError> {
-    let acquired = async {
-        let mut is_waiting = false;
-        loop {
-            if let Some(ownership) = store.owner_acquire().await? {
-                return Ok(ownership);
-            }
-            if !is_waiting {
-                tracing::info!(
-                    "another control plane owns this database; waiting for it to let go"
-                );
-                is_waiting = true;
-            }
-            tokio::time::sleep(OWNER_PAUSE).await;
-        }
-    };
-    tokio::time::timeout(OWNER_WITHIN, acquired)
-        .await
-        .unwrap_or(Err(StartError::Owned))
 }

@@ -4,8 +4,7 @@ use std::{env, error::Error, process::ExitCode};
 
 use clap::Parser;
 use posthorn_data_plane::{Config, DataPlane};
-use posthorn_telemetry::{LogArgs, init_logging, shutdown_on_signal};
-use tracing::error;
+use posthorn_telemetry::{LogArgs, ended, init_logging, shutdown_on_signal};
 
 /// A Posthorn node: performs the requests that the control plane leases to it, and forwards what providers post
 #[derive(Debug, Parser)]
@@ -19,22 +18,13 @@ struct Cli {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let mut cli = Cli::parse();
-    if let Err(error) = init_logging(&cli.log) {
-        eprintln!("error: {error}");
-        return ExitCode::from(2);
-    }
-    cli.config.node_key = env::var("POSTHORN_NODE_KEY").ok().map(Into::into);
-    match run(cli.config).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            error!(error = error.as_ref(), "the node cannot run");
-            ExitCode::FAILURE
-        }
-    }
+    ended("posthorn-data-plane", run(Cli::parse()).await)
 }
 
-async fn run(config: Config) -> Result<(), Box<dyn Error>> {
+async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
+    init_logging(&cli.log)?;
+    let mut config = cli.config;
+    config.node_key = env::var("POSTHORN_NODE_KEY").ok().map(Into::into);
     let shutdown = shutdown_on_signal()?;
     let node = DataPlane::bind(config).await?;
     println!(

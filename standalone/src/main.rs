@@ -12,7 +12,7 @@ mod planes;
 use std::{error::Error, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use posthorn_telemetry::{LogArgs, init_logging, shutdown_on_signal, with_causes};
+use posthorn_telemetry::{LogArgs, ended, init_logging, shutdown_on_signal};
 
 use planes::{PlaneArgs, Planes};
 
@@ -36,13 +36,7 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("posthorn: {}", with_causes(error.as_ref()));
-            ExitCode::FAILURE
-        }
-    }
+    ended("posthorn", run(Args::parse()).await)
 }
 
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {

@@ -4,12 +4,14 @@
 //! describe the process and are no part of any guarantee.
 
 mod causes;
+mod ending;
 mod logging;
 mod operations;
 mod readiness;
 mod shutdown;
 
 pub use causes::with_causes;
+pub use ending::ended;
 pub use logging::{LogArgs, LogError, LogFormat, init_logging};
 pub use operations::Operations;
 pub use prometheus_client;

@@ -1,7 +1,5 @@
 //! Sources and requests for the tests of this module.
 
-use std::collections::BTreeMap;
-
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -13,8 +11,7 @@ use crate::{
     clock,
     model::{
         id::{SourceId, TenantId},
-        object::ObjectState,
-        source::{BODY_BYTES_DEFAULT, LiveSource, OnConflict, Source, SourceSettings},
+        source::{LiveSource, Source, SourceSettings},
     },
 };
 
@@ -31,27 +28,7 @@ pub(super) fn live(
     secrets: &[&str],
     change: impl FnOnce(&mut SourceSettings),
 ) -> LiveSource {
-    let mut settings = SourceSettings {
-        name: None,
-        provider: Some(provider.to_owned()),
-        scheme: None,
-        parameters: BTreeMap::new(),
-        tolerance_ms: None,
-        ignore_time: false,
-        allowed_addresses: Vec::new(),
-        body_bytes_max: BODY_BYTES_DEFAULT,
-        content_types: Vec::new(),
-        accept_gzip: false,
-        answer: None,
-        synchronous: None,
-        forward_headers: Vec::new(),
-        registered_url: None,
-        rate_per_second: None,
-        poll: None,
-        dedupe_window_ms: None,
-        on_conflict: OnConflict::Record,
-        split: None,
-    };
+    let mut settings = SourceSettings::of(Some(provider.to_owned()));
     change(&mut settings);
     let secrets = secrets.iter().map(|text| Secret::new(*text).unwrap());
     LiveSource {
@@ -60,16 +37,12 @@ pub(super) fn live(
         secret_headers: Vec::new(),
         secrets: secrets.map(|secret| (secret, None)).collect(),
         poll_secret: None,
-        source: Source {
-            id: SourceId::new(NOW_MS, &mut clock::rng()),
-            tenant_id: TenantId::new(NOW_MS, &mut clock::rng()),
+        source: Source::new(
+            SourceId::new(NOW_MS, &mut clock::rng()),
+            TenantId::new(NOW_MS, &mut clock::rng()),
             settings,
-            state: ObjectState::Enabled,
-            state_reason: String::new(),
-            version: 1,
-            created_at: NOW_MS,
-            updated_at: NOW_MS,
-        },
+            NOW_MS,
+        ),
     }
 }
 

@@ -52,6 +52,21 @@ pub(crate) struct EndpointSettings {
 }
 
 impl EndpointSettings {
+    /// What an endpoint has unless its owner says otherwise: it gets nothing yet.
+    pub(crate) fn to(target: Target) -> Self {
+        Self {
+            name: None,
+            target,
+            subscriptions: Vec::new(),
+            sources: Vec::new(),
+            headers: Vec::new(),
+            timeout_ms: u32::try_from(TIMEOUT_DEFAULT.as_millis()).unwrap_or(u32::MAX),
+            retry_policy: None,
+            body_signature_header: None,
+            concurrency: CONCURRENCY_DEFAULT,
+        }
+    }
+
     /// The canonical URL; empty for a handler of a consumer group.
     pub(crate) fn url(&self) -> &str {
         match &self.target {

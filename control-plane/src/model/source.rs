@@ -132,6 +132,31 @@ pub(crate) struct SourceSettings {
 }
 
 impl SourceSettings {
+    /// What a source of a provider has unless its owner says otherwise.
+    pub(crate) fn of(provider: Option<String>) -> Self {
+        Self {
+            name: None,
+            provider,
+            scheme: None,
+            parameters: BTreeMap::new(),
+            tolerance_ms: None,
+            ignore_time: false,
+            allowed_addresses: Vec::new(),
+            body_bytes_max: BODY_BYTES_DEFAULT,
+            content_types: Vec::new(),
+            accept_gzip: false,
+            answer: None,
+            synchronous: None,
+            forward_headers: Vec::new(),
+            registered_url: None,
+            rate_per_second: None,
+            poll: None,
+            dedupe_window_ms: None,
+            on_conflict: OnConflict::Record,
+            split: None,
+        }
+    }
+
     /// How requests are verified. None: the source is only polled.
     pub(crate) fn scheme(&self) -> Result<Option<Cow<'static, Scheme>>, SchemeError> {
         let Some(provider) = self.provider.as_deref() else {

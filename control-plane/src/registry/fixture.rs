@@ -1,7 +1,5 @@
 //! Registry content for tests, and a database to keep it in.
 
-use std::collections::BTreeMap;
-
 use rand::{SeedableRng as _, rngs::StdRng};
 use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
@@ -12,11 +10,10 @@ use crate::{
     config::TenantLimits,
     model::{
         api_key::ApiKey,
-        endpoint::{CONCURRENCY_DEFAULT, Endpoint, EndpointSettings, Target},
+        endpoint::{Endpoint, EndpointSettings, Target},
         id::{EndpointId, SecretId, SourceId, TenantId},
-        object::ObjectState,
         secret::{Binding, Purpose},
-        source::{BODY_BYTES_DEFAULT, OnConflict, Source, SourceSettings},
+        source::{Source, SourceSettings},
         subscription::Subscription,
         tenant::{Environment, Tenant, TenantSettings},
     },
@@ -46,60 +43,28 @@ pub(crate) fn endpoint(n: u128, tenant: &Tenant, subscriptions: &[&str]) -> Endp
     let subscriptions = subscriptions
         .iter()
         .map(|text| Subscription::parse(text).unwrap());
-    Endpoint {
-        id: EndpointId::from_uuid(Uuid::from_u128(n)),
-        tenant_id: tenant.id,
-        settings: EndpointSettings {
-            name: None,
-            target: Target::Url("https://example.com/".to_owned()),
-            subscriptions: subscriptions.collect(),
-            sources: Vec::new(),
-            headers: Vec::new(),
-            timeout_ms: 15_000,
-            retry_policy: None,
-            body_signature_header: None,
-            concurrency: CONCURRENCY_DEFAULT,
-        },
-        state: ObjectState::Enabled,
-        state_reason: String::new(),
-        version: 1,
-        created_at: 1,
-        updated_at: 1,
-    }
+    let target = Target::Url("https://example.com/".to_owned());
+    let settings = EndpointSettings {
+        subscriptions: subscriptions.collect(),
+        ..EndpointSettings::to(target)
+    };
+    Endpoint::new(
+        EndpointId::from_uuid(Uuid::from_u128(n)),
+        tenant.id,
+        settings,
+        1,
+    )
 }
 
 /// Source number `n` of a tenant, of a provider of the catalogue.
 pub(crate) fn source(n: u128, tenant: &Tenant, provider: &str) -> Source {
-    Source {
-        id: SourceId::from_uuid(Uuid::from_u128(n)),
-        tenant_id: tenant.id,
-        settings: SourceSettings {
-            name: None,
-            provider: Some(provider.to_owned()),
-            scheme: None,
-            parameters: BTreeMap::new(),
-            tolerance_ms: None,
-            ignore_time: false,
-            allowed_addresses: Vec::new(),
-            body_bytes_max: BODY_BYTES_DEFAULT,
-            content_types: Vec::new(),
-            accept_gzip: false,
-            answer: None,
-            synchronous: None,
-            forward_headers: Vec::new(),
-            registered_url: None,
-            rate_per_second: None,
-            poll: None,
-            dedupe_window_ms: None,
-            on_conflict: OnConflict::Record,
-            split: None,
-        },
-        state: ObjectState::Enabled,
-        state_reason: String::new(),
-        version: 1,
-        created_at: 1,
-        updated_at: 1,
-    }
+    let settings = SourceSettings::of(Some(provider.to_owned()));
+    Source::new(
+        SourceId::from_uuid(Uuid::from_u128(n)),
+        tenant.id,
+        settings,
+        1,
+    )
 }
 
 /// A registry that is in no database.

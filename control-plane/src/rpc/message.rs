@@ -7,10 +7,10 @@
 //! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>
 
 mod items;
+mod paid;
 
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -20,9 +20,10 @@ use tokio::time::Sleep;
 use tonic::{Status, body::Body};
 
 use super::calls::{Charge, Claim};
-use crate::{budget::Short, error::Error, lock::Leaf};
+use crate::{budget::Short, error::Error};
 use items::{Counted, TooMany};
 pub(crate) use items::{Schema, ShapeId};
+pub(crate) use paid::Paid;
 
 /// The length of what stands before each message: a flag, and the message's length.
 const PREFIX_BYTES: usize = 5;
@@ -38,10 +39,6 @@ pub(crate) const FREE_BYTES_MAX: u32 = 4 * 1_024;
 const NO_MESSAGE: &str = "the request is no message of this call, or is cut off";
 /// What is said of a second message.
 const ONE_MESSAGE: &str = "this call takes one message";
-
-/// What the last message of a call took. Handlers of streams take it over, when they keep the message for longer.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Paid(Arc<Leaf<Vec<Charge>>>);
 
 /// A body whose messages are framed.
 pub(crate) struct Messages {
@@ -79,18 +76,6 @@ enum Stage {
     Weighed { message: Bytes, paying: Paying },
     /// There is nothing more, or it was refused.
     Over,
-}
-
-impl Paid {
-    /// Takes over what the last message took.
-    pub(crate) fn take(&self) -> Vec<Charge> {
-        std::mem::take(&mut *self.0.lock())
-    }
-
-    fn put(&self, charge: Charge) {
-        let mut charges = self.0.lock();
-        charges.push(charge);
-    }
 }
 
 impl Messages {

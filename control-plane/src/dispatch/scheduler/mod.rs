@@ -8,16 +8,14 @@
 //! A delivery is in exactly one place: in its lane's window, leased, or in the table only, beyond the lane's horizon.
 //! Nothing here reads a clock, waits or knows the database.
 
+mod lease;
 mod leases;
 mod serving;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
-pub(super) use self::leases::{Grant, Granted, Lost, LostTooOften, Reported, Settled};
-use self::{
-    leases::{Lease, SUSPECT},
-    serving::Bells,
-};
+pub(super) use self::lease::{Grant, Granted, Lost, LostTooOften, Reported, Settled};
+use self::{lease::Lease, leases::SUSPECT, serving::Bells};
 use super::lane::{Entry, FRONT, Key, Lane, LaneState, ServedBy};
 use crate::{
     model::{

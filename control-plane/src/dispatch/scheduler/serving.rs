@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::{Grant, Scheduler, leases::Taker, slot};
+use super::{Grant, Scheduler, lease::Taker, slot};
 use crate::{
     dispatch::lane::{LaneState, ServedBy},
     model::id::{EndpointId, NodeId, Shard},

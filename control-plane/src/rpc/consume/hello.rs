@@ -87,14 +87,12 @@ fn read_handler(path: &str, group: &str, handler: &v1::Handler) -> Result<Endpoi
     };
     Ok(EndpointSettings {
         name: Some(target.endpoint_name()),
-        target: Target::Consumer(target),
         subscriptions: subscriptions.unwrap_or_default(),
         sources: sources.unwrap_or_default(),
-        headers: Vec::new(),
         timeout_ms: timeout_ms.unwrap_or_default(),
         retry_policy: retry_policy.flatten(),
-        body_signature_header: None,
         concurrency: 0,
+        ..EndpointSettings::to(Target::Consumer(target))
     })
 }
 

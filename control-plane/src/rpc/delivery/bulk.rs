@@ -1,6 +1,7 @@
 //! What is done to many dead letters at a time: redrive and discard.
 
 use posthorn::v1::{self, DeliveryActionKind};
+use prost_types::Timestamp;
 
 use super::{Deliveries, action, optional};
 use crate::{
@@ -26,11 +27,8 @@ impl Deliveries {
     ) -> Result<v1::RedriveDeadLettersResponse, Error> {
         let now = clock::now_ms();
         let tenant = self.tenant(caller, &request.tenant_id)?;
-        let range = TimeRange::parse(
-            ("died_from", request.died_from.as_ref()),
-            ("died_before", request.died_before.as_ref()),
-        )?;
-        let filter = dead_filter(&tenant, &request.endpoint_id, range, request.limit)?;
+        let died = (request.died_from.as_ref(), request.died_before.as_ref());
+        let filter = dead_filter(&tenant, &request.endpoint_id, died, request.limit)?;
         let action = action(caller, DeliveryActionKind::Redrive, &request.reason, now)?;
         let call = Call::new(
             caller,
@@ -62,11 +60,8 @@ impl Deliveries {
     ) -> Result<v1::DiscardDeadLettersResponse, Error> {
         let now = clock::now_ms();
         let tenant = self.tenant(caller, &request.tenant_id)?;
-        let range = TimeRange::parse(
-            ("died_from", request.died_from.as_ref()),
-            ("died_before", request.died_before.as_ref()),
-        )?;
-        let filter = dead_filter(&tenant, &request.endpoint_id, range, request.limit)?;
+        let died = (request.died_from.as_ref(), request.died_before.as_ref());
+        let filter = dead_filter(&tenant, &request.endpoint_id, died, request.limit)?;
         let action = action(caller, DeliveryActionKind::Discard, &request.reason, now)?;
         let call = Call::new(
             caller,
@@ -97,9 +92,10 @@ fn filter_record(filter: &OpenFilter, endpoint_id: &str, action: &Action) -> Rec
 fn dead_filter(
     tenant: &TenantEntry,
     endpoint_id: &str,
-    range: TimeRange,
+    died: (Option<&Timestamp>, Option<&Timestamp>),
     limit: u32,
 ) -> Result<OpenFilter, Error> {
+    let range = TimeRange::parse(("died_from", died.0), ("died_before", died.1))?;
     let limit = match limit {
         0 => LIMIT_DEFAULT,
         1..=LIMIT_MAX => limit,

@@ -2,8 +2,6 @@
 
 mod field;
 
-use std::collections::BTreeMap;
-
 use posthorn::v1;
 use posthorn_guard::{Policy, Target};
 
@@ -13,7 +11,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    model::source::{BODY_BYTES_DEFAULT, OnConflict, SourceSettings},
+    model::source::SourceSettings,
     rpc::convert::{
         Field as _, Violations, duration_proto, fields, json_object, json_object_proto, printable,
     },
@@ -59,28 +57,13 @@ pub(super) struct Draft {
 pub(super) fn read(new: &v1::SourceSettings, policy: &Policy) -> Result<Draft, Error> {
     let mut violations = Violations::default();
     let provider = violations.take(field::provider(&new.provider))?.flatten();
-    let blank = SourceSettings {
-        name: None,
-        provider,
-        scheme: None,
-        parameters: BTreeMap::new(),
-        tolerance_ms: None,
-        ignore_time: false,
-        allowed_addresses: Vec::new(),
-        body_bytes_max: BODY_BYTES_DEFAULT,
-        content_types: Vec::new(),
-        accept_gzip: false,
-        answer: None,
-        synchronous: None,
-        forward_headers: Vec::new(),
-        registered_url: None,
-        rate_per_second: None,
-        poll: None,
-        dedupe_window_ms: None,
-        on_conflict: OnConflict::Record,
-        split: None,
-    };
-    read_over(blank, new, Field::ALL, policy, violations)
+    read_over(
+        SourceSettings::of(provider),
+        new,
+        Field::ALL,
+        policy,
+        violations,
+    )
 }
 
 /// Reads the named fields over the settings that are there.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     model::{claim::ClaimKey, id::InboundId, inbound::InboundRequest},
-    store::emit::{SQLITE_CHUNK, sqlite_insert},
+    store::emit::sqlite::{self as events, CHUNK},
 };
 
 /// Has those that were received too long ago claim nothing but themselves, so that the window of this row begins.
@@ -31,7 +31,7 @@ pub(super) async fn release(conn: &mut SqliteConnection, one: Try<'_>) -> Result
 /// Writes the rows that get their claim, with what they bring, and returns their ids.
 pub(super) async fn claim(conn: &mut SqliteConnection, tries: &[Try<'_>]) -> Result<Vec<Uuid>> {
     let mut claimed = Vec::with_capacity(tries.len());
-    for chunk in tries.chunks(SQLITE_CHUNK) {
+    for chunk in tries.chunks(CHUNK) {
         claimed.extend(claim_chunk(conn, chunk).await?);
     }
     let ids = claimed.iter().copied().collect::<HashSet<_>>();
@@ -44,7 +44,7 @@ pub(super) async fn claim(conn: &mut SqliteConnection, tries: &[Try<'_>]) -> Res
             Brings::Batch(body) => bodies.push((row.request.id, body)),
         }
     }
-    sqlite_insert(conn, &emits).await?;
+    events::insert(conn, &emits).await?;
     for (id, body) in bodies {
         keep_body(conn, id, body).await?;
     }
@@ -100,7 +100,7 @@ pub(super) async fn standing(
 
 /// Writes records that are no events, with their bodies.
 pub(super) async fn keep(conn: &mut SqliteConnection, rows: &[&KeptRow]) -> Result<()> {
-    for chunk in rows.chunks(SQLITE_CHUNK) {
+    for chunk in rows.chunks(CHUNK) {
         let requests = chunk.iter().map(|row| &row.request);
         let mut query = insert(requests.map(|request| (request, request.claim)))?;
         query.push(" on conflict do nothing");

@@ -3,6 +3,7 @@
 use prost_types::Duration;
 
 use super::*;
+use crate::model::source::OnConflict;
 use crate::rpc::convert::{described, names};
 
 const SCHEME: &str = r#"{

@@ -1,0 +1,114 @@
+//! The steps of a start, each of which can end it.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use posthorn_guard::open_files::{self, Room};
+use tokio_rustls::TlsAcceptor;
+
+use super::error::StartError;
+use crate::{
+    bootstrap, clock,
+    config::{Config, Limits, Transport},
+    incoming,
+    server::ServeError,
+    store::{Ownership, Store},
+    vault::{KeySource, KeySourceError, Vault},
+};
+
+/// How long a start waits for another control plane to let go of the database.
+const OWNER_WITHIN: Duration = Duration::from_secs(30);
+/// How long a start waits before it asks for ownership again.
+const OWNER_PAUSE: Duration = Duration::from_millis(200);
+/// Files besides connections of gRPC: the database's, logs, listeners, requests of our own.
+const OTHER_FILES: u64 = 512;
+
+/// Reads the certificate of the gRPC server, if it has one. Before anything is served, so that a certificate that cannot
+/// be used ends the start and nothing else.
+pub(super) fn tls(
+    transport: &Transport,
+    addr: SocketAddr,
+) -> Result<Option<TlsAcceptor>, StartError> {
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|error| StartError::Certificate(path.clone(), error))
+    };
+    match transport {
+        Transport::Tls { certificate, key } => {
+            let acceptor = incoming::acceptor(&read(certificate)?, &read(key)?);
+            Ok(Some(acceptor.map_err(ServeError::from)?))
+        }
+        Transport::Loopback => Ok(None),
+        Transport::Insecure => {
+            tracing::warn!(%addr, "gRPC on {addr} is in plaintext: API keys and payloads can be read on the way");
+            Ok(None)
+        }
+    }
+}
+
+/// Reads the master keys, or makes one for a database that needs none yet.
+pub(super) async fn master_keys(
+    config: &Config,
+    store: &Store,
+) -> Result<(KeySource, Arc<Vault>), StartError> {
+    let sealed = store.secret_sealed_under().await?;
+    let needed = if config.allow_missing_master_key {
+        &[]
+    } else {
+        sealed.as_slice()
+    };
+    let keys = bootstrap::key_source(config, needed, &mut clock::rng())?;
+    let vault = Vault::new(keys.read()?);
+    let opens = vault.check_opens(needed, || keys.place());
+    opens.map_err(KeySourceError::from)?;
+    Ok((keys, Arc::new(vault)))
+}
+
+/// Makes room for every connection of gRPC. Says so when there is too little.
+pub(super) fn make_room(limits: &Limits) {
+    match open_files::make_room(limits.connections as u64 + OTHER_FILES) {
+        Room::Enough => {}
+        Room::Short { limit, wanted } => tracing::warn!(
+            limit,
+            wanted,
+            "the limit of open files may be too low for --grpc-connections"
+        ),
+        Room::Unknown(error) => {
+            tracing::warn!(%error, "the limit of open files cannot be raised");
+        }
+    }
+}
+
+pub(super) async fn check_durability(store: &Store, is_allowed: bool) -> Result<(), StartError> {
+    let settings = store.unsafe_settings().await?.join(", ");
+    if settings.is_empty() {
+        return Ok(());
+    }
+    if !is_allowed {
+        return Err(StartError::Unsafe(settings));
+    }
+    tracing::warn!(
+        settings,
+        "the database can lose what it has committed: {settings}"
+    );
+    Ok(())
+}
+
+pub(super) async fn own(store: &Store) -> Result<Ownership, StartError> {
+    let acquired = async {
+        let mut is_waiting = false;
+        loop {
+            if let Some(ownership) = store.owner_acquire().await? {
+                return Ok(ownership);
+            }
+            if !is_waiting {
+                tracing::info!(
+                    "another control plane owns this database; waiting for it to let go"
+                );
+                is_waiting = true;
+            }
+            tokio::time::sleep(OWNER_PAUSE).await;
+        }
+    };
+    tokio::time::timeout(OWNER_WITHIN, acquired)
+        .await
+        .unwrap_or(Err(StartError::Owned))
+}
