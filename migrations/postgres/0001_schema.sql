@@ -216,7 +216,7 @@ create table attempt (
     status_code smallint,
     -- posthorn.v1.ErrorKind: 1 DNS error, 2 connection refused, 3 reset, 4 closed, 5 TLS error, 6 timeout, 7 protocol
     -- error, 8 response too large, 9 target not allowed, 10 HTTP 3xx, 11 HTTP 4xx, 12 HTTP 5xx, 13 handler failed.
-    error_kind smallint check (error_kind in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13)),
+    error_kind smallint check (error_kind in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)),
     started_at bigint not null,
     duration_ms integer not null,
     node_id uuid not null,

@@ -1,14 +1,15 @@
 //! Sessions: how they begin, and what ends them.
 
 use posthorn::v1::{
-    Credit, Hello, HttpAnswer, Outcome, Outcomes, Role, outcome::Result as OutcomeResult,
-    session_request::Message as FromNode,
+    Attempt, Credit, DeliveryState, ErrorKind, Hello, HttpAnswer, Lease, Outcome, Outcomes, Role,
+    outcome::Result as OutcomeResult, session_request::Message as FromNode,
 };
 use posthorn_harness::StoreKind;
 use tonic::Code;
 
 use super::Stage;
 use crate::support::{
+    follow::{attempts_of, await_state},
     hand_node::{HandNode, answered, hello, reference},
     refusal::Refusal,
 };
@@ -18,6 +19,7 @@ on_both! {
     a_session_without_a_hello_is_ended,
     a_second_hello_ends_the_session,
     another_version_of_the_protocol_is_refused,
+    a_newer_node_is_understood_as_far_as_it_can_be,
     a_message_out_of_its_limits_ends_the_session,
     a_second_session_of_a_node_ends_the_first,
     a_node_id_belongs_to_the_key_that_used_it,
@@ -137,6 +139,45 @@ async fn another_version_of_the_protocol_is_refused(store: StoreKind) {
             "it says what is spoken: {refusal:?}"
         );
     }
+}
+
+async fn a_newer_node_is_understood_as_far_as_it_can_be(store: StoreKind) {
+    let stage = Stage::start(store).await;
+    stage.endpoint("a.b", 2).await;
+    let newer = Hello {
+        protocol: 3,
+        oldest_protocol: 2,
+        ..hello(1, 1)
+    };
+    let mut node = HandNode::join(&stage.node, newer)
+        .await
+        .expect("both speak 2");
+    node.credit(1).await;
+    node.send_unknown().await;
+    let event = stage.emit("a.b").await;
+    // An error of a kind, and a result, that are not known here.
+    let unknown_kind = |lease: &Lease| Outcome {
+        result: Some(OutcomeResult::Error(999)),
+        ..answered(lease, 200)
+    };
+    let unknown_result = |lease: &Lease| Outcome {
+        result: None,
+        ..answered(lease, 200)
+    };
+    let lease = node.lease().await;
+    node.settle(vec![unknown_kind(&lease)]).await;
+    node.credit(1).await;
+    let lease = node.lease().await;
+    node.settle(vec![unknown_result(&lease)]).await;
+    node.credit(1).await;
+    let lease = node.lease().await;
+    node.settle(vec![answered(&lease, 200)]).await;
+    let admin = &stage.deployment.admin;
+    let delivery = await_state(admin, &event, DeliveryState::Delivered).await;
+    let attempts = attempts_of(admin, &delivery.delivery_id).await;
+    let kinds = attempts.iter().map(Attempt::error_kind).collect::<Vec<_>>();
+    let (other, success) = (ErrorKind::Other, ErrorKind::Unspecified);
+    assert_eq!(kinds, [other, other, success], "{attempts:?}");
 }
 
 async fn a_message_out_of_its_limits_ends_the_session(store: StoreKind) {

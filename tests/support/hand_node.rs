@@ -30,6 +30,7 @@ pub(crate) fn hello(number: u32, capacity: u32) -> Hello {
         capacity,
         in_flight: Vec::new(),
         unacknowledged: Vec::new(),
+        oldest_protocol: 0,
     }
 }
 
@@ -126,6 +127,11 @@ impl HandNode {
             message: Some(message),
         };
         let _ = self.requests.send(request).await;
+    }
+
+    /// Sends what only newer nodes have: a control plane of this version reads it as a message without content.
+    pub(crate) async fn send_unknown(&mut self) {
+        let _ = self.requests.send(SessionRequest { message: None }).await;
     }
 
     /// Grants credit for so many leases of any size.

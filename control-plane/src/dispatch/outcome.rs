@@ -240,5 +240,6 @@ fn error_word(kind: ErrorKind) -> &'static str {
         ErrorKind::Http4xx => "http_4xx",
         ErrorKind::Http5xx => "http_5xx",
         ErrorKind::HandlerFailed => "handler_failed",
+        ErrorKind::Other => "other",
     }
 }

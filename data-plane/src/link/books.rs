@@ -20,8 +20,9 @@ use super::{
     ticket::Ticket,
 };
 
-/// The version of the protocol.
+/// The newest version of the protocol that is spoken here, and the oldest.
 const PROTOCOL: u32 = 2;
+const OLDEST_PROTOCOL: u32 = 2;
 
 /// Who the node is.
 #[derive(Debug, Clone)]
@@ -74,6 +75,7 @@ impl Books {
             capacity: self.identity.capacity,
             in_flight: working.chain(unsent).chain(recital.held).collect(),
             unacknowledged: recital.hello,
+            oldest_protocol: OLDEST_PROTOCOL,
         };
         self.first = VecDeque::from([Message::Hello(hello)]);
         self.first

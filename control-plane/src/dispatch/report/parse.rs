@@ -75,9 +75,10 @@ fn parse_one(outcome: v1::Outcome, path: &str) -> Result<Claim<Report>, Error> {
         ));
     }
     let what = match outcome.result {
-        None => return Err(Error::invalid(format!("{path}.result"), "must be set")),
         Some(NodeResult::NotStarted(_)) => What::NotStarted,
-        Some(NodeResult::Error(kind)) => parse_error(kind, path)?,
+        Some(NodeResult::Error(kind)) => failed(kind),
+        // A result that only newer nodes have.
+        None => failed(v1::ErrorKind::Other.into()),
         Some(NodeResult::Answer(answer)) => parse_answer(answer, path)?,
     };
     let lease = LeaseName {
@@ -97,16 +98,15 @@ fn parse_one(outcome: v1::Outcome, path: &str) -> Result<Claim<Report>, Error> {
     })
 }
 
-fn parse_error(kind: i32, path: &str) -> Result<What, Error> {
+/// An attempt without an answer. A kind of error that is not known here is one all the same: its node is newer.
+fn failed(kind: i32) -> What {
     let kind = v1::ErrorKind::try_from(kind).ok();
     let kind = kind.filter(|kind| *kind != v1::ErrorKind::Unspecified);
-    let kind =
-        kind.ok_or_else(|| Error::invalid(format!("{path}.error"), "must be a known error kind"))?;
-    Ok(What::Attempted(Made {
-        outcome: AttemptOutcome::failed(kind),
+    What::Attempted(Made {
+        outcome: AttemptOutcome::failed(kind.unwrap_or(v1::ErrorKind::Other)),
         evidence: Evidence::NoAnswer,
         excerpt: Bytes::new(),
-    }))
+    })
 }
 
 fn parse_answer(answer: v1::HttpAnswer, path: &str) -> Result<What, Error> {

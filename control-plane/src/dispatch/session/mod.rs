@@ -7,6 +7,7 @@ mod granting;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    ops::RangeInclusive,
     pin::Pin,
 };
 
@@ -35,8 +36,8 @@ use crate::{
     model::id::{KeyId, NodeId},
 };
 
-/// The version of the protocol that this control plane speaks.
-const PROTOCOL: u32 = 2;
+/// The versions of the protocol that this control plane speaks.
+const PROTOCOLS: RangeInclusive<u32> = 2..=2;
 /// How many leases a node can hold.
 const CAPACITY_MAX: u32 = 8_192;
 
@@ -84,6 +85,7 @@ pub(crate) async fn converse(
         .node_id
         .parse::<NodeId>()
         .map_err(|error| Error::invalid("hello.node_id", error.to_string()))?;
+    let protocol = agreed(&hello, &PROTOCOLS)?;
     check_hello(&hello)?;
     let opened = dispatch.0.sessions.open(node_id, parts.key_id);
     dispatch.0.metrics.opened("session", &opened);
@@ -91,7 +93,15 @@ pub(crate) async fn converse(
     let number = opened.number;
     tracing::info!(%node_id, name = hello.name, version = hello.version, "node {node_id} opened a session");
     dispatch.count_sessions();
-    let ended = stand(&dispatch, node_id, hello, parts, opened, shutdown).await;
+    let ended = stand(
+        &dispatch,
+        (node_id, protocol),
+        hello,
+        parts,
+        opened,
+        shutdown,
+    )
+    .await;
     if dispatch.0.sessions.close(node_id, number) {
         // Not waited for at a shutdown: the leases end with this process.
         tokio::spawn(lost::give_grace(dispatch.clone(), node_id, number));
@@ -110,13 +120,6 @@ async fn hello(from_node: &mut FromNodeStream) -> Result<v1::Hello, Status> {
 }
 
 fn check_hello(hello: &v1::Hello) -> Result<(), Status> {
-    if hello.protocol != PROTOCOL {
-        let message = format!(
-            "hello.protocol is {}: this control plane speaks {PROTOCOL} only",
-            hello.protocol
-        );
-        return Err(Error::FailedPrecondition(message).into());
-    }
     if !(1..=CAPACITY_MAX).contains(&hello.capacity) {
         let limit = format!("must be from 1 to {CAPACITY_MAX}");
         return Err(Error::invalid("hello.capacity", limit).into());
@@ -147,9 +150,28 @@ fn check_hello(hello: &v1::Hello) -> Result<(), Status> {
     Ok(())
 }
 
+/// The newest version of the protocol that the node speaks and that is among `ours`.
+fn agreed(hello: &v1::Hello, ours: &RangeInclusive<u32>) -> Result<u32, Error> {
+    let oldest = match hello.oldest_protocol {
+        0 => hello.protocol,
+        oldest => oldest,
+    };
+    let newest = hello.protocol.min(*ours.end());
+    if newest >= oldest.max(*ours.start()) {
+        return Ok(newest);
+    }
+    Err(Error::FailedPrecondition(format!(
+        "the node speaks the versions {oldest} to {} of the protocol, this control plane {} to {}: \
+         run a node that speaks one of them",
+        hello.protocol,
+        ours.start(),
+        ours.end()
+    )))
+}
+
 async fn stand(
     dispatch: &Dispatch,
-    node_id: NodeId,
+    (node_id, protocol): (NodeId, u32),
     hello: v1::Hello,
     parts: SessionParts,
     mut opened: Opened,
@@ -167,7 +189,7 @@ async fn stand(
         ready: Lock::default(),
     };
     let welcome = v1::Welcome {
-        protocol: PROTOCOL,
+        protocol,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     session.send(ToNode::Welcome(welcome)).await?;
@@ -328,7 +350,10 @@ impl Session {
                 }
                 Some(FromNode::Drain(_)) => self.credit().draining = true,
                 Some(FromNode::Hello(_)) => return Err(stream::second_hello()),
-                None => return Err(Error::invalid("message", "must be set").into()),
+                None => {
+                    let node_id = self.node_id;
+                    tracing::warn!(%node_id, "node {node_id} sent a message that this version does not know");
+                }
             }
         }
         Ok(())
@@ -354,5 +379,36 @@ impl Session {
         }
         // The sender goes when the node opens another session.
         std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_version_is_used_that_both_speak() {
+        for (node, ours, expected) in [
+            ((2, 0), 2..=2, Some(2)),
+            ((2, 2), 2..=2, Some(2)),
+            // A newer node beside an older control plane, and the other way round.
+            ((3, 2), 2..=2, Some(2)),
+            ((2, 0), 2..=3, Some(2)),
+            ((4, 2), 3..=5, Some(4)),
+            ((3, 0), 2..=2, None),
+            ((3, 3), 2..=2, None),
+            ((1, 0), 2..=3, None),
+            ((0, 0), 2..=2, None),
+            ((2, 3), 2..=3, None),
+            ((u32::MAX, 0), 2..=2, None),
+        ] {
+            let (protocol, oldest_protocol) = node;
+            let hello = v1::Hello {
+                protocol,
+                oldest_protocol,
+                ..v1::Hello::default()
+            };
+            assert_eq!(agreed(&hello, &ours).ok(), expected, "{node:?} {ours:?}");
+        }
     }
 }
