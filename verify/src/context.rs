@@ -9,7 +9,7 @@ pub struct Context<'a> {
     pub request: &'a Request<'a>,
     /// The source's secrets, the current one first. The first ten are tried.
     pub secrets: &'a [Secret],
-    /// The remote keys that were fetched for [`Verifier::key_request`].
+    /// The remote keys that were fetched for [`crate::Verifier::key_request`].
     pub fetched: &'a [Fetched],
     /// When the request was received, in milliseconds since 1970.
     pub now_ms: i64,
