@@ -129,12 +129,15 @@ pub(crate) fn log(record: &AuditRecord) {
     tracing::info!(%audit_id, key_id, method, target, "recorded {method} by {key_id}");
 }
 
-/// Puts on record what Posthorn did in several transactions, after the last of them.
-pub(crate) async fn record_done(store: &Store, record: &AuditRecord) -> store::Result<()> {
+/// Writes records in a transaction of their own: of what was denied, and of what Posthorn did in several transactions, after
+/// the last of them.
+pub(crate) async fn write_alone(store: &Store, records: &[AuditRecord]) -> store::Result<()> {
     let mut tx = store.begin().await?;
-    tx.audit_insert(record).await?;
+    for record in records {
+        tx.audit_insert(record).await?;
+    }
     tx.commit().await?;
-    log(record);
+    records.iter().for_each(log);
     Ok(())
 }
 

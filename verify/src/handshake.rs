@@ -5,13 +5,13 @@
 
 use url::Url;
 
-pub(crate) use self::plan::HandshakePlan;
+use self::plan::HandshakePlan;
 use crate::{
     Answer, Context, Refusal, Request, Secret, reference::Reference, remote::pinned,
     values::Values, verifier::Verifier,
 };
 
-mod plan;
+pub(crate) mod plan;
 mod reply;
 
 /// The longest secret that a provider hands over, in bytes.

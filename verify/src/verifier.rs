@@ -6,7 +6,7 @@ use crate::{
     SecretError, Settings, Tolerance,
     compare::{self, Comparison},
     context::Context,
-    handshake::HandshakePlan,
+    handshake::plan::HandshakePlan,
     identify::IdentityPlan,
     proof::Proof,
     reference::{Reference, is_token},

@@ -16,7 +16,7 @@ use crate::{
         id::{KeyId, TenantId},
     },
     outage,
-    store::{self, Store},
+    store::Store,
 };
 
 /// How many denials of one key are recorded in one minute.
@@ -126,22 +126,11 @@ impl WaitingDenials {
     pub(crate) async fn keep(mut self, store: Store) {
         let mut batch = Vec::with_capacity(BATCH);
         while self.waiting.recv_many(&mut batch, BATCH).await > 0 {
-            match write(&store, &batch).await {
-                Ok(()) => batch.iter().for_each(super::log),
-                Err(error) => {
-                    outage::log(&error, "denials cannot be put on record");
-                    self.metrics.shed_denials("database", batch.len() as u64);
-                }
+            if let Err(error) = super::write_alone(&store, &batch).await {
+                outage::log(&error, "denials cannot be put on record");
+                self.metrics.shed_denials("database", batch.len() as u64);
             }
             batch.clear();
         }
     }
-}
-
-async fn write(store: &Store, records: &[AuditRecord]) -> store::Result<()> {
-    let mut tx = store.begin().await?;
-    for record in records {
-        tx.audit_insert(record).await?;
-    }
-    tx.commit().await
 }

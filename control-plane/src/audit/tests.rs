@@ -152,7 +152,7 @@ async fn old_records_are_forgotten() {
     let target = EndpointId::from_uuid(Uuid::from_u128(1));
     for at in [NOW, NOW + 1, NOW + 2] {
         let record = Record::of(None, target).by_posthorn("RetireData", at);
-        record_done(&store, &record).await.unwrap();
+        write_alone(&store, &[record]).await.unwrap();
     }
     assert_eq!(store.audit_retire(NOW + 2).await.unwrap(), 2);
     let left = recorded(&store).await;

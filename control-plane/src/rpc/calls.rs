@@ -6,7 +6,7 @@
 //! after a moment, so that a caller who tries again without a pause costs others little. Revocation takes no place that another
 //! kind of call could take, and health none of a key's.
 
-mod claim;
+pub(super) mod claim;
 mod shares;
 
 use std::{
@@ -23,11 +23,8 @@ use tokio::time::timeout;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service, ServiceExt as _};
 
-use self::claim::{Places, Room};
-pub(crate) use self::{
-    claim::{Charge, Claim},
-    shares::Shares,
-};
+use self::claim::{Claim, Places, Room};
+pub(crate) use self::shares::Shares;
 use super::{
     Caller,
     access::{Class, Kind, kind},

@@ -6,7 +6,7 @@
 //! passed on. What a message took is given back when the next one is asked for, or when the call ends.
 //! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>
 
-mod items;
+pub(super) mod items;
 mod paid;
 
 use std::{
@@ -19,10 +19,10 @@ use http_body::Frame;
 use tokio::time::Sleep;
 use tonic::{Status, body::Body};
 
-use super::calls::{Charge, Claim};
+use super::calls::claim::{Charge, Claim};
 use crate::{budget::Short, error::Error};
+pub(crate) use items::ShapeId;
 use items::{Counted, TooMany};
-pub(crate) use items::{Schema, ShapeId};
 pub(crate) use paid::Paid;
 
 /// The length of what stands before each message: a flag, and the message's length.

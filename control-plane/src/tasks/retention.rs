@@ -84,7 +84,7 @@ async fn record(store: &Store, removed: &[(&str, u64)], now_ms: i64) -> Result<(
     let record = removed.iter().fold(record, |record, (what, count)| {
         record.setting(what, None, *count)
     });
-    audit::record_done(store, &record.by_posthorn("RetireData", now_ms)).await
+    audit::write_alone(store, &[record.by_posthorn("RetireData", now_ms)]).await
 }
 
 /// What a step did, as a count; nothing when it failed, which is logged.

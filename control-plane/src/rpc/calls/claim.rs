@@ -14,7 +14,7 @@ use super::{
     super::{
         Caller,
         access::{Class, Kind},
-        message::{Schema, ShapeId},
+        message::items::{Schema, ShapeId},
     },
     shares::{AllShares, Shares},
 };

@@ -82,7 +82,7 @@ pub(crate) fn described(message: &str, but: &[&str]) -> Vec<String> {
     names
 }
 
-/// The names of the fields that an update can name, in their order.
+/// The names of the fields that an update can name, in the order of the alphabet.
 #[cfg(test)]
 pub(crate) fn names<F: Field>() -> Vec<String> {
     let mut names = F::ALL

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{lock::Leaf, rpc::calls::Charge};
+use crate::{lock::Leaf, rpc::calls::claim::Charge};
 
 /// What the last message of a call took. Handlers of streams take it over, when they keep the message for longer.
 #[derive(Debug, Clone, Default)]
