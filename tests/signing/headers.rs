@@ -2,7 +2,9 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use posthorn::v1::{EndpointHeader, EndpointSettings, GetEndpointRequest, TestEndpointRequest};
+use posthorn::v1::{
+    EndpointHeader, EndpointSettings, GetEndpointRequest, PauseEndpointRequest, TestEndpointRequest,
+};
 use posthorn_harness::{Deployment, StoreKind};
 use sha2::Sha256;
 
@@ -13,6 +15,7 @@ on_both! {
     a_header_of_the_endpoints_choice_holds_the_bodys_hash,
     headers_of_the_endpoint_are_sent,
     a_test_event_reaches_an_endpoint_that_subscribed_to_nothing_of_it,
+    a_repeated_test_has_its_first_answer_though_the_endpoint_was_paused,
 }
 
 async fn a_header_of_the_endpoints_choice_holds_the_bodys_hash(store: StoreKind) {
@@ -101,4 +104,29 @@ async fn a_test_event_reaches_an_endpoint_that_subscribed_to_nothing_of_it(store
     let others = deployment.receiver.received("/other");
     let others = others.await_count(1, DEADLINE).await;
     assert_eq!(others[0].header("webhook-event-type"), "a.b");
+}
+
+async fn a_repeated_test_has_its_first_answer_though_the_endpoint_was_paused(store: StoreKind) {
+    let deployment = Deployment::start(store).await;
+    let url = deployment.receiver.url("/tested");
+    let created = deployment.admin.create_endpoint(&url, &["*"]).await;
+    let endpoint = created.endpoint.expect("the answer holds the endpoint");
+    let request = TestEndpointRequest {
+        tenant_id: deployment.tenant_id.clone(),
+        endpoint_id: endpoint.endpoint_id.clone(),
+        request_id: "one".to_owned(),
+    };
+    let mut endpoints = deployment.admin.endpoints();
+    let first = endpoints.test_endpoint(request.clone()).await;
+    let first = first.expect("it is accepted").into_inner();
+    let pause = PauseEndpointRequest {
+        tenant_id: deployment.tenant_id.clone(),
+        endpoint_id: endpoint.endpoint_id,
+        ..PauseEndpointRequest::default()
+    };
+    let paused = endpoints.pause_endpoint(pause).await;
+    paused.expect("it is paused");
+    let again = endpoints.test_endpoint(request).await;
+    let again = again.expect("it is a repeat").into_inner();
+    assert_eq!(again, first);
 }
