@@ -110,7 +110,7 @@ impl Record {
 ///
 /// # Errors
 /// Unavailable, whatever the cause, which is logged: then nothing may be committed.
-pub(crate) async fn write(tx: &mut Tx, record: &AuditRecord) -> Result<(), Error> {
+pub(crate) async fn write<S>(tx: &mut Tx<S>, record: &AuditRecord) -> Result<(), Error> {
     tx.audit_insert(record).await.map_err(|error| {
         outage::log(
             &error,

@@ -17,7 +17,7 @@ use crate::{
         id::{KeyId, TenantId},
         tenant::{Environment, Tenant, TenantSettings},
     },
-    store::{self, Change, RequestKey, Store, Tx},
+    store::{self, Change, RegistryTx, RequestKey, Store},
     vault::{KeySource, KeySourceError, SealedUnder},
 };
 
@@ -111,7 +111,7 @@ pub(crate) fn make_data_dir(config: &Config) -> io::Result<()> {
 }
 
 /// Whether this is the first start. Of several at one time, one is: the others wait here for it.
-async fn is_first(tx: &mut Tx, now: i64) -> Result<bool, store::Error> {
+async fn is_first(tx: &mut RegistryTx, now: i64) -> Result<bool, store::Error> {
     let claim = RequestKey {
         key_id: KeyId::from_uuid(Uuid::nil()),
         rpc: "bootstrap",
@@ -122,22 +122,17 @@ async fn is_first(tx: &mut Tx, now: i64) -> Result<bool, store::Error> {
 }
 
 async fn default_tenant(
-    tx: &mut Tx,
+    tx: &mut RegistryTx,
     now: i64,
     rng: &mut (impl CryptoRng + Send),
 ) -> Result<SecretString, store::Error> {
-    let tenant = Tenant {
-        id: TenantId::new(now, rng),
-        settings: TenantSettings {
-            name: DEFAULT_TENANT.to_owned(),
-            organization_id: String::new(),
-            environment: Environment::Development,
-            retry_policy: None,
-        },
-        version: 1,
-        created_at: now,
-        updated_at: now,
+    let settings = TenantSettings {
+        name: DEFAULT_TENANT.to_owned(),
+        organization_id: String::new(),
+        environment: Environment::Development,
+        retry_policy: None,
     };
+    let tenant = Tenant::new(TenantId::new(now, rng), settings, now);
     done(tx.tenant_insert(&tenant).await?)?;
     let roles = [Role::Operator, Role::Emitter];
     let (key, text) = new_key("bootstrap default", Some(tenant.id), &roles, now, rng);
@@ -167,7 +162,7 @@ fn new_key(
     (key, text)
 }
 
-async fn insert(tx: &mut Tx, key: &ApiKey) -> Result<(), store::Error> {
+async fn insert(tx: &mut RegistryTx, key: &ApiKey) -> Result<(), store::Error> {
     done(tx.api_key_insert(key).await?)
 }
 

@@ -8,7 +8,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use posthorn_guard::{Policy, Resolver};
 use posthorn_telemetry::{Operations, Readiness, Registry as MetricsRegistry};
-use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use rand::{SeedableRng as _, rngs::StdRng};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -24,7 +24,10 @@ use crate::{
     incoming::{self, Incoming},
     ingest::Ingest,
     metrics::Metrics,
-    model::api_key::{Role, Roles},
+    model::{
+        api_key::{Role, Roles},
+        shard::ShardSet,
+    },
     poll::{self, Polling},
     registry::SharedRegistry,
     rpc::{
@@ -88,6 +91,7 @@ impl ControlPlane {
         let (keys, vault) = master_keys(&config, &store).await?;
         check_durability(&store, config.allow_unsafe_durability).await?;
         let ownership = own(&store).await?;
+        let epoch = store.next_epoch().await?;
         let now_ms = clock::now_ms();
         store.partition_ensure(now_ms).await?;
         let mut rng = start_rng();
@@ -122,7 +126,7 @@ impl ControlPlane {
             registry.clone(),
             metrics.clone(),
             payload_bytes_max,
-            rng.next_u32(),
+            epoch,
         );
         let fetch = Fetch::new(resolver.clone()).map_err(StartError::Tls)?;
         let ingest = Ingest::new(
@@ -303,6 +307,7 @@ impl ControlPlane {
         let gauges = tasks::keep_gauges(store.clone(), dispatch.clone(), self.metrics.clone());
         let watch = tasks::keep_watched(store.clone(), readiness.clone());
         let retention = Retention {
+            shards: ShardSet::ALL,
             events_ms: self.config.event_retention_ms(),
             dead_letters_ms: self.config.dead_letter_retention_ms(),
             audit_ms: self.config.audit_retention_ms(),
@@ -312,6 +317,7 @@ impl ControlPlane {
         let denials = denials.keep(store.clone());
         let polling = Polling {
             store: store.clone(),
+            shards: ShardSet::ALL,
             registry: registry.clone(),
             dispatch: dispatch.clone(),
             ingest: self.ingest.clone(),

@@ -7,6 +7,8 @@
 
 create table tenant (
     tenant_id uuid not null primary key,
+    -- Where its data are.
+    shard smallint not null check (shard between 0 and 255),
     -- A copy of the name in the settings, for its constraint.
     name text not null constraint tenant_name_key unique check (name <> ''),
     -- What an admin decides, as JSON.
@@ -108,18 +110,22 @@ create index secret_tenant_id_idx on secret (tenant_id, owner_kind, owner_id);
 create index secret_kek_id_idx on secret (kek_id);
 create index secret_retires_at_idx on secret (retires_at) where retires_at is not null;
 
--- The state of polling, one row for each source that is polled. Without a foreign key: it changes with every pull.
+-- The state of polling, one row for each source that is polled. It changes with every pull.
 create table poll (
-    source_id uuid not null primary key,
+    shard smallint not null,
+    source_id uuid not null,
     -- What the next pull sends; empty at first.
     cursor text not null,
+    -- What tells the list that it is a cursor of; empty at first.
+    list bytea not null check (length(list) in (0, 32)),
     polled_at bigint,
     next_poll_at bigint not null,
     failures integer not null check (failures >= 0),
-    last_error text not null
+    last_error text not null,
+    primary key (shard, source_id)
 );
 -- What is polled next.
-create index poll_next_poll_at_idx on poll (next_poll_at);
+create index poll_next_poll_at_idx on poll (shard, next_poll_at);
 
 -- Calls that were made with a request id, so that a repeat changes nothing.
 create table request (
@@ -132,6 +138,8 @@ create table request (
     -- The encoded response, without secrets. Empty only until its transaction commits.
     response bytea not null,
     created_at bigint not null,
+    -- The shard whose data it changed. Null: it changed the registry.
+    shard smallint,
     primary key (key_id, rpc, request_id)
 );
 create index request_created_at_idx on request (created_at);
@@ -322,7 +330,7 @@ create table inbound_action (
 -- Append-only: who changed what, what was denied to whom, and what Posthorn did by itself.
 create table audit (
     audit_id uuid not null primary key,
-    -- The shard of the tenant. Null: a record of the whole installation.
+    -- The shard whose data were changed. Null: it was the registry.
     shard smallint,
     recorded_at bigint not null,
     -- Null: it was about no tenant.
@@ -341,13 +349,21 @@ create table audit (
     outcome smallint not null check (outcome in (1, 2)),
     -- A list of fields with their old and new values, as JSON.
     changes text not null,
-    check ((shard is null) = (tenant_id is null)),
     check (outcome = 1 or key_id is not null)
 );
 create index audit_tenant_id_idx on audit (tenant_id, audit_id) where tenant_id is not null;
 create index audit_key_id_idx on audit (key_id, audit_id) where key_id is not null;
 create index audit_target_idx on audit (target, audit_id) where target <> '';
 create index audit_denied_idx on audit (audit_id) where outcome = 2;
+
+
+-- How many owners the deliveries have had: the upper half of the ids of leases.
+create table epoch (
+    epoch_id smallint not null primary key check (epoch_id = 1),
+    number bigint not null check (number between 0 and 2147483647)
+);
+
+insert into epoch (epoch_id, number) values (1, 0);
 
 
 -- One row that is written now and then, to see whether the database takes writes.

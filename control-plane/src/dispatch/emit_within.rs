@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     model::{endpoint::Endpoint, event::NewEvent, id::EventId},
     registry::TenantEntry,
-    store::{EmitRow, Receipt, Tx},
+    store::{EmitRow, LedgerTx, Receipt},
 };
 
 /// Events that a transaction has written. The scheduler hears of them from [`Written::committed`]; dropped instead, the
@@ -25,7 +25,7 @@ impl Dispatch {
     /// Writes events of these ids to whoever is subscribed to them. Idempotency keys are not looked at.
     pub(crate) async fn emit_within(
         &self,
-        tx: &mut Tx,
+        tx: &mut LedgerTx,
         tenant: &TenantEntry,
         events: Vec<(EventId, NewEvent)>,
     ) -> Result<Written, Error> {
@@ -41,7 +41,7 @@ impl Dispatch {
     /// Writes an event that tests an endpoint, and goes to it alone.
     pub(crate) async fn test_within(
         &self,
-        tx: &mut Tx,
+        tx: &mut LedgerTx,
         endpoint: &Endpoint,
         id: EventId,
     ) -> Result<Written, Error> {
@@ -56,7 +56,7 @@ impl Dispatch {
     /// Receives a request with its items as the group commit does, and says what became of each.
     pub(crate) async fn receive_within(
         &self,
-        tx: &mut Tx,
+        tx: &mut LedgerTx,
         arrivals: Vec<Arrival>,
     ) -> Result<(Vec<Receipt>, Written), Error> {
         let rows = self.rows(arrivals)?;

@@ -29,7 +29,7 @@ async fn bury(dispatch: Dispatch, lost: LostTooOften) {
     let delivery_id = lost.delivery_id;
     let now_ms = clock::now_ms();
     let written = async {
-        let mut tx = dispatch.0.store.begin().await?;
+        let mut tx = dispatch.0.store.begin_in(delivery_id.shard()).await?;
         let is_dead = tx
             .delivery_lose(delivery_id, lost.attempt_count, now_ms)
             .await?;

@@ -17,6 +17,7 @@ mod inbound;
 mod lane;
 mod lost;
 mod operate;
+mod orphan;
 mod outcome;
 mod pager;
 mod payload;
@@ -61,6 +62,7 @@ use crate::{
     model::{
         endpoint::{Endpoint, LiveEndpoint, LiveTarget},
         id::{EndpointId, NodeId, TenantId},
+        shard::ShardSet,
     },
     registry::{EndpointChange, SharedRegistry},
     store::{DueDelivery, Store},
@@ -101,6 +103,8 @@ struct Engine {
     /// A timer may have to fire earlier.
     changed: Notify,
     started: Instant,
+    /// Whose deliveries are scheduled here.
+    shards: ShardSet,
     payload_bytes_max: usize,
     tasks: TaskTracker,
 }
@@ -148,6 +152,7 @@ impl Dispatch {
             ready: Notify::new(),
             changed: Notify::new(),
             started: clock::monotonic(),
+            shards: ShardSet::ALL,
             payload_bytes_max,
             tasks: TaskTracker::new(),
         };
@@ -197,21 +202,22 @@ impl Dispatch {
     /// Makes a lane for each endpoint and notes what the table holds.
     async fn recover(&self) -> Result<(), Error> {
         let now_ms = clock::now_ms();
-        let lanes = self.0.store.delivery_lanes(i64::MAX).await?;
+        let lanes = self.0.store.delivery_lanes(&self.0.shards).await?;
         let registry = self.0.registry.snapshot();
         for endpoint in registry.endpoints() {
             self.configure(endpoint, now_ms);
         }
         let mut scheduler = self.scheduler();
-        for (shard, endpoint_id) in &lanes {
-            scheduler.suspect(*shard, *endpoint_id, now_ms);
-            if registry.endpoint(*endpoint_id).is_none() {
-                scheduler.close(*endpoint_id);
+        for lane in &lanes {
+            scheduler.suspect(lane.shard, lane.endpoint_id, now_ms);
+            if registry.endpoint(lane.endpoint_id).is_none() {
+                scheduler.close(lane.endpoint_id);
             }
         }
-        if lanes.is_empty() {
-            scheduler.recovered(now_ms);
-        }
+        let with_lanes = lanes.iter().map(|lane| lane.shard).collect();
+        let mut without = self.0.shards;
+        without.remove(&with_lanes);
+        scheduler.recovered(&without, now_ms);
         tracing::info!(
             lanes = lanes.len(),
             "{} endpoints have deliveries from before",
@@ -234,7 +240,7 @@ impl Dispatch {
     fn configure(&self, endpoint: &LiveEndpoint, now_ms: i64) {
         let Endpoint {
             id,
-            tenant_id,
+            shard,
             state,
             settings,
             ..
@@ -249,8 +255,7 @@ impl Dispatch {
             concurrency,
             served_by,
         };
-        self.scheduler()
-            .configure(tenant_id.shard(), *id, settings, now_ms);
+        self.scheduler().configure(*shard, *id, settings, now_ms);
     }
 
     /// An endpoint is gone.

@@ -11,10 +11,10 @@ use crate::{
     error::Error,
     model::{
         delivery::{Action, DeliveryView, OpenDelivery, OpenState, ViewState},
-        id::{DeliveryId, EndpointId, TenantId},
+        id::{DeliveryId, EndpointId, Shard, TenantId},
         object::ObjectState,
     },
-    store::{DueDelivery, OpenFilter, Tx},
+    store::{DueDelivery, LedgerTx, OpenFilter},
 };
 
 /// Deliveries that a transaction moved. The scheduler hears of them when this is dropped, after the commit or instead.
@@ -22,17 +22,17 @@ use crate::{
 pub(crate) struct Moved {
     dispatch: Dispatch,
     lanes: HashSet<EndpointId>,
-    tenant_id: TenantId,
+    shard: Shard,
     cancelled: Option<(EndpointId, DeliveryId)>,
     due: Option<(EndpointId, DueDelivery)>,
 }
 
 impl Moved {
-    fn new(dispatch: &Dispatch, tenant_id: TenantId) -> Self {
+    fn new(dispatch: &Dispatch, shard: Shard) -> Self {
         Self {
             dispatch: dispatch.clone(),
             lanes: HashSet::new(),
-            tenant_id,
+            shard,
             cancelled: None,
             due: None,
         }
@@ -67,7 +67,7 @@ impl Drop for Moved {
         for endpoint_id in self.lanes.drain() {
             self.dispatch
                 .scheduler()
-                .suspect(self.tenant_id.shard(), endpoint_id, now_ms);
+                .suspect(self.shard, endpoint_id, now_ms);
         }
         self.dispatch.wake();
     }
@@ -77,7 +77,7 @@ impl Dispatch {
     /// Makes a delivery due at once.
     pub(crate) async fn retry(
         &self,
-        tx: &mut Tx,
+        tx: &mut LedgerTx,
         tenant_id: TenantId,
         id: DeliveryId,
         action: &Action,
@@ -90,7 +90,7 @@ impl Dispatch {
             return Err(precondition("an earlier retry has not had its attempt yet"));
         }
         self.check_enabled(row.endpoint_id)?;
-        let mut moved = Moved::new(self, tenant_id);
+        let mut moved = Moved::new(self, id.shard());
         moved.lanes.insert(row.endpoint_id);
         self.take_out(&row)?;
         tx.delivery_retry(id, action.acted_at).await?;
@@ -113,12 +113,12 @@ impl Dispatch {
     /// Ends an open delivery.
     pub(crate) async fn cancel(
         &self,
-        tx: &mut Tx,
+        tx: &mut LedgerTx,
         tenant_id: TenantId,
         id: DeliveryId,
         action: &Action,
     ) -> Result<(DeliveryView, Moved), Error> {
-        let mut moved = Moved::new(self, tenant_id);
+        let mut moved = Moved::new(self, id.shard());
         let Some(row) = tx.delivery_lock(tenant_id, id).await? else {
             let ended = self.ended(tenant_id, id).await?;
             return match ended.state {
@@ -139,8 +139,7 @@ impl Dispatch {
     /// Makes dead letters due at once. Returns how many.
     pub(crate) async fn redrive(
         &self,
-        tx: &mut Tx,
-        tenant_id: TenantId,
+        tx: &mut LedgerTx,
         filter: &OpenFilter,
         action: &Action,
     ) -> Result<(usize, Moved), Error> {
@@ -148,7 +147,7 @@ impl Dispatch {
             self.check_enabled(endpoint_id)?;
         }
         let redriven = tx.dead_letter_redrive(filter, action).await?;
-        let mut moved = Moved::new(self, tenant_id);
+        let mut moved = Moved::new(self, filter.shard);
         moved
             .lanes
             .extend(redriven.iter().map(|(_, endpoint_id)| *endpoint_id));

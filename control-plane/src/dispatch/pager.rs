@@ -5,12 +5,8 @@
 
 use std::time::Duration;
 
-use super::{Dispatch, scheduler::PageWanted};
-use crate::{
-    clock,
-    model::id::{EndpointId, Shard},
-    outage,
-};
+use super::{Dispatch, orphan, scheduler::PageWanted};
+use crate::{clock, outage, store::OpenLane};
 
 /// For how long after a start what was open before waits until nodes have said what they hold.
 const RECOVERY: Duration = Duration::from_secs(5);
@@ -25,12 +21,20 @@ const TIMER_MAX: Duration = Duration::from_mins(1);
 
 /// Reads pages for ever.
 pub(super) async fn run(dispatch: Dispatch) {
+    tokio::join!(
+        end_recovery(&dispatch),
+        read_pages(&dispatch),
+        sweep(&dispatch)
+    );
+}
+
+async fn end_recovery(dispatch: &Dispatch) {
     if dispatch.scheduler().is_recovering() {
         tokio::time::sleep(RECOVERY).await;
-        dispatch.scheduler().recovered(clock::now_ms());
+        let (shards, now_ms) = (dispatch.0.shards, clock::now_ms());
+        dispatch.scheduler().recovered(&shards, now_ms);
         dispatch.wake();
     }
-    tokio::join!(read_pages(&dispatch), sweep(&dispatch));
 }
 
 async fn read_pages(dispatch: &Dispatch) {
@@ -68,45 +72,32 @@ async fn sweep(dispatch: &Dispatch) {
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
         let due_by = clock::now_ms() - OVERDUE_MS;
-        match dispatch.0.store.delivery_lanes(due_by).await {
+        match dispatch.0.store.delivery_lanes(&dispatch.0.shards).await {
             Ok(lanes) => {
-                for (shard, endpoint_id) in lanes {
-                    look_again(dispatch, shard, endpoint_id).await;
-                }
-                dispatch.wake();
+                let overdue = lanes.iter().filter(|lane| lane.since <= due_by);
+                look_again(dispatch, overdue);
+                orphan::cancel(dispatch, &lanes).await;
             }
             Err(error) => {
                 outage::log(&error, "could not search the table for what is open");
             }
         }
+        match dispatch.0.store.dead_letter_lanes(&dispatch.0.shards).await {
+            Ok(lanes) => orphan::cancel(dispatch, &lanes).await,
+            Err(error) => outage::log(&error, "could not search the table for dead letters"),
+        }
     }
 }
 
-async fn look_again(dispatch: &Dispatch, shard: Shard, endpoint_id: EndpointId) {
+/// Has lanes read the table anew.
+fn look_again<'a>(dispatch: &Dispatch, lanes: impl Iterator<Item = &'a OpenLane>) {
     let now_ms = clock::now_ms();
-    let registry = dispatch.0.registry.snapshot();
-    if registry.endpoint(endpoint_id).is_some() || registry.is_sealed(endpoint_id) {
-        dispatch.scheduler().suspect(shard, endpoint_id, now_ms);
-        return;
+    let mut scheduler = dispatch.scheduler();
+    for lane in lanes {
+        scheduler.suspect(lane.shard, lane.endpoint_id, now_ms);
     }
-    // An event that was being emitted while its endpoint was deleted.
-    let cancelled = async {
-        let mut tx = dispatch.0.store.begin().await?;
-        let cancelled = tx
-            .delivery_cancel_all(shard, endpoint_id, None, "the endpoint was deleted", now_ms)
-            .await?;
-        tx.commit().await?;
-        Ok::<_, crate::store::Error>(cancelled)
-    };
-    match cancelled.await {
-        Ok(cancelled) => {
-            tracing::info!(%endpoint_id, cancelled, "cancelled what was open for deleted {endpoint_id}");
-        }
-        Err(error) => {
-            tracing::warn!(%endpoint_id, error = ?error, "could not cancel what is open for {endpoint_id}");
-        }
-    }
-    dispatch.scheduler().remove(endpoint_id);
+    drop(scheduler);
+    dispatch.wake();
 }
 
 /// Lets lanes take their turn when their time comes, for ever.

@@ -10,7 +10,7 @@ use super::Posted;
 use crate::{
     clock,
     model::{
-        id::{SourceId, TenantId},
+        id::SourceId,
         source::{LiveSource, Source, SourceSettings},
     },
 };
@@ -39,7 +39,7 @@ pub(super) fn live(
         poll_secret: None,
         source: Source::new(
             SourceId::new(NOW_MS, &mut clock::rng()),
-            TenantId::new(NOW_MS, &mut clock::rng()),
+            &crate::registry::fixture::tenant(7),
             settings,
             NOW_MS,
         ),

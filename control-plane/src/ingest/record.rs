@@ -32,8 +32,7 @@ pub(super) fn record(
     outcome: Outcome<'_>,
 ) -> InboundRequest {
     let source = &live.source;
-    let shard = source.tenant_id.shard();
-    let id = InboundId::new(posted.received_at, shard, &mut clock::rng());
+    let id = InboundId::new(posted.received_at, source.shard, &mut clock::rng());
     InboundRequest {
         id,
         tenant_id: source.tenant_id,

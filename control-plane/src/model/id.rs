@@ -38,9 +38,19 @@ pub(crate) struct ParseIdError {
 pub(crate) struct Shard(pub u8);
 
 impl Shard {
+    /// The shard that a new tenant's data goes to. It stays with the tenant: whoever asks later asks its entry.
+    pub(crate) fn of(tenant: TenantId) -> Self {
+        Self(Sha256::digest(tenant.0.as_bytes())[0])
+    }
+
     /// The number as columns hold it.
     pub(crate) fn column(self) -> i16 {
         i16::from(self.0)
+    }
+
+    /// Reads the number of a column.
+    pub(crate) fn from_column(value: i16) -> Option<Self> {
+        u8::try_from(value).ok().map(Self)
     }
 }
 
@@ -178,13 +188,6 @@ impl<'de> serde::Deserialize<'de> for SourceId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl TenantId {
-    /// The shard that holds this tenant's data.
-    pub(crate) fn shard(self) -> Shard {
-        Shard(Sha256::digest(self.0.as_bytes())[0])
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod id;
 pub(crate) mod inbound;
 pub(crate) mod object;
 pub(crate) mod secret;
+pub(crate) mod shard;
 pub(crate) mod source;
 pub(crate) mod subscription;
 pub(crate) mod tenant;

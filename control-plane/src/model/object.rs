@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::id::{Id, TenantId};
+use super::{
+    id::{Id, Shard, TenantId},
+    tenant::Tenant,
+};
 
 /// What an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -94,6 +97,8 @@ pub(crate) struct Object<S: Settings> {
     pub id: S::Id,
     /// The tenant that it belongs to.
     pub tenant_id: TenantId,
+    /// Where its tenant's data are.
+    pub shard: Shard,
     /// What its owner decides.
     pub settings: S,
     /// Whether it does its work.
@@ -109,11 +114,12 @@ pub(crate) struct Object<S: Settings> {
 }
 
 impl<S: Settings> Object<S> {
-    /// A new one, enabled.
-    pub(crate) fn new(id: S::Id, tenant_id: TenantId, settings: S, now_ms: i64) -> Self {
+    /// A new one of a tenant, enabled.
+    pub(crate) fn new(id: S::Id, tenant: &Tenant, settings: S, now_ms: i64) -> Self {
         Self {
             id,
-            tenant_id,
+            tenant_id: tenant.id,
+            shard: tenant.shard,
             settings,
             state: ObjectState::Enabled,
             state_reason: String::new(),

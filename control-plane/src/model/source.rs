@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use posthorn_verify::{Options, Scheme, SchemeError, Secret, Tolerance, Verifier, catalogue};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::{
     id::SourceId,
@@ -71,6 +72,17 @@ impl PollSettings {
     /// Whether a pull sends the poll secret.
     pub(crate) fn sends_secret(&self) -> bool {
         self.headers.iter().any(|(_, value)| value.contains(SECRET))
+    }
+
+    /// A hash that stands for the list that is pulled: a cursor of one list means nothing to another.
+    pub(crate) fn list(&self) -> [u8; 32] {
+        let of_list = [&self.url, &self.items, &self.cursor, &self.initial_cursor];
+        let mut hash = Sha256::new();
+        for text in of_list {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text);
+        }
+        hash.finalize().into()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::id::TenantId;
+use super::id::{Shard, TenantId};
 use crate::retry::RetryPolicy;
 
 /// The stage that a tenant's traffic belongs to. A label only.
@@ -35,6 +35,8 @@ pub(crate) struct TenantSettings {
 pub(crate) struct Tenant {
     /// Its id.
     pub id: TenantId,
+    /// Where its data are.
+    pub shard: Shard,
     /// What an admin decides.
     pub settings: TenantSettings,
     /// Rises with every change.
@@ -43,4 +45,18 @@ pub(crate) struct Tenant {
     pub created_at: i64,
     /// When it was last changed.
     pub updated_at: i64,
+}
+
+impl Tenant {
+    /// A new one.
+    pub(crate) fn new(id: TenantId, settings: TenantSettings, now_ms: i64) -> Self {
+        Self {
+            id,
+            shard: Shard::of(id),
+            settings,
+            version: 1,
+            created_at: now_ms,
+            updated_at: now_ms,
+        }
+    }
 }

@@ -23,7 +23,12 @@ use crate::{
     fetch::Fetch,
     ingest::Ingest,
     metrics::{Metrics, Word},
-    model::{id::SourceId, object::ObjectState},
+    model::{
+        id::{Shard, SourceId},
+        object::ObjectState,
+        shard::ShardSet,
+    },
+    outage,
     registry::SharedRegistry,
     store::{PollState, Store},
 };
@@ -34,16 +39,18 @@ const PULLS_MAX: usize = 16;
 const DUE_MAX: i64 = 500;
 /// When a source is looked at again whose settings cannot be read, in milliseconds, before failures double it.
 const INTERVAL_UNKNOWN_MS: u32 = 60_000;
-/// The same, of one that the registry does not know yet.
-const INTERVAL_UNPUBLISHED_MS: u32 = 500;
 /// How often it is looked which sources are due.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is looked whether every source that is to be polled is scheduled, in looks.
+const COMPLETE_EVERY: u32 = 60;
 
 /// What polling needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Polling {
     /// Where cursors are kept.
     pub store: Store,
+    /// Whose sources are polled.
+    pub shards: ShardSet,
     /// Where sources are looked up.
     pub registry: SharedRegistry,
     /// What items are handed to.
@@ -60,131 +67,154 @@ pub(crate) struct Polling {
 pub(crate) async fn keep_polled(polling: Polling) {
     let mut pulls = JoinMap::new();
     let mut looks = interval(LOOK_INTERVAL);
+    let mut look = 0_u32;
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             Some((source_id, ended)) = pulls.join_next() => if let Err(panic) = ended {
                 tracing::error!(%source_id, error = %panic, "a pull of source {source_id} broke off");
-                pulls.spawn(source_id, put_off(polling.clone(), source_id));
+                let registry = polling.registry.snapshot();
+                if let Some(shard) = registry.source(source_id).map(|live| live.source.shard) {
+                    let polling = polling.clone();
+                    pulls.spawn(source_id, Due { polling, shard, source_id }.put_off());
+                }
             },
-            _ = looks.tick() => begin_due(&polling, &mut pulls).await,
+            _ = looks.tick() => {
+                if look.is_multiple_of(COMPLETE_EVERY) {
+                    complete(&polling).await;
+                }
+                look = look.wrapping_add(1);
+                begin_due(&polling, &mut pulls).await;
+            }
+        }
+    }
+}
+
+/// Schedules the sources that are to be polled and are not: their settings were written, and what follows from them was
+/// not.
+async fn complete(polling: &Polling) {
+    let scheduled = match polling.store.poll_sources(&polling.shards).await {
+        Ok(scheduled) => scheduled,
+        Err(error) => {
+            outage::log(&error, "could not read which sources are polled");
+            return;
+        }
+    };
+    let registry = polling.registry.snapshot();
+    let sources = registry.sources().map(|live| &live.source);
+    let polled = sources
+        .filter(|source| source.settings.poll.is_some() && polling.shards.contains(source.shard));
+    for source in polled.filter(|source| !scheduled.contains(&source.id)) {
+        if let Err(error) = polling.store.poll_schedule(source, clock::now_ms()).await {
+            outage::log(&error, "could not schedule a source that is to be polled");
         }
     }
 }
 
 /// Begins the pulls that are due, as many as there may be.
 async fn begin_due(polling: &Polling, pulls: &mut JoinMap<SourceId, ()>) {
-    let due = match polling.store.poll_due(clock::now_ms(), DUE_MAX).await {
+    let (store, now) = (&polling.store, clock::now_ms());
+    let due = match store.poll_due(&polling.shards, now, DUE_MAX).await {
         Ok(due) => due,
         Err(error) => {
-            tracing::warn!(error = ?error, "could not read which sources are to be polled");
+            outage::log(&error, "could not read which sources are to be polled");
             return;
         }
     };
-    for source_id in due {
+    for (shard, source_id) in due {
         if pulls.len() >= PULLS_MAX {
             return;
         }
         if !pulls.contains_key(&source_id) {
-            pulls.spawn(source_id, poll(polling.clone(), source_id));
+            let due = Due {
+                polling: polling.clone(),
+                shard,
+                source_id,
+            };
+            pulls.spawn(source_id, due.poll());
         }
     }
 }
 
-/// Polls one source, and notes how that went: whatever it came to, the source is due again later, so that those that
-/// cannot be polled never hold the places of others.
-async fn poll(polling: Polling, source_id: SourceId) {
-    let Some(state) = state(&polling, source_id).await else {
-        return;
-    };
-    let snapshot = polling.registry.snapshot();
-    let live = snapshot.source(source_id);
-    let polled = live.and_then(|live| Some((live, live.source.settings.poll.as_ref()?)));
-    let Some((source, settings)) = polled else {
-        // Its secrets do not open, or a change of it is not published yet.
-        let is_sealed = snapshot.is_source_sealed(source_id);
-        let interval_ms = if is_sealed {
-            INTERVAL_UNKNOWN_MS
-        } else {
-            INTERVAL_UNPUBLISHED_MS
-        };
-        note(
-            &polling,
-            source_id,
-            interval_ms,
-            &state,
-            Err(PullError::Sealed),
-        )
-        .await;
-        return;
-    };
-    let ended = if source.source.state == ObjectState::Enabled {
-        pull::pull(&polling, source, settings, &state).await
-    } else {
-        Ok(())
-    };
-    let result = if ended.is_ok() { "succeeded" } else { "failed" };
-    polling.metrics.polls.get_or_create(&Word { result }).inc();
-    if let Err(error) = &ended {
-        tracing::warn!(%source_id, error = ?error, "polling source {source_id} failed: {error}");
-    }
-    note(&polling, source_id, settings.interval_ms, &state, ended).await;
-}
-
-/// Notes that a pull panicked.
-async fn put_off(polling: Polling, source_id: SourceId) {
-    let Some(state) = state(&polling, source_id).await else {
-        return;
-    };
-    let snapshot = polling.registry.snapshot();
-    let live = snapshot.source(source_id);
-    let settings = live.and_then(|live| live.source.settings.poll.as_ref());
-    let interval_ms = settings.map_or(INTERVAL_UNKNOWN_MS, |settings| settings.interval_ms);
-    note(
-        &polling,
-        source_id,
-        interval_ms,
-        &state,
-        Err(PullError::BrokeOff),
-    )
-    .await;
-}
-
-/// Where polling of a source stands. None: it is polled no more, or the database is away, for all sources then.
-async fn state(polling: &Polling, source_id: SourceId) -> Option<PollState> {
-    let read = polling.store.poll_get(source_id).await;
-    read.unwrap_or_else(|error| {
-        tracing::warn!(%source_id, error = ?error, "could not read where polling of {source_id} stands");
-        None
-    })
-}
-
-/// Notes how a pull ended, and when the next one begins.
-async fn note(
-    polling: &Polling,
+/// A source whose time to be polled has come.
+struct Due {
+    polling: Polling,
+    shard: Shard,
     source_id: SourceId,
-    interval_ms: u32,
-    state: &PollState,
-    ended: Result<(), PullError>,
-) {
-    let now_ms = clock::now_ms();
-    let failures = match ended {
-        Ok(()) => 0,
-        Err(_) => u32::try_from(state.failures).unwrap_or(0) + 1,
-    };
-    let next_at = schedule::next_at(now_ms, interval_ms, failures, &mut clock::rng());
-    let error = ended.err().map(|error| error.to_string());
-    let noted = polling
-        .store
-        .poll_end(
-            source_id,
-            state.next_poll_at,
-            error.as_deref(),
-            now_ms,
-            next_at,
-        )
-        .await;
-    if let Err(error) = noted {
-        tracing::warn!(%source_id, error = ?error, "could not note a pull of source {source_id}");
+}
+
+impl Due {
+    /// Polls it, and notes how that went: whatever it came to, the source is due again later, so that those that cannot be
+    /// polled never hold the places of others.
+    async fn poll(self) {
+        let source_id = self.source_id;
+        let snapshot = self.polling.registry.snapshot();
+        let live = snapshot.source(source_id);
+        let polled = live.and_then(|live| Some((live, live.source.settings.poll.as_ref()?)));
+        let Some((source, settings)) = polled else {
+            if !snapshot.is_source_sealed(source_id) {
+                // It is gone, or polled no more.
+                let forgotten = self.polling.store.poll_forget(self.shard, source_id).await;
+                forgotten.unwrap_or_else(|error| outage::log(&error, "could not forget a source"));
+            } else if let Some(state) = self.state().await {
+                self.note(INTERVAL_UNKNOWN_MS, &state, Err(PullError::Sealed))
+                    .await;
+            }
+            return;
+        };
+        let Some(state) = self.state().await else {
+            return;
+        };
+        let ended = if source.source.state == ObjectState::Enabled {
+            pull::pull(&self.polling, source, settings, &state).await
+        } else {
+            Ok(())
+        };
+        let result = if ended.is_ok() { "succeeded" } else { "failed" };
+        let polls = &self.polling.metrics.polls;
+        polls.get_or_create(&Word { result }).inc();
+        if let Err(error) = &ended {
+            tracing::warn!(%source_id, error = ?error, "polling source {source_id} failed: {error}");
+        }
+        self.note(settings.interval_ms, &state, ended).await;
+    }
+
+    /// Notes that a pull panicked.
+    async fn put_off(self) {
+        let Some(state) = self.state().await else {
+            return;
+        };
+        let snapshot = self.polling.registry.snapshot();
+        let live = snapshot.source(self.source_id);
+        let settings = live.and_then(|live| live.source.settings.poll.as_ref());
+        let interval_ms = settings.map_or(INTERVAL_UNKNOWN_MS, |settings| settings.interval_ms);
+        self.note(interval_ms, &state, Err(PullError::BrokeOff))
+            .await;
+    }
+
+    /// Where polling of it stands. None: it is polled no more, or the database is away, for all sources then.
+    async fn state(&self) -> Option<PollState> {
+        let read = self.polling.store.poll_get(self.shard, self.source_id);
+        read.await.unwrap_or_else(|error| {
+            outage::log(&error, "could not read where polling of a source stands");
+            None
+        })
+    }
+
+    /// Notes how a pull ended, and when the next one begins.
+    async fn note(&self, interval_ms: u32, state: &PollState, ended: Result<(), PullError>) {
+        let now_ms = clock::now_ms();
+        let failures = match ended {
+            Ok(()) => 0,
+            Err(_) => u32::try_from(state.failures).unwrap_or(0) + 1,
+        };
+        let next_at = schedule::next_at(now_ms, interval_ms, failures, &mut clock::rng());
+        let error = ended.err().map(|error| error.to_string());
+        let (of, due_at) = ((self.shard, self.source_id), state.next_poll_at);
+        let store = &self.polling.store;
+        let noted = store.poll_end(of, due_at, error.as_deref(), now_ms, next_at);
+        if let Err(error) = noted.await {
+            outage::log(&error, "could not note how a pull of a source went");
+        }
     }
 }

@@ -78,11 +78,13 @@ pub(super) async fn pull(
     settings: &PollSettings,
     state: &PollState,
 ) -> Result<(), PullError> {
-    let source_id = source.source.id;
-    let mut cursor = state.cursor.clone();
-    if cursor.is_empty() {
-        cursor.clone_from(&settings.initial_cursor);
-    }
+    let of = (source.source.shard, source.source.id);
+    let list = settings.list();
+    // A cursor of another list means nothing: this one is pulled from its beginning.
+    let mut cursor = match state.cursor.as_str() {
+        known if !known.is_empty() && state.list == list => known.to_owned(),
+        _ => settings.initial_cursor.clone(),
+    };
     for _ in 0..settings.pages_max {
         let page = page::read(&get(polling, source, settings, &cursor).await?, settings)?;
         let count = page.items.len();
@@ -98,7 +100,7 @@ pub(super) async fn pull(
         }
         let store = &polling.store;
         let is_current = store
-            .poll_advance(source_id, state.next_poll_at, &next)
+            .poll_advance(of, state.next_poll_at, (&list, &next))
             .await?;
         cursor = next;
         if count == 0 || !is_current {
@@ -229,7 +231,7 @@ fn request(source: &Source, item: &Item, now_ms: i64) -> InboundRequest {
     let unfit = unfit.or_else(|| event_type.is_err().then_some("event_type"));
     InboundRequest {
         id: unfit.map_or_else(
-            || InboundId::new(now_ms, tenant_id.shard(), &mut clock::rng()),
+            || InboundId::new(now_ms, source.shard, &mut clock::rng()),
             |_| unfit_id(source, &body_hash, now_ms),
         ),
         tenant_id,
@@ -262,8 +264,11 @@ fn unfit_id(source: &Source, body_hash: &[u8; 32], now_ms: i64) -> InboundId {
         .chain_update(source.id.uuid())
         .chain_update(body_hash);
     let hour = now_ms - now_ms.rem_euclid(HOUR_MS);
-    let shard = source.tenant_id.shard();
-    InboundId::new(hour, shard, &mut StdRng::from_seed(seed.finalize().into()))
+    InboundId::new(
+        hour,
+        source.shard,
+        &mut StdRng::from_seed(seed.finalize().into()),
+    )
 }
 
 /// Why an item cannot be accepted: the reasons of a webhook's body.

@@ -18,24 +18,19 @@ use crate::{
         tenant::{Environment, Tenant, TenantSettings},
     },
     retry::RetryPolicy,
-    store::{Change, Store, Tx},
+    store::{Change, RegistryTx, Store},
     vault::{Keyring, Vault},
 };
 
 /// Tenant number `n`.
 pub(crate) fn tenant(n: u128) -> Tenant {
-    Tenant {
-        id: TenantId::from_uuid(Uuid::from_u128(n)),
-        settings: TenantSettings {
-            name: format!("tenant {n}"),
-            organization_id: String::new(),
-            environment: Environment::Development,
-            retry_policy: None,
-        },
-        version: 1,
-        created_at: 1,
-        updated_at: 1,
-    }
+    let settings = TenantSettings {
+        name: format!("tenant {n}"),
+        organization_id: String::new(),
+        environment: Environment::Development,
+        retry_policy: None,
+    };
+    Tenant::new(TenantId::from_uuid(Uuid::from_u128(n)), settings, 1)
 }
 
 /// Endpoint number `n` of a tenant, with these subscriptions.
@@ -50,7 +45,7 @@ pub(crate) fn endpoint(n: u128, tenant: &Tenant, subscriptions: &[&str]) -> Endp
     };
     Endpoint::new(
         EndpointId::from_uuid(Uuid::from_u128(n)),
-        tenant.id,
+        tenant,
         settings,
         1,
     )
@@ -59,12 +54,7 @@ pub(crate) fn endpoint(n: u128, tenant: &Tenant, subscriptions: &[&str]) -> Endp
 /// Source number `n` of a tenant, of a provider of the catalogue.
 pub(crate) fn source(n: u128, tenant: &Tenant, provider: &str) -> Source {
     let settings = SourceSettings::of(Some(provider.to_owned()));
-    Source::new(
-        SourceId::from_uuid(Uuid::from_u128(n)),
-        tenant.id,
-        settings,
-        1,
-    )
+    Source::new(SourceId::from_uuid(Uuid::from_u128(n)), tenant, settings, 1)
 }
 
 /// A registry that is in no database.
@@ -141,7 +131,7 @@ pub(crate) async fn insert_endpoint(store: &Store, vault: &Vault, endpoint: &End
 }
 
 /// The same, in a transaction.
-pub(crate) async fn insert_endpoint_in(tx: &mut Tx, vault: &Vault, endpoint: &Endpoint) {
+pub(crate) async fn insert_endpoint_in(tx: &mut RegistryTx, vault: &Vault, endpoint: &Endpoint) {
     let binding = Binding {
         tenant_id: endpoint.tenant_id,
         owner: endpoint.id.into(),

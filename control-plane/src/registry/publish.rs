@@ -18,7 +18,7 @@ use super::{Inner, Place, Registry, SharedRegistry, changed::Changed, load::Row}
 use crate::{
     error::Error,
     model::{endpoint::LiveEndpoint, id::EndpointId},
-    store::{self, Tx},
+    store::{self, RegistryTx},
 };
 
 /// How long a round that failed waits for the next one.
@@ -84,7 +84,7 @@ impl SharedRegistry {
     /// Commits what changed these rows, and waits until they are published.
     pub(crate) async fn commit(
         &self,
-        tx: Tx,
+        tx: RegistryTx,
         changed: impl IntoIterator<Item = Changed>,
         places: Vec<Place>,
     ) -> Result<(), Error> {

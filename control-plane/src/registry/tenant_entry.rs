@@ -41,7 +41,7 @@ struct Member {
 impl TenantEntry {
     pub(super) fn new(tenant: Tenant) -> Self {
         Self {
-            shard: tenant.id.shard(),
+            shard: tenant.shard,
             tenant,
             event_types: HashTrieSetSync::default(),
             endpoints: HashTrieMapSync::default(),

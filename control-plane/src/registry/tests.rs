@@ -36,7 +36,7 @@ async fn a_load_serves_what_the_database_holds() {
     let registry = load(&store, fixture::vault(1)).await.snapshot();
     let entry = registry.tenant(one.id).unwrap();
     assert_eq!(entry.tenant, one);
-    assert_eq!(entry.shard, one.id.shard());
+    assert_eq!(entry.shard, crate::model::id::Shard::of(one.id));
     assert_eq!(entry.subscribers(&name("order.paid"), None), [paid.id]);
     assert_eq!(
         registry

@@ -5,7 +5,7 @@ use prost_types::Timestamp;
 use secrecy::ExposeSecret as _;
 
 use super::{
-    Call, Caller, Made, Mutations, Page, QueryFingerprint, Work,
+    Call, Caller, Made, Mutations, Page, QueryFingerprint,
     convert::{Violations, id, instant_ms, timestamp, visible_name},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
         id::{KeyId, TenantId},
     },
     registry::{Capped, Changed, Place, SharedRegistry},
-    store::{Change, KeyScope, Store, Tx},
+    store::{Change, KeyScope, RegistryTx, Store},
 };
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -62,7 +62,7 @@ impl ApiKeys {
         let tenant_id = self.tenant(caller, &request.tenant_id)?;
         let new = read(&request, tenant_id, now)?;
         let call = Call::new(caller, "CreateApiKey", &request, &request.request_id, now)?;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut RegistryTx| {
             let room = Room::make(&self.registry, tx, tenant_id, now).await?;
             let key_id = KeyId::new(now, &mut clock::rng());
             let text = api_key::generate(key_id, &mut clock::rng());
@@ -196,7 +196,7 @@ enum Room {
 impl Room {
     async fn make(
         registry: &SharedRegistry,
-        tx: &mut Tx,
+        tx: &mut RegistryTx,
         scope: Option<TenantId>,
         now: i64,
     ) -> Result<Self, Error> {

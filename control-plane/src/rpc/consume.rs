@@ -102,7 +102,7 @@ impl Consumers {
             .filter_map(Result::transpose);
         let consumer = Consumer {
             key_id: caller.key_id(),
-            tenant_id: tenant.tenant.id,
+            shard: tenant.shard,
             group: hello.group,
             handlers,
             answer_within: Arc::new(move |id| answers.within_ms(id)),

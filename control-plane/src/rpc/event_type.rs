@@ -3,7 +3,7 @@
 use posthorn::v1::{self, event_type_service_server::EventTypeService};
 
 use super::{
-    Call, Caller, Made, Mutations, Page, QueryFingerprint, Work,
+    Call, Caller, Made, Mutations, Page, QueryFingerprint,
     convert::{check_etag, etag, long_text, timestamp},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         id::TenantId,
     },
     registry::{Capped, Changed, SharedRegistry},
-    store::{Change, Store},
+    store::{Change, RegistryTx, Store},
 };
 
 const DESCRIPTION_CHARS_MAX: usize = 1_000;
@@ -63,7 +63,7 @@ impl EventTypes {
             &request.request_id,
             now,
         )?;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut RegistryTx| {
             let place = self.registry.place(Some(tenant), Capped::EventTypes)?;
             match tx.event_type_insert(tenant, &event_type).await? {
                 Change::Done => (),
@@ -136,7 +136,7 @@ impl EventTypes {
             &request.request_id,
             now,
         )?;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut RegistryTx| {
             let current = tx.event_type_get(tenant, &name).await?;
             let mut event_type = current.ok_or(Error::NotFound("event type"))?;
             check_etag(&request.etag, event_type.version)?;
@@ -171,7 +171,7 @@ impl EventTypes {
             &request.request_id,
             clock::now_ms(),
         )?;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut RegistryTx| {
             let current = tx.event_type_get(tenant, &name).await?;
             let before = current.ok_or(Error::NotFound("event type"))?;
             if tx.event_type_delete(tenant, &name).await? != Change::Done {

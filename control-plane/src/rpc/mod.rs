@@ -58,7 +58,7 @@ pub(crate) use event::Events;
 pub(crate) use event_type::EventTypes;
 pub(crate) use framing::FramingLayer;
 pub(crate) use inbound::Inbounds;
-pub(crate) use mutate::{Call, Made, Mutations, REMEMBERED_MS, Work};
+pub(crate) use mutate::{Call, Made, Mutations, REMEMBERED_MS};
 pub(crate) use node::Nodes;
 pub(crate) use page::{Page, QueryFingerprint};
 pub(crate) use source::Sources;

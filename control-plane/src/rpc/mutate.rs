@@ -8,8 +8,6 @@
 //! A repeat within 24 h by the same key, of the same RPC and with the same content gets the first answer again, without
 //! the secrets that answer held. After an error nothing is kept, so the same request id can be used again.
 
-use std::ops::{Deref, DerefMut};
-
 use prost::Message;
 use sha2::{Digest as _, Sha256};
 
@@ -19,10 +17,10 @@ use crate::{
     error::Error,
     model::{
         audit::{Actor, AuditRecord},
-        id::KeyId,
+        id::{KeyId, Shard},
     },
     registry::{Changed, Place, SharedRegistry},
-    store::{RequestKey, RequestRow, Store, Tx},
+    store::{LedgerTx, RegistryTx, RequestKey, RequestRow, Store, Tx},
 };
 
 /// How long a request id is remembered, in milliseconds.
@@ -47,11 +45,6 @@ pub(crate) struct Call {
     now: i64,
 }
 
-/// The transaction that a change is made in. As a type of its own it names no lifetimes: the compiler forgets that those of
-/// a transaction are `'static`, and would not let the future of a change go from thread to thread.
-#[derive(Debug)]
-pub(crate) struct Work(Tx);
-
 /// A change that a transaction holds, and what is to follow its commit.
 #[must_use = "a change is made by returning it to the frame"]
 pub(crate) struct Made<R> {
@@ -68,17 +61,39 @@ impl Mutations {
         Self { store, registry }
     }
 
-    /// Makes a change, unless the call was made before. Whatever becomes of the commit and of the caller, changed rows of
-    /// the registry are read anew.
+    /// Makes a change of the registry, unless the call was made before. Whatever becomes of the commit and of the caller,
+    /// changed rows are read anew.
     ///
     /// # Errors
     /// What `change` fails with; nothing has happened then.
     pub(crate) async fn make<R: Message + Default>(
         &self,
         call: Call,
-        change: impl AsyncFnOnce(&mut Work) -> Result<Made<R>, Error>,
+        change: impl AsyncFnOnce(&mut RegistryTx) -> Result<Made<R>, Error>,
     ) -> Result<R, Error> {
-        let mut tx = Work(self.store.begin().await?);
+        self.frame(self.store.begin().await?, call, change).await
+    }
+
+    /// Makes a change of the data of a shard, unless the call was made before.
+    ///
+    /// # Errors
+    /// What `change` fails with; nothing has happened then.
+    pub(crate) async fn make_in<R: Message + Default>(
+        &self,
+        shard: Shard,
+        call: Call,
+        change: impl AsyncFnOnce(&mut LedgerTx) -> Result<Made<R>, Error>,
+    ) -> Result<R, Error> {
+        let tx = self.store.begin_in(shard).await?;
+        self.frame(tx, call, change).await
+    }
+
+    async fn frame<S, R: Message + Default>(
+        &self,
+        mut tx: Tx<S>,
+        call: Call,
+        change: impl AsyncFnOnce(&mut Tx<S>) -> Result<Made<R>, Error>,
+    ) -> Result<R, Error> {
         if let Some(answer) = call.claim(&mut tx).await? {
             return Ok(answer);
         }
@@ -88,25 +103,11 @@ impl Mutations {
         call.keep(&mut tx, &made.answer).await?;
         let mut answer = made.answer;
         let promise = self.registry.promise(made.changed).holding(made.places);
-        tx.0.commit().await?;
+        tx.commit().await?;
         audit::log(&record);
         (made.then)(&mut answer);
         promise.kept().await?;
         Ok(answer)
-    }
-}
-
-impl Deref for Work {
-    type Target = Tx;
-
-    fn deref(&self) -> &Tx {
-        &self.0
-    }
-}
-
-impl DerefMut for Work {
-    fn deref_mut(&mut self) -> &mut Tx {
-        &mut self.0
     }
 }
 
@@ -187,7 +188,7 @@ impl Call {
     }
 
     /// Claims the request id. Some: the call was made before, and this was the answer.
-    async fn claim<R: Message + Default>(&self, tx: &mut Tx) -> Result<Option<R>, Error> {
+    async fn claim<S, R: Message + Default>(&self, tx: &mut Tx<S>) -> Result<Option<R>, Error> {
         if self.request_id.is_empty() {
             return Ok(None);
         }
@@ -205,7 +206,7 @@ impl Call {
     }
 
     /// Keeps the answer for repeats.
-    async fn keep(&self, tx: &mut Tx, answer: &impl Message) -> Result<(), Error> {
+    async fn keep<S>(&self, tx: &mut Tx<S>, answer: &impl Message) -> Result<(), Error> {
         if self.request_id.is_empty() {
             return Ok(());
         }

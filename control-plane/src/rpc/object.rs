@@ -13,7 +13,7 @@ use crate::{
         secret::{Owner, SealedSecret},
     },
     registry::TenantEntry,
-    store::{Change, Store, Tx},
+    store::{Change, RegistryTx, Store},
 };
 
 /// An object and what is sealed for it.
@@ -46,13 +46,13 @@ impl<S: Settings> Named<S> {
     }
 
     /// The object, kept from other writers until the transaction ends.
-    pub(super) async fn hold(&self, tx: &mut Tx, now: i64) -> Result<Object<S>, Error> {
+    pub(super) async fn hold(&self, tx: &mut RegistryTx, now: i64) -> Result<Object<S>, Error> {
         check::<S>(tx.object_touch(self.id, now).await?)?;
         self.own(tx.object_get(self.id).await?)
     }
 
     /// Deletes it.
-    pub(super) async fn delete(&self, tx: &mut Tx) -> Result<(), Error> {
+    pub(super) async fn delete(&self, tx: &mut RegistryTx) -> Result<(), Error> {
         check::<S>(tx.object_delete(self.id).await?)
     }
 
@@ -111,7 +111,10 @@ pub(super) async fn check_reach(
 }
 
 /// Adds an object.
-pub(super) async fn insert<S: Settings>(tx: &mut Tx, object: &Object<S>) -> Result<(), Error> {
+pub(super) async fn insert<S: Settings>(
+    tx: &mut RegistryTx,
+    object: &Object<S>,
+) -> Result<(), Error> {
     match tx.object_insert(object).await? {
         Change::Missing => Err(Error::NotFound("tenant")),
         change => check::<S>(change),
@@ -120,7 +123,10 @@ pub(super) async fn insert<S: Settings>(tx: &mut Tx, object: &Object<S>) -> Resu
 
 /// Writes an object over the version before it. The version is in the statement's condition, so what was read before the
 /// transaction still holds in it.
-pub(super) async fn update<S: Settings>(tx: &mut Tx, object: &Object<S>) -> Result<(), Error> {
+pub(super) async fn update<S: Settings>(
+    tx: &mut RegistryTx,
+    object: &Object<S>,
+) -> Result<(), Error> {
     match tx.object_update(object).await? {
         Change::Missing => Err(Error::StaleEtag),
         change => check::<S>(change),
@@ -129,7 +135,7 @@ pub(super) async fn update<S: Settings>(tx: &mut Tx, object: &Object<S>) -> Resu
 
 /// Moves an object that the transaction holds to a state.
 pub(super) async fn set_state<S: Settings>(
-    tx: &mut Tx,
+    tx: &mut RegistryTx,
     object: &mut Object<S>,
     state: ObjectState,
     reason: &str,

@@ -5,7 +5,7 @@ mod settings;
 use posthorn::v1::{self, tenant_service_server::TenantService};
 
 use super::{
-    Call, Caller, Made, Mutations, Page, QueryFingerprint, Work,
+    Call, Caller, Made, Mutations, Page, QueryFingerprint,
     convert::{check_etag, check_mask, etag, id, timestamp},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     model::{id::TenantId, tenant::Tenant},
     registry::{Changed, SharedRegistry},
-    store::{Change, Store, TenantDeletion},
+    store::{Change, RegistryTx, Store, TenantDeletion},
 };
 
 /// Serves `TenantService`.
@@ -44,14 +44,8 @@ impl Tenants {
         let now = clock::now_ms();
         let settings = settings::read(&request.settings.clone().unwrap_or_default())?;
         let call = Call::new(caller, "CreateTenant", &request, &request.request_id, now)?;
-        let change = async |tx: &mut Work| {
-            let tenant = Tenant {
-                id: TenantId::new(now, &mut clock::rng()),
-                settings,
-                version: 1,
-                created_at: now,
-                updated_at: now,
-            };
+        let change = async |tx: &mut RegistryTx| {
+            let tenant = Tenant::new(TenantId::new(now, &mut clock::rng()), settings, now);
             check(tx.tenant_insert(&tenant).await?)?;
             let after = proto(&tenant);
             let record = Record::of(tenant.id, tenant.id).changing(None, Some(&after));
@@ -109,7 +103,7 @@ impl Tenants {
             .id;
         let fields = check_mask(request.update_mask.as_ref())?;
         let call = Call::new(caller, "UpdateTenant", &request, &request.request_id, now)?;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut RegistryTx| {
             let current = tx.tenant_get(tenant_id).await?;
             let mut tenant = current.ok_or(Error::NotFound("tenant"))?;
             check_etag(&request.etag, tenant.version)?;
@@ -146,7 +140,7 @@ impl Tenants {
             &request.request_id,
             clock::now_ms(),
         )?;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut RegistryTx| {
             let current = tx.tenant_get(tenant_id).await?;
             let before = proto(&current.ok_or(Error::NotFound("tenant"))?);
             match tx.tenant_delete(tenant_id).await? {

@@ -4,7 +4,7 @@ use posthorn::v1::DeliveryActionKind;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Error, Result, Store, Tx};
+use super::{Error, LedgerTx, Result, Store};
 use crate::model::{
     delivery::Action,
     id::{DeliveryId, EndpointId, KeyId, TenantId},
@@ -45,7 +45,7 @@ impl Store {
     }
 }
 
-impl Tx {
+impl LedgerTx {
     /// Records an action on one delivery.
     pub(crate) async fn action_record(
         &mut self,
@@ -55,7 +55,7 @@ impl Tx {
         attempt_count: u32,
         action: &Action,
     ) -> Result<()> {
-        on!(self, tx => {
+        on!(&mut self.on, tx => {
             sqlx::query(
                 "insert into delivery_action
                      (shard, delivery_id, acted_at, kind, endpoint_id, tenant_id, reason, key_id, attempt_count)

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Change, Error, Result, Store, Tx};
+use super::{Change, Error, RegistryTx, Result, Store};
 use crate::model::{
     api_key::{ApiKey, KeyHash, Roles},
     id::{KeyId, TenantId},
@@ -103,7 +103,7 @@ impl Store {
     }
 }
 
-impl Tx {
+impl RegistryTx {
     /// Revokes a key. One that is revoked keeps the time of the first revocation. None: there is no such key.
     pub(crate) async fn api_key_revoke(&mut self, id: KeyId, now: i64) -> Result<Option<ApiKey>> {
         const SQL: &str = "
@@ -111,7 +111,7 @@ impl Tx {
             set revoked_at = coalesce(revoked_at, $2)
             where key_id = $1
             returning key_id, tenant_id, name, roles, hash, created_at, expires_at, revoked_at";
-        let row: Option<Row> = on!(self, tx => {
+        let row: Option<Row> = on!(&mut self.on, tx => {
             sqlx::query_as(SQL).bind(id.uuid()).bind(now).fetch_optional(&mut **tx).await
         })?;
         row.map(ApiKey::try_from).transpose()
@@ -120,7 +120,8 @@ impl Tx {
     /// Whether there is any key: without one, nobody has started this database before.
     pub(crate) async fn api_key_exists(&mut self) -> Result<bool> {
         const SQL: &str = "select count(*) from (select 1 from api_key limit 1) as one";
-        let count: i64 = on!(self, tx => sqlx::query_scalar(SQL).fetch_one(&mut **tx).await)?;
+        let count: i64 =
+            on!(&mut self.on, tx => sqlx::query_scalar(SQL).fetch_one(&mut **tx).await)?;
         Ok(count > 0)
     }
 
@@ -129,7 +130,7 @@ impl Tx {
         const SQL: &str = "
             insert into api_key (key_id, tenant_id, name, roles, hash, created_at, expires_at, revoked_at)
             values ($1, $2, $3, $4, $5, $6, $7, $8)";
-        let rows = on!(self, tx => {
+        let rows = on!(&mut self.on, tx => {
             sqlx::query(SQL)
                 .bind(key.id.uuid())
                 .bind(key.tenant_id.map(TenantId::uuid))
@@ -149,7 +150,7 @@ impl Tx {
     /// Deletes a key that has ended.
     pub(crate) async fn api_key_delete(&mut self, id: KeyId) -> Result<Change> {
         const SQL: &str = "delete from api_key where key_id = $1";
-        let rows = on!(self, tx => {
+        let rows = on!(&mut self.on, tx => {
             sqlx::query(SQL)
                 .bind(id.uuid())
                 .execute(&mut **tx)

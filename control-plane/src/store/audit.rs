@@ -10,7 +10,7 @@ use super::{
 };
 use crate::model::{
     audit::{Actor, AuditOutcome, AuditRecord},
-    id::{AuditId, KeyId, TenantId, uuid_floor},
+    id::{AuditId, KeyId, Shard, TenantId, uuid_floor},
 };
 
 /// How many records one statement forgets.
@@ -225,7 +225,7 @@ async fn audit_slice(
     })
 }
 
-impl Tx {
+impl<S> Tx<S> {
     /// Writes a record.
     pub(crate) async fn audit_insert(&mut self, record: &AuditRecord) -> Result<()> {
         const SQL: &str = "
@@ -234,10 +234,10 @@ impl Tx {
                  changes)
             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
         let changes = serde_json::to_string(&record.changes).map_err(Error::bug)?;
-        on!(self, tx => {
+        on!(&mut self.on, tx => {
             sqlx::query(SQL)
                 .bind(record.id.uuid())
-                .bind(record.tenant_id.map(|id| id.shard().column()))
+                .bind(self.shard.map(Shard::column))
                 .bind(record.recorded_at)
                 .bind(record.tenant_id.map(TenantId::uuid))
                 .bind(record.actor.key_id().map(KeyId::uuid))

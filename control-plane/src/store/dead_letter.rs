@@ -7,7 +7,10 @@ use posthorn::v1::DeliveryActionKind;
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
-use super::{OneOf, Result, Tx, delivery::DEAD};
+use super::{
+    LedgerTx, OneOf, Result,
+    delivery::{DEAD, PENDING},
+};
 use crate::model::{
     delivery::Action,
     id::{DeliveryId, EndpointId, KeyId, Shard, TenantId},
@@ -22,10 +25,16 @@ pub(crate) struct OpenFilter {
     pub tenant_id: Option<TenantId>,
     /// Only those to this endpoint.
     pub endpoint_id: Option<EndpointId>,
-    /// Only the dead, and of these only those that died from the first instant on and before the second.
+    /// The dead that died from the first instant on and before the second. None: those that wait.
     pub died: Option<(i64, i64)>,
     /// How many.
     pub limit: i64,
+}
+
+impl OpenFilter {
+    fn state(&self) -> i16 {
+        self.died.map_or(PENDING, |_| DEAD)
+    }
 }
 
 /// The statement that records what matches, with what locks the rows. What is dead is found by an index in its own order.
@@ -37,7 +46,7 @@ pub(super) fn record_sql(filter: &OpenFilter, lock: &str) -> String {
         (Some(_), None, Some(_)) => format!("{died} and tenant_id = $7 and $8 is null"),
         (Some(_), None, None) => format!("{died} and $7 is null and $8 is null"),
         (None, ..) => format!(
-            "$6 is null and $9 is null and $10 is null and {tenant} and ($8 is null or endpoint_id = $8)"
+            "state = $6 and state = 1 and endpoint_id = $8 and {tenant} and $9 is null and $10 is null"
         ),
     };
     format!(
@@ -61,7 +70,7 @@ macro_rules! bind_record {
             .bind(&$action.reason)
             .bind($action.key_id.map(KeyId::uuid))
             .bind($filter.shard.column())
-            .bind($filter.died.map(|_| DEAD))
+            .bind($filter.state())
             .bind($filter.tenant_id.map(TenantId::uuid))
             .bind($filter.endpoint_id.map(EndpointId::uuid))
             .bind($filter.died.map(|(from, _)| from))
@@ -70,7 +79,7 @@ macro_rules! bind_record {
     };
 }
 
-impl Tx {
+impl LedgerTx {
     /// Makes dead letters due at once. Returns them with their endpoints.
     pub(crate) async fn dead_letter_redrive(
         &mut self,
@@ -78,7 +87,7 @@ impl Tx {
         action: &Action,
     ) -> Result<Vec<(DeliveryId, EndpointId)>> {
         self.record_matching(filter, action).await?;
-        let rows = on!(self, tx => {
+        let rows = on!(&mut self.on, tx => {
             sqlx::query(
                 "update delivery
                  set attempt_base = attempt_count, state = 1, dead_at = null, dead_reason = null, next_attempt_at = $1,
@@ -116,10 +125,10 @@ impl Tx {
         action: &Action,
     ) -> Result<u64> {
         self.record_matching(filter, action).await?;
-        let ended = on!(self, tx => {
+        let ended = on!(&mut self.on, tx => {
             sqlx::query(
                 "delete from delivery
-                 where shard = $1 and ($2 is null or state = $2) and ($3 is null or tenant_id = $3)
+                 where shard = $1 and state = $2 and ($3 is null or tenant_id = $3)
                    and ($4 is null or endpoint_id = $4) and exists (
                        select 1 from delivery_action x
                        where x.shard = delivery.shard and x.delivery_id = delivery.delivery_id and x.acted_at = $5
@@ -127,7 +136,7 @@ impl Tx {
                    )",
             )
             .bind(filter.shard.column())
-            .bind(filter.died.map(|_| DEAD))
+            .bind(filter.state())
             .bind(filter.tenant_id.map(TenantId::uuid))
             .bind(filter.endpoint_id.map(EndpointId::uuid))
             .bind(action.acted_at)
@@ -148,12 +157,16 @@ impl Tx {
         reason: &str,
         now_ms: i64,
     ) -> Result<u64> {
-        let filter = OpenFilter {
+        let waiting = OpenFilter {
             shard,
             tenant_id: None,
             endpoint_id: Some(endpoint_id),
             died: None,
             limit: i64::MAX,
+        };
+        let dead = OpenFilter {
+            died: Some((i64::MIN, i64::MAX)),
+            ..waiting
         };
         let action = Action {
             kind: DeliveryActionKind::Cancel,
@@ -161,12 +174,13 @@ impl Tx {
             key_id,
             acted_at: now_ms,
         };
-        self.delivery_end_matching(&filter, &action).await
+        let waiting = self.delivery_end_matching(&waiting, &action).await?;
+        Ok(waiting + self.delivery_end_matching(&dead, &action).await?)
     }
 
     async fn record_matching(&mut self, filter: &OpenFilter, action: &Action) -> Result<()> {
         // Locked, so that nothing moves between the two statements. SQLite's transaction holds the only write lock.
-        match self {
+        match &mut self.on {
             OneOf::Postgres(tx) => {
                 let query = sqlx::query(AssertSqlSafe(record_sql(filter, "for update")));
                 bind_record!(query, filter, action)

@@ -3,10 +3,11 @@
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Error, OneOf, Result, Store, Tx};
+use super::{Error, LedgerTx, OneOf, Result, Store, shard};
 use crate::model::{
     delivery::{DeadReason, OpenDelivery, OpenState},
     id::{DeliveryId, EndpointId, Shard, TenantId},
+    shard::ShardSet,
 };
 
 /// The value of the column `state` of a delivery that waits.
@@ -54,23 +55,131 @@ pub(super) struct DeliveryRow {
     retry_open: bool,
 }
 
+/// An endpoint that has something open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OpenLane {
+    /// Its shard.
+    pub shard: Shard,
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// When the first of what it has is due, or died.
+    pub since: i64,
+}
+
+/// Which endpoints have deliveries of a state: one look into its index for each, however many deliveries there are.
+macro_rules! lanes {
+    ($shards:literal, $state:literal, $since:literal) => {
+        concat!(
+            "with recursive lane (shard, endpoint_id) as (
+                 select s.shard, (
+                     select d.endpoint_id from delivery d
+                     where d.shard = s.shard and d.state = ",
+            $state,
+            "
+                     order by d.endpoint_id limit 1)
+                 from ",
+            $shards,
+            "
+                 union all
+                 select l.shard, (
+                     select d.endpoint_id from delivery d
+                     where d.shard = l.shard and d.state = ",
+            $state,
+            " and d.endpoint_id > l.endpoint_id
+                     order by d.endpoint_id limit 1)
+                 from lane l
+                 where l.endpoint_id is not null
+             )
+             select l.shard, l.endpoint_id, (
+                 select d.",
+            $since,
+            " from delivery d
+                 where d.shard = l.shard and d.state = ",
+            $state,
+            " and d.endpoint_id = l.endpoint_id
+                 order by d.",
+            $since,
+            " limit 1)
+             from lane l
+             where l.endpoint_id is not null"
+        )
+    };
+    ($state:literal, $since:literal) => {
+        (
+            lanes!("unnest($1) as s (shard)", $state, $since),
+            lanes!(
+                "(select value as shard from json_each($1)) as s",
+                $state,
+                $since
+            ),
+        )
+    };
+}
+
+/// On PostgreSQL and on SQLite.
+pub(super) const WAITING_LANES: (&str, &str) = lanes!("1", "next_attempt_at");
+/// On PostgreSQL and on SQLite.
+pub(super) const DEAD_LANES: (&str, &str) = lanes!("2", "dead_at");
+
+macro_rules! counts {
+    ($shards:literal) => {
+        concat!(
+            "select (select count(*) from delivery where shard ",
+            $shards,
+            " and state = 1),
+                    (select count(*) from delivery where shard ",
+            $shards,
+            " and state = 2),
+                    (select min(next_attempt_at) from delivery where shard ",
+            $shards,
+            " and state = 1),
+                    (select min(dead_at) from delivery where shard ",
+            $shards,
+            " and state = 2)"
+        )
+    };
+}
+
+/// What is open, on PostgreSQL and on SQLite.
+const COUNTS: (&str, &str) = (
+    counts!("= any($1)"),
+    counts!("in (select value from json_each($1))"),
+);
+
 impl Store {
-    /// The endpoints that have something waiting which is due at or before an instant.
-    pub(crate) async fn delivery_lanes(&self, due_by: i64) -> Result<Vec<(Shard, EndpointId)>> {
-        let rows = read!(self, conn => {
-            sqlx::query_as::<_, (i16, Uuid)>(
-                "select distinct shard, endpoint_id from delivery where state = 1 and next_attempt_at <= $1",
-            )
-            .bind(due_by)
-            .fetch_all(conn)
-            .await
-        })?;
-        rows.into_iter()
-            .map(|(shard, endpoint)| {
-                let shard = u8::try_from(shard).map_err(Error::bug)?;
-                Ok((Shard(shard), EndpointId::from_uuid(endpoint)))
+    /// The endpoints of some shards that have something waiting, with when the first of it is due.
+    pub(crate) async fn delivery_lanes(&self, shards: &ShardSet) -> Result<Vec<OpenLane>> {
+        self.lanes(WAITING_LANES, shards).await
+    }
+
+    /// The endpoints of some shards that have dead letters, with when the first of them died.
+    pub(crate) async fn dead_letter_lanes(&self, shards: &ShardSet) -> Result<Vec<OpenLane>> {
+        self.lanes(DEAD_LANES, shards).await
+    }
+
+    async fn lanes(
+        &self,
+        sql: (&'static str, &'static str),
+        shards: &ShardSet,
+    ) -> Result<Vec<OpenLane>> {
+        let rows: Vec<(i16, Uuid, i64)> = match self.reader() {
+            OneOf::Postgres(pool) => {
+                let query = sqlx::query_as(sql.0).bind(shards.columns());
+                query.fetch_all(pool).await?
+            }
+            OneOf::Sqlite(pool) => {
+                let query = sqlx::query_as(sql.1).bind(shards.json());
+                query.fetch_all(pool).await?
+            }
+        };
+        let typed = |(column, endpoint, since)| {
+            Ok(OpenLane {
+                shard: shard(column)?,
+                endpoint_id: EndpointId::from_uuid(endpoint),
+                since,
             })
-            .collect()
+        };
+        rows.into_iter().map(typed).collect()
     }
 
     /// What an endpoint has waiting from `(due_at, id)` on, in order.
@@ -142,18 +251,30 @@ impl Store {
         rows.into_iter().map(DeliveryRow::into_open).collect()
     }
 
-    /// Counts what is open. Reads an index from end to end: for a gauge every few seconds, not for a hot path.
-    pub(crate) async fn delivery_counts(&self) -> Result<OpenCounts> {
-        let (pending, dead, oldest_due_at, oldest_dead_at) = read!(self, conn => {
-            sqlx::query_as::<_, (i64, i64, Option<i64>, Option<i64>)>(
-                "select (select count(*) from delivery where state = 1),
-                        (select count(*) from delivery where state = 2),
-                        (select min(next_attempt_at) from delivery where state = 1),
-                        (select min(dead_at) from delivery where state = 2)",
-            )
-            .fetch_one(conn)
-            .await
+    /// How many open deliveries an endpoint has.
+    pub(crate) async fn delivery_open_count(&self, shard: Shard, id: EndpointId) -> Result<u64> {
+        const SQL: &str = "
+            select (select count(*) from delivery where shard = $1 and endpoint_id = $2 and state = 1)
+                 + (select count(*) from delivery where shard = $1 and endpoint_id = $2 and state = 2)";
+        let count: i64 = read!(self, conn => {
+            sqlx::query_scalar(SQL).bind(shard.column()).bind(id.uuid()).fetch_one(conn).await
         })?;
+        u64::try_from(count).map_err(Error::bug)
+    }
+
+    /// Counts what is open in some shards. Reads an index from end to end: for a gauge every few seconds, not for a hot
+    /// path.
+    pub(crate) async fn delivery_counts(&self, shards: &ShardSet) -> Result<OpenCounts> {
+        let (pending, dead, oldest_due_at, oldest_dead_at) = match self.reader() {
+            OneOf::Postgres(pool) => {
+                let query = sqlx::query_as(COUNTS.0).bind(shards.columns());
+                query.fetch_one(pool).await?
+            }
+            OneOf::Sqlite(pool) => {
+                let query = sqlx::query_as(COUNTS.1).bind(shards.json());
+                query.fetch_one(pool).await?
+            }
+        };
         Ok(OpenCounts {
             pending,
             dead,
@@ -163,23 +284,7 @@ impl Store {
     }
 }
 
-impl Tx {
-    /// Whether an endpoint has anything open.
-    pub(crate) async fn delivery_open_exists(
-        &mut self,
-        shard: Shard,
-        endpoint_id: EndpointId,
-    ) -> Result<bool> {
-        let found = on!(self, tx => {
-            sqlx::query_as::<_, (i32,)>("select 1 from delivery where shard = $1 and endpoint_id = $2 limit 1")
-                .bind(shard.column())
-                .bind(endpoint_id.uuid())
-                .fetch_optional(&mut **tx)
-                .await
-        })?;
-        Ok(found.is_some())
-    }
-
+impl LedgerTx {
     /// Ends as dead what lost too many leases, unless it was ended or attempted in the meantime.
     pub(crate) async fn delivery_lose(
         &mut self,
@@ -187,7 +292,7 @@ impl Tx {
         attempt_count: u32,
         now_ms: i64,
     ) -> Result<bool> {
-        let done = on!(self, tx => {
+        let done = on!(&mut self.on, tx => {
             sqlx::query(
                 "update delivery
                  set state = 2, dead_at = $1, dead_reason = $2, retry_open = false
@@ -211,7 +316,7 @@ impl Tx {
         tenant_id: TenantId,
         id: DeliveryId,
     ) -> Result<Option<OpenDelivery>> {
-        let row = match self {
+        let row = match &mut self.on {
             OneOf::Postgres(tx) => {
                 sqlx::query_as::<_, DeliveryRow>(
                     "select * from delivery where shard = $1 and delivery_id = $2 and tenant_id = $3 for update",
@@ -239,7 +344,7 @@ impl Tx {
 
     /// Makes a delivery due at `now_ms`; a dead one starts its schedule anew.
     pub(crate) async fn delivery_retry(&mut self, id: DeliveryId, now_ms: i64) -> Result<()> {
-        on!(self, tx => {
+        on!(&mut self.on, tx => {
             sqlx::query(
                 "update delivery
                  set attempt_base = case when state = 2 then attempt_count else attempt_base end,
@@ -258,7 +363,7 @@ impl Tx {
 
     /// Removes an open delivery.
     pub(crate) async fn delivery_remove(&mut self, id: DeliveryId) -> Result<()> {
-        on!(self, tx => {
+        on!(&mut self.on, tx => {
             sqlx::query("delete from delivery where shard = $1 and delivery_id = $2")
                 .bind(id.shard().column())
                 .bind(id.uuid())

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{OneOf, Result, Store, Tx};
+use super::{LedgerTx, OneOf, Result, Store};
 use crate::model::{
     event::Event,
     id::{DeliveryId, EndpointId, EventId},
@@ -78,10 +78,10 @@ impl Store {
     }
 }
 
-impl Tx {
+impl LedgerTx {
     /// Writes one event without an idempotency key, and its deliveries.
     pub(crate) async fn event_insert(&mut self, row: &EmitRow) -> Result<()> {
-        match self {
+        match &mut self.on {
             OneOf::Postgres(tx) => {
                 postgres::write(&mut **tx, std::slice::from_ref(row)).await?;
                 postgres::set_batch(tx, &row.event).await

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use super::{Change, Error, OneOf, Result, Store, Tx, reading::Reading};
+use super::{Change, Error, OneOf, RegistryTx, Result, Store, reading::Reading};
 use crate::model::{
     event_type::{EventType, EventTypeName},
     id::TenantId,
@@ -138,14 +138,14 @@ fn key_of((tenant, name): (Uuid, String)) -> Result<(TenantId, EventTypeName)> {
     Ok((TenantId::from_uuid(tenant), name))
 }
 
-impl Tx {
+impl RegistryTx {
     /// One event type.
     pub(crate) async fn event_type_get(
         &mut self,
         tenant: TenantId,
         name: &EventTypeName,
     ) -> Result<Option<EventType>> {
-        let row: Option<Row> = on!(self, tx => {
+        let row: Option<Row> = on!(&mut self.on, tx => {
             sqlx::query_as(GET)
                 .bind(tenant.uuid())
                 .bind(name.as_str())
@@ -164,7 +164,7 @@ impl Tx {
         const SQL: &str = "
             insert into event_type (tenant_id, name, description, version, created_at, updated_at)
             values ($1, $2, $3, $4, $5, $6)";
-        let rows = on!(self, tx => {
+        let rows = on!(&mut self.on, tx => {
             sqlx::query(SQL)
                 .bind(tenant.uuid())
                 .bind(new.name.as_str())
@@ -189,7 +189,7 @@ impl Tx {
             update event_type
             set description = $4, version = $3, updated_at = $5
             where tenant_id = $1 and name = $2 and version = $3 - 1";
-        let rows = on!(self, tx => {
+        let rows = on!(&mut self.on, tx => {
             sqlx::query(SQL)
                 .bind(tenant.uuid())
                 .bind(changed.name.as_str())
@@ -210,7 +210,7 @@ impl Tx {
         name: &EventTypeName,
     ) -> Result<Change> {
         const SQL: &str = "delete from event_type where tenant_id = $1 and name = $2";
-        let rows = on!(self, tx => {
+        let rows = on!(&mut self.on, tx => {
             sqlx::query(SQL)
                 .bind(tenant.uuid())
                 .bind(name.as_str())

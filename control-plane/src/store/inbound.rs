@@ -19,7 +19,7 @@ use bytes::Bytes;
 use sqlx::{Connection as _, FromRow, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
-use super::{EmitRow, OneOf, Result, Store, Tx};
+use super::{EmitRow, LedgerTx, OneOf, Result, Store};
 use crate::model::{
     id::{InboundId, SourceId},
     inbound::{Channel, InboundRequest, Verdict},
@@ -211,10 +211,10 @@ impl Store {
     }
 }
 
-impl Tx {
+impl LedgerTx {
     /// Writes rows that want to be accepted, as a batch does. The answers are in the order of the rows.
     pub(crate) async fn inbound_receive(&mut self, rows: &[InboundRow]) -> Result<Vec<Receipt>> {
-        match self {
+        match &mut self.on {
             OneOf::Postgres(tx) => receive::receive(&mut OneOf::Postgres(&mut *tx), rows).await,
             OneOf::Sqlite(tx) => receive::receive(&mut OneOf::Sqlite(&mut *tx), rows).await,
         }

@@ -7,7 +7,7 @@ use posthorn::v1::InboundActionKind;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Error, Result, Store, Tx};
+use super::{Error, LedgerTx, Result, Store};
 use crate::model::{
     id::{EventId, InboundActionId, InboundId, KeyId, TenantId},
     inbound::{InboundAction, InboundRequest},
@@ -53,10 +53,10 @@ impl Store {
     }
 }
 
-impl Tx {
+impl LedgerTx {
     /// Records an action.
     pub(crate) async fn inbound_action_record(&mut self, action: &InboundAction) -> Result<()> {
-        on!(self, tx => {
+        on!(&mut self.on, tx => {
             sqlx::query(
                 "insert into inbound_action
                      (shard, request_id, acted_at, action_id, kind, tenant_id, key_id, reason, event_id)
@@ -80,7 +80,7 @@ impl Tx {
 
     /// Places or lifts the hold of a request that this transaction has locked.
     pub(crate) async fn inbound_set_held(&mut self, id: InboundId, held: bool) -> Result<()> {
-        on!(self, tx => {
+        on!(&mut self.on, tx => {
             sqlx::query("update inbound_request set held = $3 where shard = $1 and request_id = $2")
                 .bind(id.shard().column())
                 .bind(id.uuid())
@@ -94,7 +94,7 @@ impl Tx {
 
     /// Keeps a copy of a body with the request itself. A body that is kept there already stays.
     pub(crate) async fn inbound_body_keep(&mut self, id: InboundId, body: &[u8]) -> Result<()> {
-        on!(self, tx => {
+        on!(&mut self.on, tx => {
             sqlx::query(
                 "insert into inbound_body (shard, request_id, body) values ($1, $2, $3) on conflict do nothing",
             )
@@ -110,7 +110,7 @@ impl Tx {
 
     /// Removes the body that is kept with the request itself.
     pub(crate) async fn inbound_body_drop(&mut self, id: InboundId) -> Result<()> {
-        on!(self, tx => {
+        on!(&mut self.on, tx => {
             sqlx::query("delete from inbound_body where shard = $1 and request_id = $2")
                 .bind(id.shard().column())
                 .bind(id.uuid())
@@ -124,7 +124,7 @@ impl Tx {
     /// Makes a request that this transaction has locked an accepted one, beside the one that it repeats. What it claims is
     /// its own.
     pub(crate) async fn inbound_accept(&mut self, request: &InboundRequest) -> Result<()> {
-        on!(self, tx => {
+        on!(&mut self.on, tx => {
             sqlx::query(
                 "update inbound_request set verdict = 1, claim = $3 where shard = $1 and request_id = $2",
             )
@@ -141,7 +141,7 @@ impl Tx {
     /// Removes the record of a request that this transaction has locked, with its body: to be written anew.
     pub(crate) async fn inbound_remove(&mut self, id: InboundId) -> Result<()> {
         self.inbound_body_drop(id).await?;
-        on!(self, tx => {
+        on!(&mut self.on, tx => {
             sqlx::query("delete from inbound_request where shard = $1 and request_id = $2")
                 .bind(id.shard().column())
                 .bind(id.uuid())

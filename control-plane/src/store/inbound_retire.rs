@@ -6,8 +6,11 @@
 use sqlx::{AssertSqlSafe, QueryBuilder};
 use uuid::Uuid;
 
-use super::{OneOf, Result, Store, Tx};
-use crate::model::id::{Shard, uuid_floor};
+use super::{LedgerTx, OneOf, Result, Store};
+use crate::model::{
+    id::{Shard, uuid_floor},
+    shard::ShardSet,
+};
 
 /// How many requests of a shard one transaction takes.
 const BATCH: usize = 500;
@@ -22,16 +25,16 @@ enum Retired {
 }
 
 impl Store {
-    /// Removes the requests that were rejected or quarantined before one instant, and the bodies of other requests that
+    /// Removes of some shards the requests that were rejected or quarantined before one instant, and the bodies of other requests that
     /// were received before another, unless they are held. Returns how many went.
     pub(crate) async fn inbound_retire(
         &self,
+        shards: &ShardSet,
         quarantined_before: i64,
         received_before: i64,
     ) -> Result<u64> {
         let mut gone = 0;
-        for shard in 0..=u8::MAX {
-            let shard = Shard(shard);
+        for shard in shards.iter() {
             gone += self
                 .inbound_retire_shard(Retired::Quarantine, shard, quarantined_before)
                 .await?;
@@ -50,7 +53,7 @@ impl Store {
     ) -> Result<u64> {
         let mut gone = 0;
         loop {
-            let mut tx = self.begin().await?;
+            let mut tx = self.begin_in(shard).await?;
             let ids = tx.inbound_old(retired, shard, before).await?;
             if !ids.is_empty() {
                 tx.inbound_delete("inbound_body", shard, &ids).await?;
@@ -67,7 +70,7 @@ impl Store {
     }
 }
 
-impl Tx {
+impl LedgerTx {
     /// The ids of requests that may go, locked so that nobody places a hold on them meanwhile.
     async fn inbound_old(
         &mut self,
@@ -77,7 +80,7 @@ impl Tx {
     ) -> Result<Vec<Uuid>> {
         // SQLite has no statistics and would read every request of the shard; there a cross join is one that begins with
         // its first table.
-        let (index, join, lock) = match self {
+        let (index, join, lock) = match &mut self.on {
             OneOf::Postgres(_) => ("", "join", "for update of r"),
             OneOf::Sqlite(_) => ("indexed by inbound_request_quarantine", "cross join", ""),
         };
@@ -98,7 +101,7 @@ impl Tx {
         };
         let sql = format!("{select} limit $3 {lock}");
         let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
-        let rows: Vec<(Uuid,)> = on!(self, tx => {
+        let rows: Vec<(Uuid,)> = on!(&mut self.on, tx => {
             sqlx::query_as(AssertSqlSafe(sql))
                 .bind(shard.column())
                 .bind(uuid_floor(before))
@@ -110,7 +113,7 @@ impl Tx {
     }
 
     async fn inbound_delete(&mut self, table: &str, shard: Shard, ids: &[Uuid]) -> Result<()> {
-        on!(self, tx => {
+        on!(&mut self.on, tx => {
             let mut query = QueryBuilder::new(format!("delete from {table} where shard = "));
             query.push_bind(shard.column()).push(" and request_id in (");
             let mut list = query.separated(", ");
@@ -145,7 +148,7 @@ mod tests {
 
     /// A kept request of a verdict, received on a day.
     fn kept(rng: &mut StdRng, tenant_id: TenantId, verdict: Verdict, day: i64) -> KeptRow {
-        let id = InboundId::new(day * DAY_MS, tenant_id.shard(), rng);
+        let id = InboundId::new(day * DAY_MS, Shard::of(tenant_id), rng);
         let body_hash = [u8::try_from(day).unwrap(); 32];
         let provider_event_id = format!("evt_{day}");
         let request = InboundRequest {
@@ -203,7 +206,7 @@ mod tests {
         store.inbound_keep(&rows).await.unwrap();
         // Of each verdict one is held: the oldest of the rejected ones, the conflict of day 20.
         let held = [rows[3].request.id, rows[1].request.id];
-        let mut tx = store.begin().await.unwrap();
+        let mut tx = store.begin_in(Shard::of(tenant_id)).await.unwrap();
         for id in held {
             let found = tx.inbound_lock(tenant_id, id).await.unwrap();
             assert!(!found.unwrap().held);
@@ -211,7 +214,9 @@ mod tests {
         }
         tx.commit().await.unwrap();
         assert_eq!(all(&store, &rows[0].request, false).await.len(), 9);
-        let gone = store.inbound_retire(25 * DAY_MS, 15 * DAY_MS).await;
+        let gone = store
+            .inbound_retire(&ShardSet::ALL, 25 * DAY_MS, 15 * DAY_MS)
+            .await;
         assert_eq!(gone.unwrap(), 4, "three of the quarantine, one body");
 
         let mut left = all(&store, &rows[0].request, false).await;

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, FromRow};
 use uuid::Uuid;
 
 use super::{
-    Error, OneOf, Result, Store, Tx,
+    Error, LedgerTx, OneOf, Result, Store,
     reading::Reading,
     scan::{SLICE_ROWS_MAX, Scan, Scanned, floor, last_below, scan_floor},
 };
@@ -221,18 +221,18 @@ impl Store {
     }
 }
 
-impl Tx {
+impl LedgerTx {
     /// One inbound request of a tenant, held against changes until the transaction ends.
     pub(crate) async fn inbound_lock(
         &mut self,
         tenant_id: TenantId,
         id: InboundId,
     ) -> Result<Option<InboundRequest>> {
-        let sql = get_sql(match self {
+        let sql = get_sql(match &mut self.on {
             OneOf::Postgres(_) => "for update",
             OneOf::Sqlite(_) => "",
         });
-        let row = on!(self, tx => {
+        let row = on!(&mut self.on, tx => {
             sqlx::query_as::<_, RecordRow>(AssertSqlSafe(sql))
                 .bind(id.shard().column())
                 .bind(id.uuid())
@@ -245,7 +245,7 @@ impl Tx {
 
     /// The body of a request, wherever it is kept. None: it is gone.
     pub(crate) async fn inbound_body(&mut self, request: &InboundRequest) -> Result<Option<Bytes>> {
-        let row: Option<(Vec<u8>,)> = on!(self, tx => {
+        let row: Option<(Vec<u8>,)> = on!(&mut self.on, tx => {
             sqlx::query_as(BODY)
                 .bind(request.id.shard().column())
                 .bind(request.id.uuid())

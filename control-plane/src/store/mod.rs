@@ -6,9 +6,9 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{PgPool, SqlitePool};
 
-/// Runs one expression on whichever database a connection or a [`Tx`] is of.
+/// Runs one expression on whichever database a connection or a transaction is of.
 macro_rules! on {
     ($db:expr, $conn:ident => $body:expr) => {
         match $db {
@@ -100,12 +100,13 @@ mod request;
 mod scan;
 mod secret;
 mod tenant;
+mod tx;
 
 pub(crate) use api_key::KeyScope;
 pub(crate) use audit::AuditFilter;
 pub(crate) use change::Change;
 pub(crate) use dead_letter::OpenFilter;
-pub(crate) use delivery::{DueDelivery, OpenCounts};
+pub(crate) use delivery::{DueDelivery, OpenCounts, OpenLane};
 pub(crate) use delivery_view::DeliveryFilter;
 pub(crate) use emit::{EmitKey, EmitRow, Emitted};
 pub(crate) use error::{Error, Result, constraint, has_no_partition};
@@ -118,7 +119,9 @@ pub(crate) use poll::{DriftRow, PollState};
 pub(crate) use request::{RequestKey, RequestRow};
 pub(crate) use scan::{Scanned, last_below};
 pub(crate) use tenant::TenantDeletion;
+pub(crate) use tx::{LedgerTx, RegistryTx, Tx};
 
+use crate::model::id::Shard;
 use heartbeat::Doubt;
 use pools::{Conn, PgPools, Pools, Rank, SqlitePools, SqliteWriter};
 
@@ -136,9 +139,6 @@ pub(crate) enum OneOf<P, S> {
     /// SQLite's.
     Sqlite(S),
 }
-
-/// A transaction. Dropped without [`Tx::commit`], it is rolled back.
-pub(crate) type Tx = OneOf<Transaction<'static, Postgres>, Transaction<'static, Sqlite>>;
 
 /// The database, as one rank uses it: the engine's, unless it was asked for another one.
 #[derive(Debug, Clone)]
@@ -195,14 +195,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    /// Begins a transaction that may write. On SQLite it holds the write lock from the start.
-    pub(crate) async fn begin(&self) -> Result<Tx> {
-        Ok(match self.writer() {
-            OneOf::Postgres(pool) => OneOf::Postgres(pool.begin().await?),
-            OneOf::Sqlite(writer) => OneOf::Sqlite(writer.begin().await?),
-        })
     }
 
     /// A connection that may write, for a single statement.
@@ -277,11 +269,9 @@ impl Store {
     }
 }
 
-impl Tx {
-    /// Makes everything that was done durable.
-    pub(crate) async fn commit(self) -> Result<()> {
-        Ok(on!(self, tx => tx.commit().await)?)
-    }
+/// Reads the number of a shard.
+fn shard(column: i16) -> Result<Shard> {
+    Shard::from_column(column).ok_or_else(|| Error::bug(format!("shard {column}")))
 }
 
 #[cfg(test)]

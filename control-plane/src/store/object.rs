@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Change, Error, Result, Store, Tx};
+use super::{Change, Error, RegistryTx, Result, Store, shard};
 use crate::model::{
     id::{EndpointId, Id, TenantId},
     object::{Object, ObjectId, ObjectKind, ObjectState, Settings},
@@ -12,6 +12,7 @@ use crate::model::{
 struct Row {
     object_id: Uuid,
     tenant_id: Uuid,
+    shard: i16,
     settings: String,
     state: i16,
     state_reason: String,
@@ -28,6 +29,7 @@ impl<S: Settings> TryFrom<Row> for Object<S> {
         Ok(Self {
             id: S::Id::from_uuid(row.object_id),
             tenant_id: TenantId::from_uuid(row.tenant_id),
+            shard: shard(row.shard)?,
             settings: serde_json::from_str(&row.settings).map_err(Error::bug)?,
             state: state.ok_or_else(|| Error::bug(format!("state {}", row.state)))?,
             state_reason: row.state_reason,
@@ -41,20 +43,22 @@ impl<S: Settings> TryFrom<Row> for Object<S> {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "select object_id, tenant_id, settings, state, state_reason, version, created_at, updated_at \
-             from object ",
+            "select o.object_id, o.tenant_id, t.shard, o.settings, o.state, o.state_reason, o.version, o.created_at, \
+                 o.updated_at \
+             from object o join tenant t on t.tenant_id = o.tenant_id ",
             $rest
         )
     };
 }
 
-const GET: &str = select!("where object_id = $1 and kind = $2");
+const GET: &str = select!("where o.object_id = $1 and o.kind = $2");
 
-const NAMED: &str = select!("where kind = $1 and tenant_id = $2 and name = $3");
+const NAMED: &str = select!("where o.kind = $1 and o.tenant_id = $2 and o.name = $3");
 
 /// A page of those of a kind that a tenant has.
-pub(super) const LIST: &str =
-    select!("where kind = $1 and tenant_id = $2 and object_id > $3 order by object_id limit $4");
+pub(super) const LIST: &str = select!(
+    "where o.kind = $1 and o.tenant_id = $2 and o.object_id > $3 order by o.object_id limit $4"
+);
 
 fn typed<S: Settings>(rows: impl IntoIterator<Item = Row>) -> Result<Vec<Object<S>>> {
     rows.into_iter().map(Object::try_from).collect()
@@ -91,7 +95,7 @@ impl Store {
         &self,
         ids: &[Uuid],
     ) -> Result<Vec<Object<S>>> {
-        const MANY: &str = select!("where object_id = any($1) and kind = $2");
+        const MANY: &str = select!("where o.object_id = any($1) and o.kind = $2");
         let rows: Vec<Row> = read_many!(self, ids, MANY, GET, S::KIND.column())?;
         typed(rows)
     }
@@ -102,7 +106,8 @@ impl Store {
         after: Option<I>,
         limit: i64,
     ) -> Result<Vec<Object<I::Settings>>> {
-        const SQL: &str = select!("where kind = $1 and object_id > $2 order by object_id limit $3");
+        const SQL: &str =
+            select!("where o.kind = $1 and o.object_id > $2 order by o.object_id limit $3");
         let after = after.map_or(Uuid::nil(), I::uuid);
         let rows: Vec<Row> = read!(self, conn => {
             let query = sqlx::query_as(SQL).bind(I::Settings::KIND.column()).bind(after);
@@ -127,13 +132,13 @@ impl Store {
     }
 }
 
-impl Tx {
+impl RegistryTx {
     /// One object.
     pub(crate) async fn object_get<I: ObjectId>(
         &mut self,
         id: I,
     ) -> Result<Option<Object<I::Settings>>> {
-        let row: Option<Row> = on!(self, tx => {
+        let row: Option<Row> = on!(&mut self.on, tx => {
             let query = sqlx::query_as(GET).bind(id.uuid());
             query.bind(I::Settings::KIND.column()).fetch_optional(&mut **tx).await
         })?;
@@ -146,7 +151,7 @@ impl Tx {
         tenant: TenantId,
         name: &str,
     ) -> Result<Option<Object<S>>> {
-        let row: Option<Row> = on!(self, tx => {
+        let row: Option<Row> = on!(&mut self.on, tx => {
             let query = sqlx::query_as(NAMED).bind(S::KIND.column()).bind(tenant.uuid());
             query.bind(name).fetch_optional(&mut **tx).await
         })?;
@@ -163,7 +168,7 @@ impl Tx {
                 (kind, object_id, tenant_id, name, settings, state, state_reason, version, created_at, updated_at)
             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
         let settings = serde_json::to_string(&object.settings).map_err(Error::bug)?;
-        let rows = on!(self, tx => {
+        let rows = on!(&mut self.on, tx => {
             sqlx::query(SQL)
                 .bind(S::KIND.column())
                 .bind(object.id.uuid())
@@ -192,7 +197,7 @@ impl Tx {
             set name = $4, settings = $5, state = $6, state_reason = $7, version = $3, updated_at = $8
             where kind = $1 and object_id = $2 and version = $3 - 1";
         let settings = serde_json::to_string(&object.settings).map_err(Error::bug)?;
-        let rows = on!(self, tx => {
+        let rows = on!(&mut self.on, tx => {
             sqlx::query(SQL)
                 .bind(S::KIND.column())
                 .bind(object.id.uuid())
@@ -215,7 +220,7 @@ impl Tx {
             update object
             set version = version + 1, updated_at = $3
             where kind = $1 and object_id = $2";
-        let rows = on!(self, tx => {
+        let rows = on!(&mut self.on, tx => {
             sqlx::query(SQL)
                 .bind(I::Settings::KIND.column())
                 .bind(id.uuid())
@@ -238,7 +243,7 @@ impl Tx {
             update object
             set state = 3, state_reason = $3, version = version + 1, updated_at = $4
             where kind = $1 and object_id = $2 and state <> 3";
-        let rows = on!(self, tx => {
+        let rows = on!(&mut self.on, tx => {
             sqlx::query(SQL)
                 .bind(ObjectKind::Endpoint.column())
                 .bind(id.uuid())
@@ -254,7 +259,7 @@ impl Tx {
     /// Deletes an object and its secrets. What it brought or got stays.
     pub(crate) async fn object_delete<I: ObjectId>(&mut self, id: I) -> Result<Change> {
         const SQL: &str = "delete from object where kind = $1 and object_id = $2";
-        let rows = on!(self, tx => {
+        let rows = on!(&mut self.on, tx => {
             sqlx::query(SQL)
                 .bind(I::Settings::KIND.column())
                 .bind(id.uuid())

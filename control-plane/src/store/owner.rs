@@ -65,6 +65,16 @@ enum Locked {
 }
 
 impl Store {
+    /// The number of this owner: higher than that of every one before it.
+    pub(crate) async fn next_epoch(&self) -> Result<u32> {
+        const SQL: &str = "update epoch set number = number + 1 returning number";
+        let mut conn = self.acquire().await?;
+        let number: i64 = on!(&mut conn, conn => {
+            sqlx::query_scalar(SQL).fetch_one(&mut **conn).await
+        })?;
+        u32::try_from(number).map_err(Error::bug)
+    }
+
     /// Takes ownership. None: another process has it.
     pub(crate) async fn owner_acquire(&self) -> Result<Option<Ownership>> {
         match self.writer() {

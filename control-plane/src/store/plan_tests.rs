@@ -34,6 +34,8 @@ const ID: &str = "'00000000-0000-7000-8000-000000000001'::uuid";
 /// One of the day that has a partition.
 const TODAY: &str = "today::uuid";
 const TEXT: &str = "'x'::text";
+/// Every one.
+const SHARDS: &str = "array[1, 2]::smallint[]";
 const BYTES: &str = "'x'::bytea";
 
 fn statement(
@@ -54,6 +56,7 @@ fn statement(
 /// The statements of every list of the contract.
 #[expect(clippy::too_many_lines, reason = "it is a table")]
 fn statements(names_indexes: bool) -> Vec<Statement> {
+    let by_database = |(postgres, sqlite)| if names_indexes { sqlite } else { postgres };
     let floor = &[SMALL, LOW, HIGH, COUNT];
     let sorted = |statement: Statement| Statement {
         sorts: true,
@@ -166,11 +169,23 @@ fn statements(names_indexes: bool) -> Vec<Statement> {
             "source_id",
             &[SMALL, ID, LOW, COUNT],
         ),
-        statement(
+        sorted(statement(
             "what is polled next",
-            poll::DUE,
+            by_database(poll::DUE),
             "next_poll_at",
-            &["1::bigint", COUNT],
+            &[SHARDS, "1::bigint", COUNT],
+        )),
+        statement(
+            "what has deliveries that wait",
+            by_database(delivery::WAITING_LANES),
+            "shard",
+            &[SHARDS],
+        ),
+        statement(
+            "what has dead letters",
+            by_database(delivery::DEAD_LANES),
+            "shard",
+            &[SHARDS],
         ),
     ];
     statements.extend(inbound_lists(names_indexes));
@@ -405,7 +420,7 @@ async fn fill(store: &Store, now_ms: i64) {
     let id = "(lpad(to_hex(i), 8, '0') || '-0000-7000-8000-000000000001')::uuid";
     let timed = timed(now_ms, "lpad(to_hex(i), 12, '0')");
     let inserts = [
-        format!("insert into tenant select {id}, 't' || i, '{{}}', 1, 1, 1"),
+        format!("insert into tenant select {id}, i % 4, 't' || i, '{{}}', 1, 1, 1"),
         format!("insert into api_key select {id}, {id}, 'k', 1, sha256('x'), 1, 2, null"),
         format!("insert into event_type select {id}, 'a', '', 1, 1, 1"),
         format!("insert into object select 1, {id}, {id}, null, '{{}}', 1, '', 1, 1, 1"),
@@ -414,7 +429,7 @@ async fn fill(store: &Store, now_ms: i64) {
             "insert into secret
              select {id}, 1, {id}, 1 + i % 2, {id}, 1 + i % 2 * 2, '', '01234567', 'x', '01234567', null, 1"
         ),
-        format!("insert into poll select {id}, '', null, i, 0, ''"),
+        format!("insert into poll select i % 4, {id}, '', '', null, i, 0, ''"),
         format!(
             "insert into event (shard, event_id, tenant_id, event_type, payload, content_type, occurred_at, delivery_count)
              select i % 4, {timed}, {id}, 'a', 'x', '', 1, 1"

@@ -1,11 +1,15 @@
 //! The state of polling in the database, and the drift that it found.
 
+use std::collections::HashSet;
+
 use uuid::Uuid;
 
-use super::{Error, Result, Store, Tx, inbound_view, reading::Reading, scan::scan_floor};
+use super::{Error, OneOf, Result, Store, inbound_view, reading::Reading, scan::scan_floor, shard};
 use crate::model::{
     event_type::EventTypeName,
     id::{InboundId, Shard, SourceId, uuid_floor},
+    shard::ShardSet,
+    source::Source,
 };
 
 /// Where polling of one source stands.
@@ -13,6 +17,8 @@ use crate::model::{
 pub(crate) struct PollState {
     /// What the next pull sends; empty at first.
     pub cursor: String,
+    /// The list that it is a cursor of; empty at first.
+    pub list: Vec<u8>,
     /// When it was last polled with success.
     pub polled_at: Option<i64>,
     /// When it is polled next.
@@ -60,9 +66,29 @@ impl TryFrom<Row> for DriftRow {
 /// How many requests a report of drift looks at.
 const DRIFT_ROWS_MAX: i64 = 100_000;
 
-/// The sources to be polled.
-pub(super) const DUE: &str =
-    "select source_id from poll where next_poll_at <= $1 order by next_poll_at limit $2";
+/// The sources of some shards that are to be polled, on PostgreSQL and on SQLite.
+pub(super) const DUE: (&str, &str) = (
+    "select s.shard, p.source_id
+     from unnest($1) as s (shard)
+     cross join lateral (
+         select source_id, next_poll_at from poll
+         where shard = s.shard and next_poll_at <= $2
+         order by next_poll_at limit $3
+     ) as p
+     order by p.next_poll_at limit $3",
+    "select p.shard, p.source_id
+     from (select value as shard from json_each($1)) as s
+     cross join poll p
+     where p.shard = s.shard and p.next_poll_at <= $2
+     order by p.next_poll_at limit $3",
+);
+
+/// The sources of some shards, on PostgreSQL and on SQLite.
+const SOURCES: (&str, &str) = (
+    "select source_id from poll where shard = any($1)",
+    "select source_id from poll where shard in (select value from json_each($1))",
+);
+
 /// How many came which way.
 pub(super) const DRIFT_COUNTS: &str = "
     select
@@ -86,38 +112,95 @@ pub(super) const DRIFT_LIST: &str = "
 
 impl Store {
     /// Where polling of a source stands. None: it is not polled.
-    pub(crate) async fn poll_get(&self, source: SourceId) -> Result<Option<PollState>> {
+    pub(crate) async fn poll_get(&self, shard: Shard, id: SourceId) -> Result<Option<PollState>> {
         const SQL: &str = "
-            select cursor, polled_at, next_poll_at, failures, last_error
+            select cursor, list, polled_at, next_poll_at, failures, last_error
             from poll
-            where source_id = $1";
+            where shard = $1 and source_id = $2";
         Ok(read!(self, conn => {
-            sqlx::query_as(SQL).bind(source.uuid()).fetch_optional(conn).await
+            let query = sqlx::query_as(SQL).bind(shard.column()).bind(id.uuid());
+            query.fetch_optional(conn).await
         })?)
     }
 
-    /// Up to `limit` sources whose time to be polled has come, the one that waits longest first.
-    pub(crate) async fn poll_due(&self, now: i64, limit: i64) -> Result<Vec<SourceId>> {
-        let ids: Vec<Uuid> = read!(self, conn => {
-            sqlx::query_scalar(DUE).bind(now).bind(limit).fetch_all(conn).await
-        })?;
+    /// Up to `limit` sources of some shards whose time to be polled has come by `now`, the one that waits longest first.
+    pub(crate) async fn poll_due(
+        &self,
+        shards: &ShardSet,
+        now: i64,
+        limit: i64,
+    ) -> Result<Vec<(Shard, SourceId)>> {
+        let rows: Vec<(i16, Uuid)> = match self.reader() {
+            OneOf::Postgres(pool) => {
+                let query = sqlx::query_as(DUE.0).bind(shards.columns());
+                query.bind(now).bind(limit).fetch_all(pool).await?
+            }
+            OneOf::Sqlite(pool) => {
+                let query = sqlx::query_as(DUE.1).bind(shards.json());
+                query.bind(now).bind(limit).fetch_all(pool).await?
+            }
+        };
+        let typed = |(column, id)| Ok((shard(column)?, SourceId::from_uuid(id)));
+        rows.into_iter().map(typed).collect()
+    }
+
+    /// The sources of some shards that are scheduled.
+    pub(crate) async fn poll_sources(&self, shards: &ShardSet) -> Result<HashSet<SourceId>> {
+        let ids: Vec<Uuid> = match self.reader() {
+            OneOf::Postgres(pool) => {
+                let query = sqlx::query_scalar(SOURCES.0).bind(shards.columns());
+                query.fetch_all(pool).await?
+            }
+            OneOf::Sqlite(pool) => {
+                let query = sqlx::query_scalar(SOURCES.1).bind(shards.json());
+                query.fetch_all(pool).await?
+            }
+        };
         Ok(ids.into_iter().map(SourceId::from_uuid).collect())
     }
 
-    /// Notes that everything up to `cursor` is durable, in the pull that was due at `due_at`. False: the source was set to
-    /// be polled otherwise in the meantime, and the cursor means nothing any more.
+    /// Has a source polled from `next_poll_at` on. The cursor is kept.
+    pub(crate) async fn poll_schedule(&self, source: &Source, next_poll_at: i64) -> Result<()> {
+        const SQL: &str = "
+            insert into poll (shard, source_id, cursor, list, polled_at, next_poll_at, failures, last_error)
+            values ($1, $2, '', $3, null, $4, 0, '')
+            on conflict (shard, source_id) do update
+            set next_poll_at = $4, failures = 0, last_error = ''";
+        let mut conn = self.acquire().await?;
+        on!(&mut conn, conn => {
+            let query = sqlx::query(SQL).bind(source.shard.column()).bind(source.id.uuid());
+            query.bind(b"".as_slice()).bind(next_poll_at).execute(&mut **conn).await.map(drop)
+        })?;
+        Ok(())
+    }
+
+    /// Forgets where polling of a source stands, because it is polled no more.
+    pub(crate) async fn poll_forget(&self, shard: Shard, id: SourceId) -> Result<()> {
+        const SQL: &str = "delete from poll where shard = $1 and source_id = $2";
+        let mut conn = self.acquire().await?;
+        on!(&mut conn, conn => {
+            let query = sqlx::query(SQL).bind(shard.column()).bind(id.uuid());
+            query.execute(&mut **conn).await.map(drop)
+        })?;
+        Ok(())
+    }
+
+    /// Notes that everything of a list up to `cursor` is durable, in the pull that was due at `due_at`. False: the source
+    /// was set to be polled otherwise in the meantime, and the cursor means nothing any more.
     pub(crate) async fn poll_advance(
         &self,
-        source: SourceId,
+        (shard, id): (Shard, SourceId),
         due_at: i64,
-        cursor: &str,
+        (list, cursor): (&[u8], &str),
     ) -> Result<bool> {
         const SQL: &str = "
-            update poll set cursor = $3 where source_id = $1 and next_poll_at = $2";
+            update poll
+            set list = $4, cursor = $5
+            where shard = $1 and source_id = $2 and next_poll_at = $3";
         let mut conn = self.acquire().await?;
         Ok(on!(&mut conn, conn => {
-            let query = sqlx::query(SQL).bind(source.uuid()).bind(due_at).bind(cursor);
-            query.execute(&mut **conn).await?.rows_affected()
+            let query = sqlx::query(SQL).bind(shard.column()).bind(id.uuid()).bind(due_at);
+            query.bind(list).bind(cursor).execute(&mut **conn).await?.rows_affected()
         }) == 1)
     }
 
@@ -125,7 +208,7 @@ impl Store {
     /// be polled otherwise in the meantime.
     pub(crate) async fn poll_end(
         &self,
-        source: SourceId,
+        (shard, id): (Shard, SourceId),
         due_at: i64,
         error: Option<&str>,
         now: i64,
@@ -133,14 +216,15 @@ impl Store {
     ) -> Result<()> {
         const SQL: &str = "
             update poll
-            set polled_at = case when $2 = '' then $3 else polled_at end,
-                failures = case when $2 = '' then 0 else failures + 1 end,
-                last_error = $2, next_poll_at = $4
-            where source_id = $1 and next_poll_at = $5";
+            set polled_at = case when $4 = '' then $5 else polled_at end,
+                failures = case when $4 = '' then 0 else failures + 1 end,
+                last_error = $4, next_poll_at = $6
+            where shard = $1 and source_id = $2 and next_poll_at = $3";
         let mut conn = self.acquire().await?;
         on!(&mut conn, conn => {
-            let query = sqlx::query(SQL).bind(source.uuid()).bind(error.unwrap_or_default());
-            query.bind(now).bind(next_poll_at).bind(due_at).execute(&mut **conn).await.map(drop)
+            let query = sqlx::query(SQL).bind(shard.column()).bind(id.uuid()).bind(due_at);
+            let query = query.bind(error.unwrap_or_default()).bind(now).bind(next_poll_at);
+            query.execute(&mut **conn).await.map(drop)
         })?;
         Ok(())
     }
@@ -182,33 +266,5 @@ impl Store {
             query.bind(uuid_floor(from)).bind(limit).fetch_all(conn).await
         })?;
         rows.into_iter().map(DriftRow::try_from).collect()
-    }
-}
-
-impl Tx {
-    /// Has a source polled from `next_poll_at` on. The cursor is kept.
-    pub(crate) async fn poll_schedule(
-        &mut self,
-        source: SourceId,
-        next_poll_at: i64,
-    ) -> Result<()> {
-        const SQL: &str = "
-            insert into poll (source_id, cursor, polled_at, next_poll_at, failures, last_error)
-            values ($1, '', null, $2, 0, '')
-            on conflict (source_id) do update
-            set next_poll_at = $2, failures = 0, last_error = ''";
-        on!(self, tx => {
-            sqlx::query(SQL).bind(source.uuid()).bind(next_poll_at).execute(&mut **tx).await.map(drop)
-        })?;
-        Ok(())
-    }
-
-    /// Forgets where polling of a source stands: the next pull begins anew, if there is one.
-    pub(crate) async fn poll_forget(&mut self, source: SourceId) -> Result<()> {
-        const SQL: &str = "delete from poll where source_id = $1";
-        on!(self, tx => {
-            sqlx::query(SQL).bind(source.uuid()).execute(&mut **tx).await.map(drop)
-        })?;
-        Ok(())
     }
 }

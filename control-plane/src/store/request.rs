@@ -1,7 +1,7 @@
 //! The ledger of calls that were made with a request id.
 
 use super::{Result, Store, Tx};
-use crate::model::id::KeyId;
+use crate::model::id::{KeyId, Shard};
 
 /// What names a call: request ids of two keys or two RPCs have nothing to do with each other.
 #[derive(Debug, Clone, Copy)]
@@ -60,14 +60,14 @@ impl Store {
     }
 }
 
-impl Tx {
+impl<S> Tx<S> {
     /// The call of that name, if it was made at `since` or later.
     pub(crate) async fn request_get(
         &mut self,
         key: RequestKey<'_>,
         since: i64,
     ) -> Result<Option<RequestRow>> {
-        Ok(on!(self, tx => {
+        Ok(on!(&mut self.on, tx => {
             let query = sqlx::query_as(GET).bind(key.key_id.uuid()).bind(key.rpc);
             query.bind(key.request_id).bind(since).fetch_optional(&mut **tx).await
         })?)
@@ -83,14 +83,14 @@ impl Tx {
         now: i64,
     ) -> Result<bool> {
         const SQL: &str = "
-            insert into request (key_id, rpc, request_id, content_hash, response, created_at)
-            values ($1, $2, $3, $4, $5, $6)
+            insert into request (key_id, rpc, request_id, content_hash, response, created_at, shard)
+            values ($1, $2, $3, $4, $5, $6, $8)
             on conflict (key_id, rpc, request_id) do update
             set content_hash = excluded.content_hash,
                 response = excluded.response,
                 created_at = excluded.created_at
             where request.created_at < $7";
-        let rows = on!(self, tx => {
+        let rows = on!(&mut self.on, tx => {
             sqlx::query(SQL)
                 .bind(key.key_id.uuid())
                 .bind(key.rpc)
@@ -99,6 +99,7 @@ impl Tx {
                 .bind(b"".as_slice())
                 .bind(now)
                 .bind(since)
+                .bind(self.shard.map(Shard::column))
                 .execute(&mut **tx)
                 .await
                 .map(|done| done.rows_affected())
@@ -116,7 +117,7 @@ impl Tx {
             update request
             set response = $4
             where key_id = $1 and rpc = $2 and request_id = $3";
-        on!(self, tx => {
+        on!(&mut self.on, tx => {
             let query = sqlx::query(SQL).bind(key.key_id.uuid()).bind(key.rpc);
             query.bind(key.request_id).bind(response).execute(&mut **tx).await.map(drop)
         })?;

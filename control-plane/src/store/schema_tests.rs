@@ -306,7 +306,7 @@ async fn whatever_only_one_schema_has_is_found() {
         found.collect::<Vec<_>>(),
         [
             "more: check (more_id > 1)",
-            "tenant: column 7 more integer",
+            "tenant: column 8 more integer",
             "tenant: index tenant_more (name, version) where (version > 1)",
         ]
     );

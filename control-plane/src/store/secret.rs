@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::{Error, Result, Store, Tx};
+use super::{Error, RegistryTx, Result, Store};
 use crate::{
     model::{
         id::{SecretId, TenantId},
@@ -181,10 +181,10 @@ impl Store {
     }
 }
 
-impl Tx {
+impl RegistryTx {
     /// The secrets of one owner, in the order of [`Store::secret_list`].
     pub(crate) async fn secret_list(&mut self, owner: Owner) -> Result<Vec<SealedSecret>> {
-        let rows: Vec<Row> = on!(self, tx => {
+        let rows: Vec<Row> = on!(&mut self.on, tx => {
             let query = sqlx::query_as(OF_OWNER).bind(owner.uuid());
             query.bind(owner.kind().column()).fetch_all(&mut **tx).await
         })?;
@@ -199,7 +199,7 @@ impl Tx {
                  retires_at, created_at)
             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
         let binding = &secret.binding;
-        on!(self, tx => {
+        on!(&mut self.on, tx => {
             sqlx::query(SQL)
                 .bind(binding.id.uuid())
                 .bind(binding.version)
@@ -233,7 +233,7 @@ impl Tx {
             set retires_at = $5
             where owner_kind = $1 and owner_id = $2 and purpose = $3 and name = $4
               and (retires_at is null or retires_at > $5)";
-        on!(self, tx => {
+        on!(&mut self.on, tx => {
             sqlx::query(SQL)
                 .bind(owner.kind().column())
                 .bind(owner.uuid())
@@ -252,7 +252,7 @@ impl Tx {
         const SQL: &str = "
             delete from secret
             where owner_kind = $1 and owner_id = $2 and purpose = $3 and name = $4";
-        on!(self, tx => {
+        on!(&mut self.on, tx => {
             sqlx::query(SQL)
                 .bind(owner.kind().column())
                 .bind(owner.uuid())
@@ -269,7 +269,7 @@ impl Tx {
     pub(crate) async fn secret_prune(&mut self, owner: Owner, now: i64) -> Result<()> {
         const SQL: &str =
             "delete from secret where owner_kind = $1 and owner_id = $2 and retires_at <= $3";
-        on!(self, tx => {
+        on!(&mut self.on, tx => {
             let query = sqlx::query(SQL).bind(owner.kind().column()).bind(owner.uuid());
             query.bind(now).execute(&mut **tx).await.map(drop)
         })?;
@@ -286,7 +286,7 @@ impl Tx {
             update secret
             set sealed = $3, kek_id = $4
             where secret_id = $1 and version = $2 and kek_id = $5";
-        on!(self, tx => {
+        on!(&mut self.on, tx => {
             sqlx::query(SQL)
                 .bind(former.binding.id.uuid())
                 .bind(former.binding.version)

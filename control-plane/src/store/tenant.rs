@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Change, Error, Result, Store, Tx, change::is_foreign_key};
+use super::{Change, Error, RegistryTx, Result, Store, change::is_foreign_key, shard};
 use crate::model::{id::TenantId, tenant::Tenant};
 
 /// What became of a deletion.
@@ -20,6 +20,7 @@ pub(crate) enum TenantDeletion {
 #[derive(sqlx::FromRow)]
 struct Row {
     tenant_id: Uuid,
+    shard: i16,
     settings: String,
     version: i64,
     created_at: i64,
@@ -32,6 +33,7 @@ impl TryFrom<Row> for Tenant {
     fn try_from(row: Row) -> Result<Self> {
         Ok(Self {
             id: TenantId::from_uuid(row.tenant_id),
+            shard: shard(row.shard)?,
             settings: serde_json::from_str(&row.settings).map_err(Error::bug)?,
             version: row.version,
             created_at: row.created_at,
@@ -43,7 +45,7 @@ impl TryFrom<Row> for Tenant {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "select tenant_id, settings, version, created_at, updated_at from tenant ",
+            "select tenant_id, shard, settings, version, created_at, updated_at from tenant ",
             $rest
         )
     };
@@ -84,10 +86,10 @@ impl Store {
     }
 }
 
-impl Tx {
+impl RegistryTx {
     /// One tenant.
     pub(crate) async fn tenant_get(&mut self, id: TenantId) -> Result<Option<Tenant>> {
-        let row: Option<Row> = on!(self, tx => {
+        let row: Option<Row> = on!(&mut self.on, tx => {
             sqlx::query_as(GET).bind(id.uuid()).fetch_optional(&mut **tx).await
         })?;
         row.map(Tenant::try_from).transpose()
@@ -96,12 +98,13 @@ impl Tx {
     /// Adds a tenant. Names are unique.
     pub(crate) async fn tenant_insert(&mut self, tenant: &Tenant) -> Result<Change> {
         const SQL: &str = "
-            insert into tenant (tenant_id, name, settings, version, created_at, updated_at)
-            values ($1, $2, $3, $4, $5, $6)";
+            insert into tenant (tenant_id, shard, name, settings, version, created_at, updated_at)
+            values ($1, $2, $3, $4, $5, $6, $7)";
         let settings = serde_json::to_string(&tenant.settings).map_err(Error::bug)?;
-        let rows = on!(self, tx => {
+        let rows = on!(&mut self.on, tx => {
             sqlx::query(SQL)
                 .bind(tenant.id.uuid())
+                .bind(tenant.shard.column())
                 .bind(&tenant.settings.name)
                 .bind(settings)
                 .bind(tenant.version)
@@ -121,7 +124,7 @@ impl Tx {
             set name = $3, settings = $4, version = $2, updated_at = $5
             where tenant_id = $1 and version = $2 - 1";
         let settings = serde_json::to_string(&tenant.settings).map_err(Error::bug)?;
-        let rows = on!(self, tx => {
+        let rows = on!(&mut self.on, tx => {
             sqlx::query(SQL)
                 .bind(tenant.id.uuid())
                 .bind(tenant.version)
@@ -138,7 +141,7 @@ impl Tx {
     /// Deletes a tenant without endpoints and sources, and its event types and keys with it.
     pub(crate) async fn tenant_delete(&mut self, id: TenantId) -> Result<TenantDeletion> {
         const SQL: &str = "delete from tenant where tenant_id = $1";
-        let rows = on!(self, tx => {
+        let rows = on!(&mut self.on, tx => {
             sqlx::query(SQL)
                 .bind(id.uuid())
                 .execute(&mut **tx)

@@ -6,6 +6,7 @@ use crate::{
     clock,
     dispatch::Dispatch,
     metrics::{Metrics, State},
+    model::shard::ShardSet,
     outage,
     store::{OpenCounts, Store},
 };
@@ -19,7 +20,7 @@ pub(crate) async fn keep_gauges(store: Store, dispatch: Dispatch, metrics: Metri
     for tick in 0_u32.. {
         show_memory(&dispatch, &metrics);
         if tick % COUNT_EVERY == 0 {
-            match store.delivery_counts().await {
+            match store.delivery_counts(&ShardSet::ALL).await {
                 Ok(counts) => show_counts(&counts, &metrics, clock::now_ms()),
                 Err(error) => outage::log(&error, "could not count what is open"),
             }

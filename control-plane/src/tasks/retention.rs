@@ -7,7 +7,7 @@ use posthorn::v1::DeliveryActionKind;
 use crate::{
     audit::{self, Record},
     clock,
-    model::{delivery::Action, id::Shard, inbound::QUARANTINE_MS},
+    model::{delivery::Action, inbound::QUARANTINE_MS, shard::ShardSet},
     rpc::REMEMBERED_MS,
     store::{OpenFilter, Result, Store},
 };
@@ -20,6 +20,8 @@ const EXPIRE_BATCH: i64 = 1_000;
 /// For how long things are kept, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Retention {
+    /// Of which shards.
+    pub shards: ShardSet,
     /// Events, attempts and idempotency keys, from the emit.
     pub events_ms: i64,
     /// Dead letters, from their death.
@@ -39,7 +41,7 @@ pub(crate) async fn keep_retention(store: Store, retention: Retention) {
 
 async fn round(store: &Store, retention: Retention, now_ms: i64) {
     done("making partitions", store.partition_ensure(now_ms).await);
-    let expired = expire(store, now_ms, retention.dead_letters_ms).await;
+    let expired = expire(store, &retention.shards, now_ms, retention.dead_letters_ms).await;
     let expired = done("expiring dead letters", expired);
     let events_before = now_ms.saturating_sub(retention.events_ms);
     let retired = store.partition_retire(events_before).await;
@@ -47,7 +49,9 @@ async fn round(store: &Store, retention: Retention, now_ms: i64) {
     let keys = store.event_key_retire(events_before).await;
     let keys = done("retiring idempotency keys", keys);
     let quarantine_before = now_ms.saturating_sub(QUARANTINE_MS);
-    let inbound = store.inbound_retire(quarantine_before, events_before).await;
+    let inbound = store
+        .inbound_retire(&retention.shards, quarantine_before, events_before)
+        .await;
     let inbound = done("retiring inbound requests", inbound);
     let audit_before = now_ms.saturating_sub(retention.audit_ms);
     let audit = done("retiring records", store.audit_retire(audit_before).await);
@@ -96,7 +100,7 @@ fn done<T: Default>(step: &'static str, ended: Result<T>) -> T {
 }
 
 /// Ends dead letters that nobody retried in time; each is recorded as expired.
-async fn expire(store: &Store, now_ms: i64, keep_ms: i64) -> Result<u64> {
+async fn expire(store: &Store, shards: &ShardSet, now_ms: i64, keep_ms: i64) -> Result<u64> {
     let action = Action {
         kind: DeliveryActionKind::Expire,
         reason: "the retention of dead letters is over".to_owned(),
@@ -104,16 +108,16 @@ async fn expire(store: &Store, now_ms: i64, keep_ms: i64) -> Result<u64> {
         acted_at: now_ms,
     };
     let mut expired = 0;
-    for shard in 0..=u8::MAX {
+    for shard in shards.iter() {
         let filter = OpenFilter {
-            shard: Shard(shard),
+            shard,
             tenant_id: None,
             endpoint_id: None,
             died: Some((i64::MIN, now_ms.saturating_sub(keep_ms))),
             limit: EXPIRE_BATCH,
         };
         loop {
-            let mut tx = store.begin().await?;
+            let mut tx = store.begin_in(shard).await?;
             let ended = tx.delivery_end_matching(&filter, &action).await?;
             if ended == 0 {
                 break;

@@ -20,7 +20,7 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 pub(crate) use self::session::consume;
-use crate::model::id::{EndpointId, InboundId, KeyId, TenantId};
+use crate::model::id::{EndpointId, InboundId, KeyId, Shard};
 
 /// What a consumer says once its stream stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,8 +63,8 @@ pub(crate) type AnswerWithin = Arc<dyn Fn(InboundId) -> u32 + Send + Sync>;
 pub(crate) struct Consumer {
     /// The key that it came with.
     pub key_id: KeyId,
-    /// Whose events it takes.
-    pub tenant_id: TenantId,
+    /// Where the data of its tenant are.
+    pub shard: Shard,
     /// Its group.
     pub group: String,
     /// Its handlers: their endpoints and names.

@@ -99,11 +99,10 @@ async fn stand(
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     session.send(ToConsumer::Welcome(welcome)).await?;
-    let shard = consumer.tenant_id.shard();
     let (endpoints, bell) = (&standing.endpoints, &session.bell);
     dispatch
         .scheduler()
-        .serve(shard, endpoints, standing.consumer_id, bell);
+        .serve(consumer.shard, endpoints, standing.consumer_id, bell);
     let ended = tokio::select! {
         ended = session.listen(consumer.from_consumer, acknowledged) => ended,
         ended = session.hand(endpoints) => ended,

@@ -21,6 +21,7 @@ use crate::{
     model::{
         id::{DeliveryId, EndpointId, EventId, Shard},
         object::ObjectState,
+        shard::ShardSet,
     },
     store::DueDelivery,
 };
@@ -92,7 +93,8 @@ pub(super) struct Scheduler {
     loaded: usize,
     first_lease_id: u64,
     next_lease_id: u64,
-    recovering: bool,
+    /// Of these shards nothing is read from the table yet.
+    recovering: ShardSet,
 }
 
 impl Scheduler {
@@ -108,7 +110,7 @@ impl Scheduler {
             first_lease_id: u64::from(epoch) << 32 | 1,
             loaded: 0,
             next_lease_id: u64::from(epoch) << 32 | 1,
-            recovering: true,
+            recovering: ShardSet::ALL,
         }
     }
 
@@ -153,17 +155,19 @@ impl Scheduler {
         self.place(endpoint_id, now_ms);
     }
 
-    /// Ends the time after a start in which nothing is read from the table.
-    pub(super) fn recovered(&mut self, now_ms: i64) {
-        self.recovering = false;
-        for endpoint_id in self.lanes.keys().copied().collect::<Vec<_>>() {
+    /// Ends the time after a start in which nothing of these shards is read from the table.
+    pub(super) fn recovered(&mut self, shards: &ShardSet, now_ms: i64) {
+        self.recovering.remove(shards);
+        let lanes = self.lanes.iter();
+        let lanes = lanes.filter(|(_, slot)| shards.contains(slot.lane.shard));
+        for endpoint_id in lanes.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.place(endpoint_id, now_ms);
         }
     }
 
-    /// Whether nothing is read from the table yet.
+    /// Whether of any shard nothing is read from the table yet.
     pub(super) fn is_recovering(&self) -> bool {
-        self.recovering
+        !self.recovering.is_empty()
     }
 
     /// Notes that events are about to be written: until they are, no page brings their deliveries.
@@ -218,9 +222,6 @@ impl Scheduler {
 
     /// The next page to read.
     pub(super) fn next_page(&mut self) -> Option<PageWanted> {
-        if self.recovering {
-            return None;
-        }
         let limit = self.window_limit();
         while let Some(endpoint_id) = self.hungry.pop_front() {
             let Some(slot) = self.lanes.get_mut(&endpoint_id) else {
@@ -292,7 +293,7 @@ impl Scheduler {
         let limit = self.window_limit();
         let slot = slot(&mut self.lanes, endpoint_id, shard, None);
         self.loaded -= slot.lane.len();
-        if self.recovering {
+        if self.recovering.contains(shard) {
             slot.lane.insert_anywhere(key, entry, limit);
         } else {
             slot.lane.insert(key, entry, limit);
@@ -306,7 +307,8 @@ impl Scheduler {
         let Some(slot) = self.lanes.get_mut(&endpoint_id) else {
             return;
         };
-        if !self.recovering && !slot.hungry && slot.lane.wants_page(limit) {
+        let is_recovering = self.recovering.contains(slot.lane.shard);
+        if !is_recovering && !slot.hungry && slot.lane.wants_page(limit) {
             slot.hungry = true;
             self.hungry.push_back(endpoint_id);
         }

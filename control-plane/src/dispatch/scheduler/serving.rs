@@ -117,6 +117,7 @@ mod tests {
         model::{
             id::{DeliveryId, EventId},
             object::ObjectState,
+            shard::ShardSet,
         },
     };
 
@@ -143,7 +144,7 @@ mod tests {
         for number in 0..handlers {
             configure(&mut scheduler, number, ServedBy::Consumers);
         }
-        scheduler.recovered(NOW_MS);
+        scheduler.recovered(&ShardSet::ALL, NOW_MS);
         scheduler
     }
 

@@ -45,7 +45,7 @@ fn scheduler(endpoints: u8) -> Scheduler {
             NOW_MS,
         );
     }
-    scheduler.recovered(NOW_MS);
+    scheduler.recovered(&ShardSet::ALL, NOW_MS);
     scheduler
 }
 
@@ -179,7 +179,7 @@ fn nothing_old_is_read_while_nodes_may_still_hold_it_but_new_events_flow() {
     assert_eq!(scheduler.next_page(), None);
     admit(&mut scheduler, 0, 1);
     assert_eq!(take(&mut scheduler, 1, 0).len(), 1);
-    scheduler.recovered(NOW_MS);
+    scheduler.recovered(&ShardSet::ALL, NOW_MS);
     assert!(scheduler.next_page().is_some());
 }
 
@@ -195,7 +195,7 @@ fn an_adopted_lease_keeps_its_delivery_from_being_read_again() {
         attempt_base: 0,
     };
     scheduler.adopt(77, node(0), &row, endpoint(0), 0);
-    scheduler.recovered(NOW_MS);
+    scheduler.recovered(&ShardSet::ALL, NOW_MS);
     let page = scheduler.next_page().unwrap();
     scheduler.page_read(&page, Some(&[row]), NOW_MS);
     assert!(take(&mut scheduler, 1, 1).is_empty());

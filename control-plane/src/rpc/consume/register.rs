@@ -10,11 +10,12 @@ use crate::{
     model::{
         endpoint::{Endpoint, EndpointSettings},
         id::{EndpointId, TenantId},
-        object::ObjectState,
+        object::Object,
+        tenant::Tenant,
     },
     registry::{Capped, Changed, Place, TenantEntry},
     rpc::{Caller, endpoint::endpoint_proto},
-    store::{Change, Tx},
+    store::{Change, RegistryTx},
 };
 
 /// How often registering begins anew because another hello was faster.
@@ -44,7 +45,7 @@ impl Consumers {
             return Ok(known.into_iter().zip(names()).collect());
         }
         for _ in 0..ROUNDS_MAX {
-            if let Round::Done(endpoints) = self.round(caller, tenant_id, hello).await? {
+            if let Round::Done(endpoints) = self.round(caller, &tenant.tenant, hello).await? {
                 self.publish_missing(&endpoints, hello).await?;
                 return Ok(endpoints.into_iter().zip(names()).collect());
             }
@@ -72,18 +73,13 @@ impl Consumers {
     }
 
     /// Writes what differs and puts it on record, all or nothing.
-    async fn round(
-        &self,
-        caller: &Caller,
-        tenant: TenantId,
-        hello: &Hello,
-    ) -> Result<Round, Error> {
+    async fn round(&self, caller: &Caller, tenant: &Tenant, hello: &Hello) -> Result<Round, Error> {
         let now = clock::now_ms();
         let mut tx = self.store.begin().await?;
         let mut endpoints = Vec::with_capacity(hello.handlers.len());
         let (mut places, mut records) = (Vec::new(), Vec::new());
         for (_, settings) in &hello.handlers {
-            let place = || self.registry.place(Some(tenant), Capped::Endpoints);
+            let place = || self.registry.place(Some(tenant.id), Capped::Endpoints);
             let (record, place) = match write(&mut tx, tenant, settings, place, now).await? {
                 Written::Was(id) => {
                     endpoints.push(id);
@@ -131,14 +127,14 @@ enum Written {
 
 /// Makes or changes one handler's endpoint, unless it is as it shall be.
 async fn write(
-    tx: &mut Tx,
-    tenant: TenantId,
+    tx: &mut RegistryTx,
+    tenant: &Tenant,
     settings: &EndpointSettings,
     place: impl FnOnce() -> Result<Place, Error>,
     now: i64,
 ) -> Result<Written, Error> {
     let name = settings.name.as_deref().unwrap_or_default();
-    let (change, written) = match tx.object_named(tenant, name).await? {
+    let (change, written) = match tx.object_named(tenant.id, name).await? {
         Some(found) if found.settings == *settings => return Ok(Written::Was(found.id)),
         Some(found) if found.handler().is_none() => {
             return Err(Error::AlreadyExists(format!(
@@ -157,7 +153,9 @@ async fn write(
             (change, Written::Put(changed.id, record, None))
         }
         None => {
-            let (endpoint, place) = (new(tenant, settings, now), place()?);
+            let id = EndpointId::new(now, &mut clock::rng());
+            let endpoint = Object::new(id, tenant, settings.clone(), now);
+            let place = place()?;
             let change = tx.object_insert(&endpoint).await?;
             if change == Change::Missing {
                 return Err(Error::NotFound("tenant"));
@@ -177,17 +175,4 @@ fn record(before: Option<&Endpoint>, after: &Endpoint) -> Record {
     let shown = |endpoint: &Endpoint| endpoint_proto(endpoint, &[], after.updated_at);
     let record = Record::of(after.tenant_id, after.id);
     record.changing(before.map(shown).as_ref(), Some(&shown(after)))
-}
-
-fn new(tenant: TenantId, settings: &EndpointSettings, now: i64) -> Endpoint {
-    Endpoint {
-        id: EndpointId::new(now, &mut clock::rng()),
-        tenant_id: tenant,
-        settings: settings.clone(),
-        state: ObjectState::Enabled,
-        state_reason: String::new(),
-        version: 1,
-        created_at: now,
-        updated_at: now,
-    }
 }

@@ -10,8 +10,8 @@ use crate::{
     error::Error,
     model::{delivery::Action, id::EndpointId},
     registry::TenantEntry,
-    rpc::{Call, Caller, Made, Work, time_range::TimeRange},
-    store::OpenFilter,
+    rpc::{Call, Caller, Made, time_range::TimeRange},
+    store::{LedgerTx, OpenFilter},
 };
 
 /// How many dead letters one call takes unless it says otherwise.
@@ -37,11 +37,8 @@ impl Deliveries {
             &request.request_id,
             now,
         )?;
-        let change = async |tx: &mut Work| {
-            let (redriven, moved) = self
-                .dispatch
-                .redrive(tx, tenant.tenant.id, &filter, &action)
-                .await?;
+        let change = async |tx: &mut LedgerTx| {
+            let (redriven, moved) = self.dispatch.redrive(tx, &filter, &action).await?;
             let response = v1::RedriveDeadLettersResponse {
                 redriven: u32::try_from(redriven).unwrap_or(u32::MAX),
                 more: i64::try_from(redriven).is_ok_and(|redriven| redriven == filter.limit),
@@ -50,7 +47,7 @@ impl Deliveries {
             let record = record.changing(None, Some(&response));
             Ok(Made::new(response, record).then(move |_| moved.committed()))
         };
-        self.mutations.make(call, change).await
+        self.mutations.make_in(tenant.shard, call, change).await
     }
 
     pub(super) async fn discard(
@@ -70,7 +67,7 @@ impl Deliveries {
             &request.request_id,
             now,
         )?;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut LedgerTx| {
             let discarded = tx.delivery_end_matching(&filter, &action).await?;
             let response = v1::DiscardDeadLettersResponse {
                 discarded: u32::try_from(discarded).unwrap_or(u32::MAX),
@@ -80,7 +77,7 @@ impl Deliveries {
             let record = record.changing(None, Some(&response));
             Ok(Made::new(response, record))
         };
-        self.mutations.make(call, change).await
+        self.mutations.make_in(tenant.shard, call, change).await
     }
 }
 

@@ -9,7 +9,7 @@ use posthorn::v1::{self, DeliveryActionKind, delivery_service_server::DeliverySe
 
 use self::view::{action_proto, attempt_key, attempt_key_bytes, attempt_proto, delivery_proto};
 use super::{
-    Call, Caller, Made, Mutations, Page, QueryFingerprint, Work, convert::visible_name,
+    Call, Caller, Made, Mutations, Page, QueryFingerprint, convert::visible_name,
     time_range::TimeRange,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
         id::{DeliveryId, EventId, InboundId, TenantId, uuid_floor},
     },
     registry::{SharedRegistry, TenantEntry},
-    store::{DeliveryFilter, Store, last_below},
+    store::{DeliveryFilter, LedgerTx, Store, last_below},
 };
 
 /// How many characters a reason may have.
@@ -179,12 +179,13 @@ impl Deliveries {
         request: v1::RetryDeliveryRequest,
     ) -> Result<v1::RetryDeliveryResponse, Error> {
         let now = clock::now_ms();
-        let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
+        let owner = self.tenant(caller, &request.tenant_id)?;
+        let tenant = owner.tenant.id;
         let id = delivery_id(&request.delivery_id)?;
         let action = action(caller, DeliveryActionKind::Retry, &request.reason, now)?;
         let origin = self.origin(id).await?;
         let call = Call::new(caller, "RetryDelivery", &request, &request.request_id, now)?;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut LedgerTx| {
             let (view, moved) = self.dispatch.retry(tx, tenant, id, &action).await?;
             let after = delivery_proto(tenant, &view, origin);
             let record = moved_record(tenant, id, &action, after.state());
@@ -193,7 +194,7 @@ impl Deliveries {
             };
             Ok(Made::new(response, record).then(move |_| moved.committed()))
         };
-        self.mutations.make(call, change).await
+        self.mutations.make_in(owner.shard, call, change).await
     }
 
     async fn cancel(
@@ -202,12 +203,13 @@ impl Deliveries {
         request: v1::CancelDeliveryRequest,
     ) -> Result<v1::CancelDeliveryResponse, Error> {
         let now = clock::now_ms();
-        let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
+        let owner = self.tenant(caller, &request.tenant_id)?;
+        let tenant = owner.tenant.id;
         let id = delivery_id(&request.delivery_id)?;
         let action = action(caller, DeliveryActionKind::Cancel, &request.reason, now)?;
         let origin = self.origin(id).await?;
         let call = Call::new(caller, "CancelDelivery", &request, &request.request_id, now)?;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut LedgerTx| {
             let (view, moved) = self.dispatch.cancel(tx, tenant, id, &action).await?;
             let after = delivery_proto(tenant, &view, origin);
             let record = moved_record(tenant, id, &action, after.state());
@@ -216,7 +218,7 @@ impl Deliveries {
             };
             Ok(Made::new(response, record).then(move |_| moved.committed()))
         };
-        self.mutations.make(call, change).await
+        self.mutations.make_in(owner.shard, call, change).await
     }
 }
 

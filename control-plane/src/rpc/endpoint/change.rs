@@ -17,18 +17,16 @@ use crate::{
         id::{EndpointId, SourceId, TenantId},
         object::Object,
         secret::{Binding, Purpose},
+        tenant::Tenant,
     },
     registry::{Capped, Changed, Registry},
     rpc::{
-        Call, Caller, Made, Work, blind,
+        Call, Caller, Made, blind,
         convert::{Violations, check_etag, check_mask},
         object,
     },
-    store::Tx,
+    store::RegistryTx,
 };
-
-/// Why deliveries end whose endpoint is deleted.
-const DELETED: &str = "the endpoint was deleted";
 
 impl Endpoints {
     pub(super) async fn create(
@@ -37,7 +35,8 @@ impl Endpoints {
         request: v1::CreateEndpointRequest,
     ) -> Result<v1::CreateEndpointResponse, Error> {
         let now = clock::now_ms();
-        let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
+        let owner = self.tenant(caller, &request.tenant_id)?;
+        let tenant = owner.tenant.id;
         let mut content = request.clone();
         blind(&self.vault, &mut content.secret);
         blind_settings(&self.vault, content.settings.as_mut());
@@ -52,9 +51,9 @@ impl Endpoints {
         let key = ChosenKey::read(&request.secret)?;
         check_sources(&self.registry.snapshot(), tenant, &draft.settings.sources)?;
         object::check_reach(&self.resolver, draft.target.as_ref(), "settings.url").await?;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut RegistryTx| {
             let place = self.registry.place(Some(tenant), Capped::Endpoints)?;
-            let endpoint = self.insert(tx, tenant, &draft, &key, now).await?;
+            let endpoint = self.insert(tx, &owner.tenant, &draft, &key, now).await?;
             let after = described(tx, &endpoint, now).await?;
             let record = Record::of(tenant, endpoint.id).changing(None, Some(&after));
             let response = v1::CreateEndpointResponse {
@@ -97,7 +96,7 @@ impl Endpoints {
         endpoint.settings = draft.settings;
         endpoint.version += 1;
         endpoint.updated_at = now;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut RegistryTx| {
             let before = described(tx, &former, now).await?;
             object::update(tx, &endpoint).await?;
             if fields.contains(&Field::Headers) {
@@ -124,22 +123,18 @@ impl Endpoints {
         let now = clock::now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
         let call = Call::new(caller, "DeleteEndpoint", &request, &request.request_id, now)?;
-        let change = async |tx: &mut Work| {
-            let shard = named.tenant.shard;
+        if let Some(response) = call.earlier(&self.store).await? {
+            return Ok(response);
+        }
+        let shard = named.tenant.shard;
+        let cancelled = self.store.delivery_open_count(shard, named.id).await?;
+        let change = async |tx: &mut RegistryTx| {
             let endpoint = named.hold(tx, now).await?;
-            let before = described(tx, &endpoint, now).await?;
-            let has_open = tx.delivery_open_exists(shard, named.id).await?;
-            if has_open && !request.force {
+            if cancelled > 0 && !request.force {
                 let text = "the endpoint has open deliveries: set `force` to cancel them";
                 return Err(Error::FailedPrecondition(text.to_owned()));
             }
-            let mut cancelled = 0;
-            if has_open {
-                let key = Some(caller.key_id());
-                cancelled = tx
-                    .delivery_cancel_all(shard, named.id, key, DELETED, now)
-                    .await?;
-            }
+            let before = described(tx, &endpoint, now).await?;
             named.delete(tx).await?;
             let record = Record::of(endpoint.tenant_id, named.id)
                 .setting("cancelled_deliveries", None, cancelled)
@@ -147,14 +142,17 @@ impl Endpoints {
             let response = v1::DeleteEndpointResponse { cancelled };
             Ok(Made::new(response, record).of([Changed::Endpoint(named.id)]))
         };
-        self.mutations.make(call, change).await
+        let response = self.mutations.make(call, change).await?;
+        let by = Some(caller.key_id());
+        self.dispatch.cancel_orphans(shard, named.id, by).await;
+        Ok(response)
     }
 
     /// Writes a new endpoint and its secrets.
     async fn insert(
         &self,
-        tx: &mut Tx,
-        tenant: TenantId,
+        tx: &mut RegistryTx,
+        tenant: &Tenant,
         draft: &Draft,
         key: &ChosenKey,
         now: i64,
@@ -163,7 +161,7 @@ impl Endpoints {
         let endpoint = Object::new(id, tenant, draft.settings.clone(), now);
         object::insert(tx, &endpoint).await?;
         let signing = Purpose::Signing;
-        let binding = Binding::new(tenant, endpoint.id, signing, now, &mut clock::rng());
+        let binding = Binding::new(tenant.id, endpoint.id, signing, now, &mut clock::rng());
         self.write_secret(tx, binding, key.key.expose_bytes(), now)
             .await?;
         self.write_header_secrets(tx, &endpoint, &draft.new_secrets, now)
@@ -174,7 +172,7 @@ impl Endpoints {
 
 /// An endpoint as the transaction has it, for the answer.
 pub(super) async fn described(
-    tx: &mut Tx,
+    tx: &mut RegistryTx,
     endpoint: &Endpoint,
     now: i64,
 ) -> Result<v1::Endpoint, Error> {

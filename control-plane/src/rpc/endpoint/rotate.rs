@@ -16,8 +16,8 @@ use crate::{
         secret::{Binding, Purpose},
     },
     registry::Changed,
-    rpc::{Call, Caller, Made, Work, blind, convert::overlap_ms},
-    store::Tx,
+    rpc::{Call, Caller, Made, blind, convert::overlap_ms},
+    store::RegistryTx,
 };
 
 impl Endpoints {
@@ -33,7 +33,7 @@ impl Endpoints {
         let mut content = request.clone();
         blind(&self.vault, &mut content.secret);
         let call = Call::new(caller, "RotateSecret", &content, &request.request_id, now)?;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut RegistryTx| {
             // Held, so there is never a third secret.
             let endpoint = named.hold(tx, now).await?;
             refuse_handler(&endpoint, "has no secret")?;
@@ -55,7 +55,7 @@ impl Endpoints {
 
     async fn replace(
         &self,
-        tx: &mut Tx,
+        tx: &mut RegistryTx,
         endpoint: &Endpoint,
         key: &ChosenKey,
         overlap_ms: i64,

@@ -13,7 +13,7 @@ use crate::{
     },
     rpc::blind,
     sign::SigningKey,
-    store::Tx,
+    store::RegistryTx,
     vault::Vault,
 };
 
@@ -50,7 +50,7 @@ impl Endpoints {
     /// Seals a secret of an endpoint and writes it.
     pub(super) async fn write_secret(
         &self,
-        tx: &mut Tx,
+        tx: &mut RegistryTx,
         binding: Binding,
         value: &[u8],
         now: i64,
@@ -65,7 +65,7 @@ impl Endpoints {
     /// Writes new values of secret headers and deletes those of headers that are gone.
     pub(super) async fn write_header_secrets(
         &self,
-        tx: &mut Tx,
+        tx: &mut RegistryTx,
         endpoint: &Endpoint,
         new: &[(String, SecretString)],
         now: i64,

@@ -9,8 +9,8 @@ use crate::{
     error::Error,
     model::{id::EventId, object::ObjectState},
     registry::Changed,
-    rpc::{Call, Caller, Made, Work, convert::printable, object},
-    store::Tx,
+    rpc::{Call, Caller, Made, convert::printable, object},
+    store::{LedgerTx, RegistryTx},
 };
 
 const REASON_CHARS_MAX: usize = 500;
@@ -25,7 +25,7 @@ impl Endpoints {
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
         let reason = printable("reason", &request.reason, REASON_CHARS_MAX)?;
         let call = Call::new(caller, "PauseEndpoint", &request, &request.request_id, now)?;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut RegistryTx| {
             let (endpoint, record) =
                 set_state(tx, &named, ObjectState::Paused, &reason, now).await?;
             let response = v1::PauseEndpointResponse {
@@ -45,7 +45,7 @@ impl Endpoints {
         let now = clock::now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
         let call = Call::new(caller, "ResumeEndpoint", &request, &request.request_id, now)?;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut RegistryTx| {
             let (endpoint, record) = set_state(tx, &named, ObjectState::Enabled, "", now).await?;
             let response = v1::ResumeEndpointResponse {
                 endpoint: Some(endpoint),
@@ -77,7 +77,7 @@ impl Endpoints {
             let text = "the endpoint's secrets cannot be opened: its master key is not configured";
             return Err(Error::FailedPrecondition(text.to_owned()));
         }
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut LedgerTx| {
             let event_id = EventId::new(now, named.tenant.shard, &mut clock::rng());
             let written = self.dispatch.test_within(tx, &endpoint, event_id).await?;
             let record = Record::of(endpoint.tenant_id, named.id);
@@ -88,13 +88,14 @@ impl Endpoints {
             };
             Ok(Made::new(response, record).then(move |_| written.committed()))
         };
-        self.mutations.make(call, change).await
+        let shard = named.tenant.shard;
+        self.mutations.make_in(shard, call, change).await
     }
 }
 
 /// Moves an endpoint to a state; what is disabled can only be enabled again.
 async fn set_state(
-    tx: &mut Tx,
+    tx: &mut RegistryTx,
     named: &Named,
     state: ObjectState,
     reason: &str,

@@ -13,7 +13,8 @@ use crate::{
         claim::ClaimKey,
         inbound::{InboundAction, InboundRequest, Part, Verdict},
     },
-    rpc::{Call, Caller, Made, Work},
+    rpc::{Call, Caller, Made},
+    store::LedgerTx,
 };
 
 impl Inbounds {
@@ -42,7 +43,7 @@ impl Inbounds {
         let body = self.store.inbound_body(&found).await?.ok_or_else(erased)?;
         let event = self.event_now(&found, body).await?;
         self.ensure_day(&found).await?;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut LedgerTx| {
             let locked = tx.inbound_lock(found.tenant_id, found.id).await?;
             let mut record = locked.ok_or(Error::NotFound("inbound request"))?;
             let audited = Record::of(record.tenant_id, record.id).because(&reason);
@@ -72,7 +73,7 @@ impl Inbounds {
             let response = response(&record);
             Ok(Made::new(response, audited).then(move |_| written.committed()))
         };
-        self.mutations.make(call, change).await
+        self.mutations.make_in(tenant.shard, call, change).await
     }
 }
 

@@ -17,8 +17,8 @@ use crate::{
         id::uuid_floor,
         inbound::{InboundRequest, Part, Verdict},
     },
-    rpc::{Call, Caller, Made, Work},
-    store::InboundFilter,
+    rpc::{Call, Caller, Made},
+    store::{InboundFilter, LedgerTx},
 };
 
 /// How many items a batch that was taken apart has at most.
@@ -81,7 +81,7 @@ impl Inbounds {
         let found = self.find(&tenant, &request.inbound_request_id).await?;
         let body = self.store.inbound_body(&found).await?.ok_or_else(erased)?;
         let call = Call::new(caller, "ReadInboundPayload", &request, "", now)?;
-        let change = async |_: &mut Work| {
+        let change = async |_: &mut LedgerTx| {
             let response = v1::ReadInboundPayloadResponse {
                 body,
                 content_type: content_type(&found).to_owned(),
@@ -89,6 +89,6 @@ impl Inbounds {
             let record = Record::of(found.tenant_id, found.id).because(reason);
             Ok(Made::new(response, record))
         };
-        self.mutations.make(call, change).await
+        self.mutations.make_in(tenant.shard, call, change).await
     }
 }

@@ -11,8 +11,8 @@ use crate::{
         id::InboundId,
         inbound::{InboundRequest, Part, Verdict},
     },
-    rpc::{Call, Caller, Made, Work, convert::id},
-    store::Tx,
+    rpc::{Call, Caller, Made, convert::id},
+    store::LedgerTx,
 };
 
 impl Inbounds {
@@ -22,7 +22,8 @@ impl Inbounds {
         request: v1::HoldInboundRequestRequest,
     ) -> Result<v1::HoldInboundRequestResponse, Error> {
         let now = clock::now_ms();
-        let tenant_id = self.tenant(caller, &request.tenant_id)?.tenant.id;
+        let tenant = self.tenant(caller, &request.tenant_id)?;
+        let tenant_id = tenant.tenant.id;
         let inbound_id = id::<InboundId>("inbound_request_id", &request.inbound_request_id)?;
         let reason = super::reason(&request.reason)?;
         let call = Call::new(
@@ -32,7 +33,7 @@ impl Inbounds {
             &request.request_id,
             now,
         )?;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut LedgerTx| {
             let found = tx.inbound_lock(tenant_id, inbound_id).await?;
             let mut found = found.ok_or(Error::NotFound("inbound request"))?;
             let record = Record::of(tenant_id, found.id).because(&reason);
@@ -54,11 +55,11 @@ impl Inbounds {
             };
             Ok(Made::new(response, record))
         };
-        self.mutations.make(call, change).await
+        self.mutations.make_in(tenant.shard, call, change).await
     }
 }
 
-async fn place(tx: &mut Tx, request: &InboundRequest) -> Result<(), Error> {
+async fn place(tx: &mut LedgerTx, request: &InboundRequest) -> Result<(), Error> {
     let body = tx.inbound_body(request).await?.ok_or_else(erased)?;
     tx.inbound_body_keep(request.id, &body).await?;
     Ok(tx.inbound_set_held(request.id, true).await?)
@@ -66,14 +67,14 @@ async fn place(tx: &mut Tx, request: &InboundRequest) -> Result<(), Error> {
 
 /// The body of what is an event, or repeats one with the same bytes, is kept there for as long as events are. The copy
 /// goes; what has no event any more loses its body by that, as it would have without the hold.
-async fn lift(tx: &mut Tx, request: &InboundRequest) -> Result<(), Error> {
+async fn lift(tx: &mut LedgerTx, request: &InboundRequest) -> Result<(), Error> {
     if is_kept_elsewhere(tx, request).await? {
         tx.inbound_body_drop(request.id).await?;
     }
     Ok(tx.inbound_set_held(request.id, false).await?)
 }
 
-async fn is_kept_elsewhere(tx: &mut Tx, request: &InboundRequest) -> Result<bool, Error> {
+async fn is_kept_elsewhere(tx: &mut LedgerTx, request: &InboundRequest) -> Result<bool, Error> {
     let original_id = match (request.verdict, request.original_id) {
         (Verdict::Accepted, _) => return Ok(request.part != Part::Batch),
         (Verdict::Duplicate, Some(original_id)) => original_id,

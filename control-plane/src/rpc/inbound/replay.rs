@@ -12,7 +12,8 @@ use crate::{
         id::EventId,
         inbound::{InboundAction, InboundRequest, Part, Verdict},
     },
-    rpc::{Call, Caller, Made, Work},
+    rpc::{Call, Caller, Made},
+    store::LedgerTx,
 };
 
 impl Inbounds {
@@ -36,7 +37,7 @@ impl Inbounds {
         }
         let found = self.find(&tenant, &request.inbound_request_id).await?;
         let replayed = self.replayed_all(&found).await?;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut LedgerTx| {
             let ids = EventId::several(replayed.len(), now, tenant.shard, &mut clock::rng());
             let (records, events): (Vec<_>, Vec<_>) = replayed.into_iter().unzip();
             let events = ids.iter().copied().zip(events).collect();
@@ -68,7 +69,7 @@ impl Inbounds {
             let audited = audited.setting("events", None, ids.len());
             Ok(Made::new(response, audited).then(move |_| written.committed()))
         };
-        self.mutations.make(call, change).await
+        self.mutations.make_in(tenant.shard, call, change).await
     }
 
     /// What a replay emits: the request, or each item of a batch, with the record that it is of.

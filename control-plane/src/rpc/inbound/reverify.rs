@@ -16,8 +16,8 @@ use crate::{
         inbound::{InboundRequest, Verdict},
         object::ObjectState,
     },
-    rpc::{Call, Caller, Made, Work},
-    store::Tx,
+    rpc::{Call, Caller, Made},
+    store::LedgerTx,
 };
 
 impl Inbounds {
@@ -44,7 +44,7 @@ impl Inbounds {
         let body = self.store.inbound_body(&found).await?.ok_or_else(erased)?;
         let arrivals = self.judged_again(&found, &body).await?;
         self.ensure_day(&found).await?;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut LedgerTx| {
             let before = lock(tx, &found).await?;
             // It is written anew, as if it came now.
             tx.inbound_remove(before.id).await?;
@@ -72,7 +72,7 @@ impl Inbounds {
             let audited = audited.setting("verdict", Some(verdicts.0), verdicts.1);
             Ok(Made::new(response, audited).then(move |_| written.committed()))
         };
-        self.mutations.make(call, change).await
+        self.mutations.make_in(tenant.shard, call, change).await
     }
 
     /// What is received of a request that passes now, judged as of when it was received.
@@ -112,7 +112,7 @@ impl Inbounds {
 }
 
 /// The request, held against changes, if it still neither verified nor went.
-async fn lock(tx: &mut Tx, found: &InboundRequest) -> Result<InboundRequest, Error> {
+async fn lock(tx: &mut LedgerTx, found: &InboundRequest) -> Result<InboundRequest, Error> {
     let locked = tx.inbound_lock(found.tenant_id, found.id).await?;
     let record = locked.ok_or(Error::NotFound("inbound request"))?;
     check_verdict(&record)?;

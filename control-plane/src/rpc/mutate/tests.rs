@@ -50,7 +50,7 @@ async fn mutations() -> (Store, Mutations, tempfile::TempDir) {
 /// Makes a call; whether it was new.
 async fn is_fresh(mutations: &Mutations, call: Call) -> Result<bool, Error> {
     let mut is_fresh = false;
-    let change = async |_: &mut Work| {
+    let change = async |_: &mut RegistryTx| {
         is_fresh = true;
         Ok(Made::new(response(), Record::of(None, "tnt_1")))
     };
@@ -130,7 +130,7 @@ async fn a_request_id_with_other_content_is_refused() {
 async fn a_call_that_failed_can_be_made_again() {
     let (_, mutations, _directory) = mutations().await;
     let caller = caller(1);
-    let change = async |_: &mut Work| Err(Error::StaleEtag);
+    let change = async |_: &mut RegistryTx| Err(Error::StaleEtag);
     let failed: Result<CreateTenantResponse, _> =
         mutations.make(call(&caller, "one", NOW), change).await;
     assert!(matches!(failed, Err(Error::StaleEtag)));

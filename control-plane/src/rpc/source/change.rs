@@ -4,27 +4,24 @@ use posthorn::v1;
 
 use super::{
     Sources,
-    poll_change::PollChange,
+    poll_change::SecretChange,
     scheme::Compiled,
     secret::{Chosen, poll_secret},
-    settings::{self, Draft, Field},
+    settings::{self, Field},
 };
 use crate::{
     audit::Record,
     clock,
     error::Error,
-    model::{
-        id::{SourceId, TenantId},
-        object::Object,
-        source::Source,
-    },
+    model::{id::SourceId, object::Object, source::Source},
+    outage,
     registry::{Capped, Changed},
     rpc::{
-        Call, Caller, Made, Work, blind,
+        Call, Caller, Made, blind,
         convert::{Field as _, check_etag, check_mask},
         object,
     },
-    store::Tx,
+    store::RegistryTx,
 };
 
 /// The field of a URL that is polled.
@@ -37,7 +34,8 @@ impl Sources {
         request: v1::CreateSourceRequest,
     ) -> Result<v1::CreateSourceResponse, Error> {
         let now = clock::now_ms();
-        let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
+        let owner = self.tenant(caller, &request.tenant_id)?;
+        let tenant = owner.tenant.id;
         let content = self.blinded(&request);
         let call = Call::new(caller, "CreateSource", &content, &request.request_id, now)?;
         if let Some(response) = call.earlier(&self.store).await? {
@@ -47,11 +45,13 @@ impl Sources {
         let draft = settings::read(&new, self.resolver.policy())?;
         let compiled = draft.compiled.as_ref();
         let chosen = Chosen::read(&request.secrets, &draft.settings, compiled)?;
-        let poll = PollChange::new(None, &draft, poll_secret(&request.poll_secret)?)?;
+        let poll = SecretChange::new(None, &draft, poll_secret(&request.poll_secret)?)?;
         object::check_reach(&self.resolver, draft.poll_target.as_ref(), POLL_URL).await?;
-        let change = async |tx: &mut Work| {
+        let id = SourceId::new(now, &mut clock::rng());
+        let source = Object::new(id, &owner.tenant, draft.settings, now);
+        let change = async |tx: &mut RegistryTx| {
             let place = self.registry.place(Some(tenant), Capped::Sources)?;
-            let source = insert(tx, tenant, draft, now).await?;
+            object::insert(tx, &source).await?;
             self.write_secrets(tx, &source, &chosen, now).await?;
             self.write_poll(tx, &source, poll, now).await?;
             let after = self.described(tx, &source, now).await?;
@@ -66,7 +66,15 @@ impl Sources {
             let shown = chosen.expose_shown();
             Ok(made.then(move |response| response.secret = shown))
         };
-        self.mutations.make(call, change).await
+        let response = self.mutations.make(call, change).await?;
+        if response
+            .source
+            .as_ref()
+            .is_some_and(|made| made.source_id == id.to_string())
+        {
+            self.follow_poll(None, &source, now).await;
+        }
+        Ok(response)
     }
 
     pub(super) async fn update(
@@ -84,7 +92,7 @@ impl Sources {
         }
         let former = named.get(&self.store).await?;
         let (source, poll) = self.changed(former.clone(), request, now).await?;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut RegistryTx| {
             let before = self.described(tx, &former, now).await?;
             object::update(tx, &source).await?;
             self.write_poll(tx, &source, poll, now).await?;
@@ -96,7 +104,10 @@ impl Sources {
             };
             Ok(Made::new(response, record).of([Changed::Source(source.id)]))
         };
-        self.mutations.make(call, change).await
+        let response = self.mutations.make(call, change).await?;
+        let former = former.settings.poll.as_ref();
+        self.follow_poll(former, &source, now).await;
+        Ok(response)
     }
 
     pub(super) async fn delete(
@@ -107,16 +118,20 @@ impl Sources {
         let now = clock::now_ms();
         let named = self.named(caller, &request.tenant_id, &request.source_id)?;
         let call = Call::new(caller, "DeleteSource", &request, &request.request_id, now)?;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut RegistryTx| {
             let source = named.hold(tx, now).await?;
             let before = self.described(tx, &source, now).await?;
-            tx.poll_forget(named.id).await?;
             named.delete(tx).await?;
             let record = Record::of(source.tenant_id, named.id).changing(Some(&before), None);
             let response = v1::DeleteSourceResponse {};
             Ok(Made::new(response, record).of([Changed::Source(named.id)]))
         };
-        self.mutations.make(call, change).await
+        let response = self.mutations.make(call, change).await?;
+        // Whoever polls forgets it too, when its turn comes.
+        let forgotten = self.store.poll_forget(named.tenant.shard, named.id).await;
+        forgotten
+            .unwrap_or_else(|error| outage::log(&error, "polling of a source ends a little later"));
+        Ok(response)
     }
 
     /// A request to create without its secrets, to compare repeats with.
@@ -135,7 +150,7 @@ impl Sources {
         mut source: Source,
         request: v1::UpdateSourceRequest,
         now: i64,
-    ) -> Result<(Source, PollChange), Error> {
+    ) -> Result<(Source, SecretChange), Error> {
         let mask = request.update_mask.as_ref();
         let fields = match mask.filter(|mask| !mask.paths.is_empty()) {
             None if !request.poll_secret.is_empty() => Vec::new(),
@@ -148,7 +163,7 @@ impl Sources {
         self.check_secrets(source.id, draft.compiled.as_ref(), &fields)?;
         let has_secret = self.has_poll_secret(source.id).await?;
         let former_poll = former_poll.map(|poll| (poll, has_secret));
-        let poll = PollChange::new(former_poll, &draft, poll_secret(&request.poll_secret)?)?;
+        let poll = SecretChange::new(former_poll, &draft, poll_secret(&request.poll_secret)?)?;
         object::check_reach(&self.resolver, draft.poll_target.as_ref(), POLL_URL).await?;
         source.settings = draft.settings;
         source.version += 1;
@@ -178,12 +193,4 @@ impl Sources {
             _ => Ok(()),
         }
     }
-}
-
-/// Writes a new source without its secrets.
-async fn insert(tx: &mut Tx, tenant: TenantId, draft: Draft, now: i64) -> Result<Source, Error> {
-    let id = SourceId::new(now, &mut clock::rng());
-    let source = Object::new(id, tenant, draft.settings, now);
-    object::insert(tx, &source).await?;
-    Ok(source)
 }

@@ -29,7 +29,7 @@ impl Sources {
         let from = from.map(|at| instant_ms("received_from", at)).transpose()?;
         let from = from.unwrap_or_else(|| clock::now_ms() - BACK_DEFAULT_MS);
         named.get(&self.store).await?;
-        let Some(poll) = self.store.poll_get(named.id).await? else {
+        let Some(poll) = self.store.poll_get(named.tenant.shard, named.id).await? else {
             let text = "the source is not polled: set `settings.poll`";
             return Err(Error::FailedPrecondition(text.to_owned()));
         };

@@ -1,4 +1,4 @@
-//! What a change of a source means for its polling: where it goes on, and what becomes of the secret that it sends.
+//! What a change of a source means for its polling: when it goes on, and what becomes of the secret that it sends.
 //!
 //! Who cannot read a secret must not be able to have it sent to a place of their choice, so a poll secret does not
 //! outlive the scheme, host and port that it was given for.
@@ -13,38 +13,19 @@ use crate::{
         secret::Purpose,
         source::{PollSettings, Source},
     },
-    store::Tx,
+    outage,
+    store::RegistryTx,
 };
-
-/// What is to be written beside the settings.
-#[derive(Debug)]
-pub(super) struct PollChange {
-    schedule: Schedule,
-    secret: SecretChange,
-}
-
-/// What becomes of the row that says where polling stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Schedule {
-    /// Nothing.
-    Keep,
-    /// The next pull is due, with the cursor that is there.
-    Due,
-    /// Another list is pulled, from its beginning.
-    Anew,
-    /// Nothing is pulled.
-    Stop,
-}
 
 /// What becomes of the poll secret.
 #[derive(Debug)]
-enum SecretChange {
+pub(super) enum SecretChange {
     Keep,
     Replace(SecretString),
     Drop,
 }
 
-impl PollChange {
+impl SecretChange {
     /// Compares what was with what shall be. `former` are the settings so far, and whether there is a poll secret.
     pub(super) fn new(
         former: Option<(PollSettings, bool)>,
@@ -56,10 +37,7 @@ impl PollChange {
                 let rule = "goes with `settings.poll` only";
                 return Err(Error::invalid("poll_secret", rule));
             }
-            return Ok(Self {
-                schedule: former.map_or(Schedule::Keep, |_| Schedule::Stop),
-                secret: SecretChange::Drop,
-            });
+            return Ok(Self::Drop);
         };
         let (former, had_secret) = former.unzip();
         let is_there = former
@@ -70,37 +48,24 @@ impl PollChange {
             let rule = "is required: `settings.poll` sends it, and it was not given for this host";
             return Err(Error::invalid("poll_secret", rule));
         }
-        let secret = match secret {
-            Some(secret) => SecretChange::Replace(secret),
-            None if keeps => SecretChange::Keep,
-            None => SecretChange::Drop,
-        };
-        Ok(Self {
-            schedule: schedule(former.as_ref(), poll),
-            secret,
+        Ok(match secret {
+            Some(secret) => Self::Replace(secret),
+            None if keeps => Self::Keep,
+            None => Self::Drop,
         })
     }
 }
 
 impl Sources {
-    /// Writes what a change means for polling.
+    /// Writes what a change means for the secret that polling sends.
     pub(super) async fn write_poll(
         &self,
-        tx: &mut Tx,
+        tx: &mut RegistryTx,
         source: &Source,
-        change: PollChange,
+        change: SecretChange,
         now: i64,
     ) -> Result<(), Error> {
-        match change.schedule {
-            Schedule::Keep => {}
-            Schedule::Due => tx.poll_schedule(source.id, now).await?,
-            Schedule::Anew => {
-                tx.poll_forget(source.id).await?;
-                tx.poll_schedule(source.id, now).await?;
-            }
-            Schedule::Stop => tx.poll_forget(source.id).await?,
-        }
-        match change.secret {
+        match change {
             SecretChange::Keep => {}
             SecretChange::Replace(secret) => {
                 self.write_poll_secret(tx, source, &secret, now).await?;
@@ -111,6 +76,25 @@ impl Sources {
             }
         }
         Ok(())
+    }
+
+    /// Has polling follow the settings of a source, now that they are committed. What fails here is made up for by whoever
+    /// polls.
+    pub(super) async fn follow_poll(
+        &self,
+        former: Option<&PollSettings>,
+        source: &Source,
+        now: i64,
+    ) {
+        let poll = source.settings.poll.as_ref();
+        let followed = match poll {
+            _ if poll == former => return,
+            Some(_) => self.store.poll_schedule(source, now).await,
+            None => self.store.poll_forget(source.shard, source.id).await,
+        };
+        if let Err(error) = followed {
+            outage::log(&error, "polling of a source changes a little later");
+        }
     }
 
     /// Whether the source has a secret that polling sends.
@@ -126,27 +110,4 @@ fn origin(url: &str) -> String {
     let host = url.find("://").map_or(0, |scheme| scheme + 3);
     let end = url[host..].find(['/', '?']);
     url[..end.map_or(url.len(), |end| host + end)].to_ascii_lowercase()
-}
-
-fn schedule(former: Option<&PollSettings>, poll: &PollSettings) -> Schedule {
-    let Some(former) = former else {
-        return Schedule::Anew;
-    };
-    let list = |poll: &PollSettings| {
-        let PollSettings {
-            url,
-            items,
-            cursor,
-            initial_cursor,
-            ..
-        } = poll.clone();
-        (url, items, cursor, initial_cursor)
-    };
-    if list(former) != list(poll) {
-        Schedule::Anew
-    } else if former == poll {
-        Schedule::Keep
-    } else {
-        Schedule::Due
-    }
 }

@@ -12,8 +12,8 @@ use crate::{
     error::Error,
     model::{secret::Purpose, source::Source},
     registry::Changed,
-    rpc::{Call, Caller, Made, Work, blind, convert::overlap_ms},
-    store::Tx,
+    rpc::{Call, Caller, Made, blind, convert::overlap_ms},
+    store::RegistryTx,
 };
 
 impl Sources {
@@ -29,7 +29,7 @@ impl Sources {
         blind(&self.vault, &mut content.secret);
         let request_id = &request.request_id;
         let call = Call::new(caller, "RotateSourceSecret", &content, request_id, now)?;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut RegistryTx| {
             // Held, so there are never more secrets than are tried.
             let source = named.hold(tx, now).await?;
             let compiled = scheme::compile(&source.settings)?;
@@ -53,7 +53,7 @@ impl Sources {
     /// Writes the new secret over all others, which are accepted until the overlap has passed, and none any longer.
     async fn replace(
         &self,
-        tx: &mut Tx,
+        tx: &mut RegistryTx,
         source: &Source,
         chosen: &Chosen,
         overlap_ms: i64,

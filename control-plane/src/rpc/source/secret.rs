@@ -21,7 +21,7 @@ use crate::{
         source::{CUSTOM, Source, SourceSettings},
     },
     rpc::convert::{Violations, is_header_value},
-    store::Tx,
+    store::RegistryTx,
 };
 
 /// How many secrets of a source are valid at once.
@@ -125,7 +125,7 @@ impl Sources {
     /// millisecond apart, so that their ids keep that order.
     pub(super) async fn write_secrets(
         &self,
-        tx: &mut Tx,
+        tx: &mut RegistryTx,
         source: &Source,
         chosen: &Chosen,
         now: i64,
@@ -140,7 +140,7 @@ impl Sources {
     /// Puts another secret in the place of the one that polling sends.
     pub(super) async fn write_poll_secret(
         &self,
-        tx: &mut Tx,
+        tx: &mut RegistryTx,
         source: &Source,
         secret: &SecretString,
         now: i64,
@@ -154,7 +154,7 @@ impl Sources {
 
     async fn write_secret(
         &self,
-        tx: &mut Tx,
+        tx: &mut RegistryTx,
         source: &Source,
         purpose: Purpose,
         value: &[u8],

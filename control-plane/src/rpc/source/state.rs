@@ -9,7 +9,8 @@ use crate::{
     error::Error,
     model::object::ObjectState,
     registry::Changed,
-    rpc::{Call, Caller, Made, Work, convert::printable, object},
+    rpc::{Call, Caller, Made, convert::printable, object},
+    store::RegistryTx,
 };
 
 const REASON_CHARS_MAX: usize = 500;
@@ -25,7 +26,7 @@ impl Sources {
         let state = state(request.state)?;
         let reason = printable("reason", &request.reason, REASON_CHARS_MAX)?;
         let call = Call::new(caller, "SetSourceState", &request, &request.request_id, now)?;
-        let change = async |tx: &mut Work| {
+        let change = async |tx: &mut RegistryTx| {
             let mut source = named.hold(tx, now).await?;
             let before = self.described(tx, &source, now).await?;
             object::set_state(tx, &mut source, state, &reason).await?;

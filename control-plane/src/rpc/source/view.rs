@@ -12,7 +12,7 @@ use crate::{
         convert::{etag, timestamp},
         object,
     },
-    store::Tx,
+    store::RegistryTx,
 };
 
 impl Sources {
@@ -51,7 +51,7 @@ impl Sources {
     /// A source as the transaction has it, for the answer.
     pub(super) async fn described(
         &self,
-        tx: &mut Tx,
+        tx: &mut RegistryTx,
         source: &Source,
         now: i64,
     ) -> Result<v1::Source, Error> {

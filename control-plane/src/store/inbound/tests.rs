@@ -12,7 +12,7 @@ use crate::{
         claim::ClaimKey,
         event::Event,
         event_type::EventTypeName,
-        id::{EndpointId, TenantId},
+        id::{EndpointId, Shard, TenantId},
         inbound::{Channel, Head, Part},
     },
 };
@@ -39,7 +39,7 @@ fn row((tenant_id, source_id): (TenantId, SourceId), id: &str, body: &str) -> In
     let identity = posthorn_verify::identity("test", id, "a.b");
     let claim = identity.claim.map(|claim| ClaimKey::of(id, &claim));
     let request = InboundRequest {
-        id: InboundId::new(NOW_MS, tenant_id.shard(), rng),
+        id: InboundId::new(NOW_MS, Shard::of(tenant_id), rng),
         tenant_id,
         source_id,
         verdict: Verdict::Accepted,
