@@ -16,16 +16,6 @@ pub(crate) const REGISTRY: u8 = 0;
 pub(crate) const PENDING: u8 = 1;
 /// Places that are reserved.
 pub(crate) const RESERVED: u8 = 2;
-/// Who has a session.
-pub(crate) const SESSIONS: u8 = 10;
-/// The schedule.
-pub(crate) const SCHEDULER: u8 = 11;
-/// What a session can be given.
-pub(crate) const READY: u8 = 12;
-/// How much a session wants.
-pub(crate) const CREDIT: u8 = 13;
-/// What a consumer holds.
-pub(crate) const HELD: u8 = 14;
 /// Keys of providers by address.
 pub(crate) const KEYS: u8 = 20;
 /// One of them.

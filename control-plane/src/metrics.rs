@@ -78,7 +78,7 @@ pub(crate) struct Metrics {
     pub commit_rows: Family<Commit, Histogram, fn() -> Histogram>,
     /// Open deliveries in the database.
     pub open: Family<State, Gauge>,
-    /// Deliveries in the scheduler's memory.
+    /// Deliveries in the schedule's memory.
     pub scheduled: Family<State, Gauge>,
     /// Bytes of payloads in memory.
     pub payload_bytes: Gauge,
@@ -216,7 +216,7 @@ impl Metrics {
         );
         r.register(
             "scheduled_deliveries",
-            "Deliveries in the scheduler's memory",
+            "Deliveries in the schedule's memory",
             self.scheduled.clone(),
         );
         r.register(

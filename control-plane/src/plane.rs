@@ -19,7 +19,7 @@ use crate::{
     bootstrap::{self, FirstKeys, Scope},
     clock,
     config::Config,
-    dispatch::{Dispatch, Loops},
+    dispatch::{Commits, Dispatch},
     fetch::Fetch,
     incoming::{self, Incoming},
     ingest::Ingest,
@@ -66,7 +66,7 @@ pub struct ControlPlane {
     dispatch: Dispatch,
     ingest: Ingest,
     fetch: Fetch,
-    loops: Loops,
+    commits: Commits,
     metrics: Metrics,
     metrics_registry: MetricsRegistry,
     tls: Option<TlsAcceptor>,
@@ -120,7 +120,7 @@ impl ControlPlane {
         let mut metrics_registry = MetricsRegistry::default();
         let metrics = Metrics::new(&mut metrics_registry);
         let payload_bytes_max = config.payload_bytes_max;
-        let (dispatch, loops) = Dispatch::new(
+        let (dispatch, commits) = Dispatch::new(
             store.clone(),
             Arc::clone(&vault),
             registry.clone(),
@@ -148,7 +148,7 @@ impl ControlPlane {
             dispatch,
             ingest,
             fetch,
-            loops,
+            commits,
             metrics,
             metrics_registry,
             tls,
@@ -198,7 +198,7 @@ impl ControlPlane {
             readiness.clone(),
             operations_stop.clone(),
         ));
-        let mut engine = tokio::spawn(self.dispatch.run(self.loops, engine_stops.clone()));
+        let mut engine = tokio::spawn(self.dispatch.run(self.commits, engine_stops.clone()));
         let incoming = Incoming {
             listener: self.listener,
             tls: self.tls,

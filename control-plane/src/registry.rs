@@ -10,6 +10,7 @@
 
 mod capture;
 mod changed;
+mod disable;
 mod key_entry;
 mod load;
 mod place;

@@ -6,6 +6,8 @@
 use rand::{Rng, RngExt as _};
 use serde::{Deserialize, Serialize};
 
+use crate::model::delivery::{AttemptResult, DeadReason, Decision};
+
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
@@ -156,67 +158,38 @@ impl Exponential {
     }
 }
 
-/// What happened in one attempt, as far as the schedule cares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fact {
-    /// The endpoint answered with this status.
-    Status {
-        /// The status code.
-        code: u16,
-        /// What its `Retry-After` header asked for, in milliseconds.
-        retry_after_ms: Option<u64>,
-    },
-    /// There was no answer, or a handler failed.
-    NoAnswer,
-    /// A handler did its work.
-    Handled,
-    /// A handler failed, and says that it always will.
-    Refused,
-}
-
-/// What follows from an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Decision {
-    /// The delivery is done.
-    Delivered,
-    /// Another attempt follows after this many milliseconds.
-    RetryIn(u64),
-    /// Every attempt of the schedule failed.
-    Exhausted,
-    /// A retry cannot mend this.
-    Rejected,
-    /// The endpoint is gone and must be disabled.
-    Gone,
-}
-
 /// Decides what follows from an attempt, the `made`th of its schedule.
-pub(crate) fn decide(policy: &RetryPolicy, made: u32, fact: Fact, rng: &mut impl Rng) -> Decision {
-    let retry_after_ms = match fact {
-        Fact::Status {
-            code: 200..=299, ..
-        }
-        | Fact::Handled => return Decision::Delivered,
-        Fact::Status { code: 410, .. } => return Decision::Gone,
-        Fact::Status {
-            code: 429 | 503,
-            retry_after_ms,
-        } => retry_after_ms,
-        Fact::Status {
-            code: 408 | 425, ..
-        }
-        | Fact::NoAnswer => None,
-        Fact::Status {
-            code: 400..=499, ..
-        }
-        | Fact::Refused => return Decision::Rejected,
-        Fact::Status { .. } => None,
+pub(crate) fn decide(
+    policy: &RetryPolicy,
+    made: u32,
+    result: &AttemptResult,
+    now_ms: i64,
+    rng: &mut impl Rng,
+) -> Decision {
+    let dead = |reason| Decision::Dead { reason, at: now_ms };
+    let asked_ms = match result {
+        AttemptResult::Handled => return Decision::Delivered,
+        AttemptResult::Refused => return dead(DeadReason::Rejected),
+        AttemptResult::Failed(_) => None,
+        AttemptResult::Answered {
+            status_code,
+            retry_after,
+        } => match status_code {
+            200..=299 => return Decision::Delivered,
+            410 => return dead(DeadReason::Gone),
+            429 | 503 => parse_retry_after(retry_after, now_ms),
+            408 | 425 => None,
+            400..=499 => return dead(DeadReason::Rejected),
+            _ => None,
+        },
     };
     match policy.delay_ms(made) {
         Some(delay_ms) => {
-            let asked_ms = retry_after_ms.unwrap_or(0).min(RETRY_AFTER_MAX_MS);
-            Decision::RetryIn(jittered(delay_ms, rng).max(asked_ms))
+            let asked_ms = asked_ms.unwrap_or(0).min(RETRY_AFTER_MAX_MS);
+            let wait_ms = jittered(delay_ms, rng).max(asked_ms);
+            Decision::RetryAt(now_ms.saturating_add_unsigned(wait_ms))
         }
-        None => Decision::Exhausted,
+        None => dead(DeadReason::AttemptsExhausted),
     }
 }
 
@@ -231,7 +204,7 @@ fn jittered(delay_ms: u64, rng: &mut impl Rng) -> u64 {
 }
 
 /// Reads a `Retry-After` header: seconds, or an HTTP date (RFC 9110 section 10.2.3). What is neither is none.
-pub(crate) fn parse_retry_after(value: &str, now_ms: i64) -> Option<u64> {
+fn parse_retry_after(value: &str, now_ms: i64) -> Option<u64> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         let seconds = value.parse::<u64>().unwrap_or(u64::MAX);

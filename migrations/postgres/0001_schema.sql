@@ -227,7 +227,9 @@ create table attempt (
     error_kind smallint check (error_kind in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)),
     started_at bigint not null,
     duration_ms integer not null,
-    node_id uuid not null,
+    -- Who made it: 1 a node, 2 a stream of a consumer.
+    holder_kind smallint not null check (holder_kind in (1, 2)),
+    holder_id uuid not null,
     -- The first bytes of the answer's body, at most 4 KiB.
     excerpt bytea,
     -- The lease had been lost when the report came.

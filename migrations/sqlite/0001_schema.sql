@@ -228,7 +228,9 @@ create table attempt (
     error_kind integer check (error_kind in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)),
     started_at integer not null,
     duration_ms integer not null,
-    node_id blob not null,
+    -- Who made it: 1 a node, 2 a stream of a consumer.
+    holder_kind integer not null check (holder_kind in (1, 2)),
+    holder_id blob not null,
     -- The first bytes of the answer's body, at most 4 KiB.
     excerpt blob,
     -- The lease had been lost when the report came.

@@ -40,7 +40,7 @@ async fn a_hello_registers_its_handlers_once(store: StoreKind) {
         vec![slow, handler("plain", &["*"])]
     };
     let consumer = HandConsumer::ready(&stage.consumer, "billing", handlers(), 1).await;
-    assert!(consumer.consumer_id.starts_with("node_"));
+    assert!(consumer.consumer_id.starts_with("con_"));
     let endpoint = stage.endpoint("billing/slow").await;
     let settings = endpoint.settings.clone().expect("it has settings");
     let of = settings.consumer.expect("it is a handler");

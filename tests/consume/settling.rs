@@ -59,7 +59,7 @@ async fn a_handout_holds_what_was_emitted(store: StoreKind) {
     assert!(attempt.succeeded && !attempt.late && attempt.number == 1);
     assert_eq!((attempt.status_code, attempt.error_kind), (0, 0));
     assert_eq!(attempt.response_excerpt, "booked order 7");
-    assert_eq!(attempt.node_id, consumer.consumer_id);
+    assert_eq!(attempt.holder_id, consumer.consumer_id);
 }
 
 async fn each_handler_gets_its_own_delivery_and_its_own_retries(store: StoreKind) {

@@ -242,7 +242,7 @@ async fn a_node_that_claims_the_id_of_a_consumer_takes_nothing_from_it(store: St
     // Five lost leases in a row would be the delivery's end.
     for _ in 0..5 {
         let hello = Hello {
-            node_id: consumer.consumer_id.clone(),
+            node_id: consumer.consumer_id.replace("con_", "node_"),
             ..hello(1, 1)
         };
         let mut node = HandNode::join(&stage.node, hello)

@@ -59,7 +59,7 @@ async fn a_lease_is_a_complete_request(store: StoreKind) {
     let delivery = await_state(&stage.deployment.admin, &event, DeliveryState::Delivered).await;
     let attempts = attempts_of(&stage.deployment.admin, &delivery.delivery_id).await;
     assert_eq!(attempts.len(), 1);
-    assert_eq!(attempts[0].node_id, hello(1, 8).node_id);
+    assert_eq!(attempts[0].holder_id, hello(1, 8).node_id);
     assert_eq!(attempts[0].duration_ms, 5);
     assert_eq!(attempts[0].response_excerpt, "by hand");
 }

@@ -50,7 +50,7 @@ async fn a_failed_delivery_is_tried_again_until_it_succeeds(store: StoreKind) {
     assert!(
         attempts
             .iter()
-            .all(|one| one.node_id.starts_with("node_") && !one.late)
+            .all(|one| one.holder_id.starts_with("node_") && !one.late)
     );
 
     let requests = deployment.receiver.received("/flaky").requests();

@@ -1,13 +1,12 @@
 //! What operators do to deliveries: retry, cancel, redrive, discard.
 //!
-//! Each change runs in the caller's transaction. A delivery is taken out of the scheduler before the change and goes back,
+//! Each change runs in the caller's transaction. A delivery is taken out of the schedule before the change and goes back,
 //! moved, after the commit; when the commit does not happen, its lane reads the table again.
 
 use std::collections::HashSet;
 
 use super::Dispatch;
 use crate::{
-    clock,
     error::Error,
     model::{
         delivery::{Action, DeliveryView, OpenDelivery, OpenState, ViewState},
@@ -17,12 +16,12 @@ use crate::{
     store::{DueDelivery, LedgerTx, OpenFilter},
 };
 
-/// Deliveries that a transaction moved. The scheduler hears of them when this is dropped, after the commit or instead.
+/// Deliveries that a transaction moved. The schedule hears of them when this is dropped, after the commit or instead.
 #[derive(Debug)]
 pub(crate) struct Moved {
     dispatch: Dispatch,
-    lanes: HashSet<EndpointId>,
     shard: Shard,
+    lanes: HashSet<EndpointId>,
     cancelled: Option<(EndpointId, DeliveryId)>,
     due: Option<(EndpointId, DueDelivery)>,
 }
@@ -31,8 +30,8 @@ impl Moved {
     fn new(dispatch: &Dispatch, shard: Shard) -> Self {
         Self {
             dispatch: dispatch.clone(),
-            lanes: HashSet::new(),
             shard,
+            lanes: HashSet::new(),
             cancelled: None,
             due: None,
         }
@@ -40,36 +39,25 @@ impl Moved {
 
     /// The transaction is committed.
     pub(crate) fn committed(mut self) {
-        let now_ms = clock::now_ms();
-        if let Some((endpoint_id, id)) = self.cancelled.take() {
-            let mut scheduler = self.dispatch.scheduler();
+        let engine = &self.dispatch.0;
+        if let Some((endpoint_id, id)) = self.cancelled.take()
             // Again: a page that was read before the commit may have brought it back.
-            scheduler.forget(endpoint_id, id, now_ms);
-            let abandoned = scheduler.abandon(id);
-            drop(scheduler);
-            if let Some((lease_id, node_id)) = abandoned {
-                self.dispatch.revoke(node_id, lease_id);
-            }
+            && let Some((lease_id, holder)) = engine.schedule.end(endpoint_id, id)
+        {
+            engine.holders.revoke(holder, lease_id);
         }
         if let Some((endpoint_id, due)) = self.due.take() {
             self.lanes.remove(&endpoint_id);
-            self.dispatch
-                .scheduler()
-                .forget(endpoint_id, due.id, now_ms);
-            self.dispatch.reschedule(endpoint_id, &due);
+            engine.schedule.put_back(endpoint_id, &due);
         }
     }
 }
 
 impl Drop for Moved {
     fn drop(&mut self) {
-        let now_ms = clock::now_ms();
         for endpoint_id in self.lanes.drain() {
-            self.dispatch
-                .scheduler()
-                .suspect(self.shard, endpoint_id, now_ms);
+            self.dispatch.0.schedule.mark_stale(self.shard, endpoint_id);
         }
-        self.dispatch.wake();
     }
 }
 
@@ -92,7 +80,11 @@ impl Dispatch {
         self.check_enabled(row.endpoint_id)?;
         let mut moved = Moved::new(self, id.shard());
         moved.lanes.insert(row.endpoint_id);
-        self.take_out(&row)?;
+        if !self.0.schedule.take_out(row.endpoint_id, id) {
+            return Err(precondition(
+                "an attempt is under way: wait for its outcome",
+            ));
+        }
         tx.delivery_retry(id, action.acted_at).await?;
         tx.action_record(id, row.endpoint_id, tenant_id, row.attempt_count, action)
             .await?;
@@ -128,8 +120,7 @@ impl Dispatch {
         };
         moved.lanes.insert(row.endpoint_id);
         moved.cancelled = Some((row.endpoint_id, id));
-        self.scheduler()
-            .forget(row.endpoint_id, id, action.acted_at);
+        self.0.schedule.forget(row.endpoint_id, id);
         tx.delivery_remove(id).await?;
         tx.action_record(id, row.endpoint_id, tenant_id, row.attempt_count, action)
             .await?;
@@ -152,18 +143,6 @@ impl Dispatch {
             .lanes
             .extend(redriven.iter().map(|(_, endpoint_id)| *endpoint_id));
         Ok((redriven.len(), moved))
-    }
-
-    /// Takes a delivery out of the scheduler, unless an attempt of it is under way.
-    fn take_out(&self, row: &OpenDelivery) -> Result<(), Error> {
-        let mut scheduler = self.scheduler();
-        if scheduler.is_leased(row.id) {
-            return Err(precondition(
-                "an attempt is under way: wait for its outcome",
-            ));
-        }
-        scheduler.forget(row.endpoint_id, row.id, clock::now_ms());
-        Ok(())
     }
 
     fn check_enabled(&self, endpoint_id: EndpointId) -> Result<(), Error> {

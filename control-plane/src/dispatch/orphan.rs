@@ -38,7 +38,7 @@ impl Dispatch {
                 );
             }
         }
-        self.scheduler().remove(id);
+        self.0.schedule.remove(id);
     }
 
     async fn try_cancel_orphans(

@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use posthorn::v1;
 
-use super::id::{DeliveryId, EndpointId, KeyId, NodeId, TenantId};
+use super::{
+    id::{DeliveryId, EndpointId, KeyId, TenantId},
+    lease::{HolderId, LeaseKey},
+};
 
 /// A row of open deliveries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,12 +93,8 @@ impl DeadReason {
 /// One HTTP try, as logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attempt {
-    /// The delivery.
-    pub delivery_id: DeliveryId,
-    /// From 1.
-    pub number: u32,
-    /// The lease that it was made under.
-    pub lease_id: u64,
+    /// The lease that it was made under, with its delivery and its number.
+    pub lease: LeaseKey,
     /// The endpoint.
     pub endpoint_id: EndpointId,
     /// The tenant.
@@ -106,12 +105,60 @@ pub(crate) struct Attempt {
     pub started_at: i64,
     /// How long it took, in milliseconds.
     pub duration_ms: u32,
-    /// The node, or the stream of a consumer, that made it.
-    pub node_id: NodeId,
+    /// Who made it.
+    pub holder: HolderId,
     /// The first bytes of the answer's body, or what a handler says that it did or what went wrong.
     pub excerpt: Bytes,
     /// The lease had been lost when the report came.
     pub late: bool,
+}
+
+/// What its holder says of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AttemptResult {
+    /// The endpoint answered.
+    Answered {
+        /// The status code.
+        status_code: u16,
+        /// The `Retry-After` header; empty when there was none.
+        retry_after: String,
+    },
+    /// There was no answer, or a handler failed: a later attempt may mend it.
+    Failed(v1::ErrorKind),
+    /// A handler did its work.
+    Handled,
+    /// A handler failed, and says that it always will.
+    Refused,
+}
+
+impl AttemptResult {
+    /// What is logged of it.
+    pub(crate) fn outcome(&self) -> AttemptOutcome {
+        match self {
+            Self::Answered { status_code, .. } => AttemptOutcome::answered(*status_code),
+            Self::Failed(error) => AttemptOutcome::failed(*error),
+            Self::Handled => AttemptOutcome::handled(),
+            Self::Refused => AttemptOutcome::failed(v1::ErrorKind::HandlerFailed),
+        }
+    }
+}
+
+/// What follows from an attempt for its delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// Nothing: the lease had been lost.
+    Nothing,
+    /// It is delivered.
+    Delivered,
+    /// Another attempt is due at this instant.
+    RetryAt(i64),
+    /// It is dead.
+    Dead {
+        /// Why.
+        reason: DeadReason,
+        /// When.
+        at: i64,
+    },
 }
 
 /// What came of an attempt.

@@ -145,9 +145,13 @@ plain_id!(
     /// An API key.
     KeyId, "key"
 );
-plain_id!(
-    /// A process that runs a node, or a stream of a consumer. Nodes make their own, streams get theirs.
+typed_id!(
+    /// A process that runs a node. It makes its own.
     NodeId, "node"
+);
+plain_id!(
+    /// A stream of a consumer.
+    ConsumerId, "con"
 );
 plain_id!(
     /// A sealed secret. Never shown.

@@ -9,6 +9,7 @@ pub(crate) mod event;
 pub(crate) mod event_type;
 pub(crate) mod id;
 pub(crate) mod inbound;
+pub(crate) mod lease;
 pub(crate) mod object;
 pub(crate) mod secret;
 pub(crate) mod shard;

@@ -32,9 +32,10 @@ impl ShardSet {
         format!("[{}]", numbers.collect::<Vec<_>>().join(","))
     }
 
-    /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0 == [0; 4]
+    /// The same without others.
+    pub(crate) fn without(mut self, others: &Self) -> Self {
+        self.remove(others);
+        self
     }
 
     /// Takes others out.
@@ -70,6 +71,7 @@ mod tests {
         let mut all = ShardSet::ALL;
         assert_eq!(all.iter().count(), 256);
         all.remove(&ShardSet::ALL);
-        assert!(all.is_empty() && !all.contains(Shard(0)));
+        assert_eq!(all, ShardSet::default());
+        assert!(!all.contains(Shard(0)));
     }
 }

@@ -1,5 +1,6 @@
 //! Schedules and decisions.
 
+use posthorn::v1::ErrorKind;
 use proptest::prelude::*;
 use rand::{SeedableRng, rngs::StdRng};
 
@@ -9,11 +10,21 @@ fn schedule(policy: &RetryPolicy) -> Vec<u64> {
     (1..).map_while(|made| policy.delay_ms(made)).collect()
 }
 
-fn status(code: u16) -> Fact {
-    Fact::Status {
-        code,
-        retry_after_ms: None,
+const NOW: i64 = 1_764_000_000_000;
+
+fn status(code: u16) -> AttemptResult {
+    asking(code, "")
+}
+
+fn asking(status_code: u16, retry_after: &str) -> AttemptResult {
+    AttemptResult::Answered {
+        status_code,
+        retry_after: retry_after.to_owned(),
     }
+}
+
+fn dead(reason: DeadReason) -> Decision {
+    Decision::Dead { reason, at: NOW }
 }
 
 #[test]
@@ -69,34 +80,36 @@ fn a_policy_out_of_its_limits_is_refused() {
 fn each_answer_has_its_consequence() {
     let once = RetryPolicy::explicit(vec![0]).unwrap();
     let mut rng = StdRng::seed_from_u64(1);
-    for (facts, decision) in [
+    let mut decide = |made, result: AttemptResult| decide(&once, made, &result, NOW, &mut rng);
+    for (codes, decision) in [
         (vec![200, 201, 204, 299], Decision::Delivered),
         (
             vec![400, 401, 403, 404, 405, 422, 451, 499],
-            Decision::Rejected,
+            dead(DeadReason::Rejected),
         ),
-        (vec![410], Decision::Gone),
+        (vec![410], dead(DeadReason::Gone)),
         (
             vec![
                 100, 301, 302, 307, 308, 408, 425, 429, 500, 502, 503, 504, 599,
             ],
-            Decision::RetryIn(0),
+            Decision::RetryAt(NOW),
         ),
     ] {
-        for code in facts {
-            assert_eq!(decide(&once, 1, status(code), &mut rng), decision, "{code}");
+        for code in codes {
+            assert_eq!(decide(1, status(code)), decision, "{code}");
         }
     }
+    let failed = || AttemptResult::Failed(ErrorKind::Timeout);
+    let exhausted = dead(DeadReason::AttemptsExhausted);
+    assert_eq!(decide(1, failed()), Decision::RetryAt(NOW));
+    assert_eq!(decide(2, failed()), exhausted);
+    assert_eq!(decide(2, status(500)), exhausted);
+    assert_eq!(decide(2, status(204)), Decision::Delivered);
+    assert_eq!(decide(2, AttemptResult::Handled), Decision::Delivered);
     assert_eq!(
-        decide(&once, 1, Fact::NoAnswer, &mut rng),
-        Decision::RetryIn(0)
+        decide(1, AttemptResult::Refused),
+        dead(DeadReason::Rejected)
     );
-    assert_eq!(
-        decide(&once, 2, Fact::NoAnswer, &mut rng),
-        Decision::Exhausted
-    );
-    assert_eq!(decide(&once, 2, status(500), &mut rng), Decision::Exhausted);
-    assert_eq!(decide(&once, 2, status(204), &mut rng), Decision::Delivered);
 }
 
 #[test]
@@ -104,16 +117,16 @@ fn retry_after_lengthens_the_delay_of_429_and_503_up_to_an_hour() {
     let policy = RetryPolicy::explicit(vec![0]).unwrap();
     let mut rng = StdRng::seed_from_u64(1);
     for (code, asked, wait) in [
-        (429, 30_000, 30_000),
-        (503, 30_000, 30_000),
-        (503, 10 * HOUR, HOUR),
-        (500, 30_000, 0),
+        (429, "30", 30_000),
+        (503, "30", 30_000),
+        (503, "36000", HOUR),
+        (500, "30", 0),
     ] {
-        let fact = Fact::Status {
-            code,
-            retry_after_ms: Some(asked),
-        };
-        assert_eq!(decide(&policy, 1, fact, &mut rng), Decision::RetryIn(wait));
+        let decision = decide(&policy, 1, &asking(code, asked), NOW, &mut rng);
+        assert_eq!(
+            decision,
+            Decision::RetryAt(NOW.saturating_add_unsigned(wait))
+        );
     }
 }
 
@@ -142,9 +155,10 @@ proptest! {
     fn a_delay_stays_within_its_jitter(delay in 0..DELAY_MAX_MS, seed: u64) {
         let policy = RetryPolicy::explicit(vec![delay]).unwrap();
         let mut rng = StdRng::seed_from_u64(seed);
-        let Decision::RetryIn(wait) = decide(&policy, 1, Fact::NoAnswer, &mut rng) else {
+        let Decision::RetryAt(at) = decide(&policy, 1, &status(500), NOW, &mut rng) else {
             return Err(TestCaseError::fail("no retry"));
         };
+        let wait = at.abs_diff(NOW);
         prop_assert!(wait * 10 + 10 >= delay * 8 && wait * 10 <= delay * 12);
     }
 

@@ -21,7 +21,7 @@ use super::{Caller, decode_status};
 use crate::{
     dispatch::{
         Dispatch,
-        consume::{Consumer, consume},
+        consumer::{ConsumerParts, consume},
         stream,
     },
     ingest::Ingest,
@@ -100,7 +100,7 @@ impl Consumers {
         let from_consumer = requests
             .map(move |request| said::read(request?.message, |id, answer| given.give(id, answer)))
             .filter_map(Result::transpose);
-        let consumer = Consumer {
+        let consumer = ConsumerParts {
             key_id: caller.key_id(),
             shard: tenant.shard,
             group: hello.group,

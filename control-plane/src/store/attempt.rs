@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::{Error, Result, Store};
 use crate::model::{
     delivery::{Attempt, AttemptOutcome},
-    id::{DeliveryId, EndpointId, EventId, NodeId, TenantId},
+    id::{DeliveryId, EndpointId, EventId, TenantId},
+    lease::{HolderId, LeaseKey},
 };
 
 #[derive(FromRow)]
@@ -22,21 +23,22 @@ struct AttemptRow {
     error_kind: Option<i16>,
     started_at: i64,
     duration_ms: i32,
-    node_id: Uuid,
+    holder_kind: i16,
+    holder_id: Uuid,
     excerpt: Option<Vec<u8>>,
     late: bool,
 }
 
 /// A page of a delivery's attempts.
 pub(super) const LIST: &str = "select delivery_id, number, lease_id, endpoint_id, tenant_id, status_code, error_kind, started_at,
-            duration_ms, node_id, excerpt, late
+            duration_ms, holder_kind, holder_id, excerpt, late
      from attempt
      where shard = $1 and delivery_id = $2 and (number, lease_id) > ($3, $4)
      order by number, lease_id
      limit $5";
 /// A page of the attempts of an event's deliveries.
 pub(super) const LIST_OF_EVENT: &str = "select delivery_id, number, lease_id, endpoint_id, tenant_id, status_code, error_kind, started_at,
-            duration_ms, node_id, excerpt, late
+            duration_ms, holder_kind, holder_id, excerpt, late
      from attempt
      where shard = $1 and delivery_id >= $2 and delivery_id <= $3
        and (delivery_id, number, lease_id) > ($2, $4, $5)
@@ -118,10 +120,13 @@ impl AttemptRow {
         let error = self
             .error_kind
             .map(|kind| ErrorKind::try_from(i32::from(kind)));
+        let holder = HolderId::from_columns(self.holder_kind, self.holder_id);
         Ok(Attempt {
-            delivery_id: DeliveryId::from_uuid(self.delivery_id),
-            number: u32::try_from(self.number).map_err(Error::bug)?,
-            lease_id: self.lease_id.cast_unsigned(),
+            lease: LeaseKey {
+                lease_id: self.lease_id.cast_unsigned(),
+                delivery_id: DeliveryId::from_uuid(self.delivery_id),
+                attempt: u32::try_from(self.number).map_err(Error::bug)?,
+            },
             endpoint_id: EndpointId::from_uuid(self.endpoint_id),
             tenant_id: TenantId::from_uuid(self.tenant_id),
             outcome: AttemptOutcome {
@@ -130,7 +135,7 @@ impl AttemptRow {
             },
             started_at: self.started_at,
             duration_ms: u32::try_from(self.duration_ms).map_err(Error::bug)?,
-            node_id: NodeId::from_uuid(self.node_id),
+            holder: holder.ok_or_else(|| Error::bug(format!("holder {}", self.holder_kind)))?,
             excerpt: Bytes::from(self.excerpt.unwrap_or_default()),
             late: self.late,
         })

@@ -1,4 +1,4 @@
-//! Open deliveries: what the scheduler reads and what ends or restarts them other than an attempt.
+//! Open deliveries: what the schedule reads and what ends or restarts them other than an attempt.
 
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -15,7 +15,7 @@ pub(super) const PENDING: i16 = 1;
 /// The value of the column `state` of a dead letter.
 pub(super) const DEAD: i16 = 2;
 
-/// A waiting delivery as the scheduler holds it.
+/// A waiting delivery as the schedule holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DueDelivery {
     /// Its id.

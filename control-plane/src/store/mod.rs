@@ -113,7 +113,7 @@ pub(crate) use error::{Error, Result, constraint, has_no_partition};
 pub(crate) use event::{EventFilter, EventSummary};
 pub(crate) use inbound::{Brings, InboundRow, KeptRow, Receipt};
 pub(crate) use inbound_view::InboundFilter;
-pub(crate) use outcome::{Consequence, OutcomeRow};
+pub(crate) use outcome::OutcomeRow;
 pub(crate) use owner::Ownership;
 pub(crate) use poll::{DriftRow, PollState};
 pub(crate) use request::{RequestKey, RequestRow};

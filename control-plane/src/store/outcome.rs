@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{OneOf, Result, Store, pools::SqliteWriter};
 use crate::model::{
-    delivery::{Attempt, DeadReason},
+    delivery::{Attempt, DeadReason, Decision},
     id::DeliveryId,
 };
 
@@ -26,53 +26,30 @@ pub(crate) struct OutcomeRow {
     /// The attempt.
     pub attempt: Attempt,
     /// What follows.
-    pub consequence: Consequence,
+    pub decision: Decision,
 }
 
-/// What follows from an attempt for its delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Consequence {
-    /// Nothing: the lease had been lost.
-    None,
-    /// It is delivered.
-    Deliver,
-    /// Another attempt is due at this instant.
-    RetryAt(i64),
-    /// It is dead.
-    Die {
-        /// Why.
-        reason: DeadReason,
-        /// When.
-        at: i64,
-    },
+/// The value of the column `change` of a decision.
+fn change(decision: Decision) -> i16 {
+    match decision {
+        Decision::Nothing => 0,
+        Decision::Delivered => 1,
+        Decision::RetryAt(_) => 2,
+        Decision::Dead { .. } => 3,
+    }
 }
 
-impl Consequence {
-    fn column(self) -> i16 {
-        match self {
-            Self::None => 0,
-            Self::Deliver => 1,
-            Self::RetryAt(_) => 2,
-            Self::Die { .. } => 3,
-        }
+fn retry_at(decision: Decision) -> Option<i64> {
+    match decision {
+        Decision::RetryAt(at) => Some(at),
+        _ => None,
     }
+}
 
-    fn retry_at(self) -> Option<i64> {
-        match self {
-            Self::RetryAt(at) => Some(at),
-            _ => None,
-        }
-    }
-
-    fn death(self) -> Option<(DeadReason, i64)> {
-        match self {
-            Self::Die { reason, at } => Some((reason, at)),
-            _ => None,
-        }
-    }
-
-    fn is_move(self) -> bool {
-        matches!(self, Self::RetryAt(_) | Self::Die { .. })
+fn death(decision: Decision) -> Option<(DeadReason, i64)> {
+    match decision {
+        Decision::Dead { reason, at } => Some((reason, at)),
+        _ => None,
     }
 }
 
@@ -89,21 +66,21 @@ impl Store {
 
 async fn postgres(pool: &PgPool, rows: &[OutcomeRow]) -> Result<HashSet<DeliveryId>> {
     let attempts = || rows.iter().map(|row| &row.attempt);
-    let changes = || rows.iter().map(|row| row.consequence);
+    let changes = || rows.iter().map(|row| row.decision);
     let moved = sqlx::query(
         "with input as materialized (
              select *
              from unnest($1::smallint[], $2::uuid[], $3::integer[], $4::bigint[], $5::uuid[], $6::uuid[], $7::boolean[],
-                         $8::smallint[], $9::smallint[], $10::bigint[], $11::integer[], $12::uuid[], $13::bytea[],
-                         $14::boolean[], $15::smallint[], $16::bigint[], $17::bigint[], $18::smallint[])
+                         $8::smallint[], $9::smallint[], $10::bigint[], $11::integer[], $12::smallint[], $13::uuid[],
+                         $14::bytea[], $15::boolean[], $16::smallint[], $17::bigint[], $18::bigint[], $19::smallint[])
                   as i (shard, delivery_id, number, lease_id, endpoint_id, tenant_id, succeeded, status_code,
-                        error_kind, started_at, duration_ms, node_id, excerpt, late, change, retry_at, dead_at,
+                        error_kind, started_at, duration_ms, holder_kind, holder_id, excerpt, late, change, retry_at, dead_at,
                         dead_reason)
          ), logged as (
              insert into attempt (shard, delivery_id, number, lease_id, endpoint_id, tenant_id, succeeded, status_code,
-                                  error_kind, started_at, duration_ms, node_id, excerpt, late)
+                                  error_kind, started_at, duration_ms, holder_kind, holder_id, excerpt, late)
              select shard, delivery_id, number, lease_id, endpoint_id, tenant_id, succeeded, status_code,
-                    error_kind, started_at, duration_ms, node_id, excerpt, late
+                    error_kind, started_at, duration_ms, holder_kind, holder_id, excerpt, late
              from input
              on conflict do nothing
          ), removed as (
@@ -126,10 +103,10 @@ async fn postgres(pool: &PgPool, rows: &[OutcomeRow]) -> Result<HashSet<Delivery
            and d.attempt_count = i.number - 1
          returning d.delivery_id",
     )
-    .bind(attempts().map(|a| a.delivery_id.shard().column()).collect::<Vec<_>>())
-    .bind(attempts().map(|a| a.delivery_id.uuid()).collect::<Vec<_>>())
-    .bind(attempts().map(|a| signed(a.number)).collect::<Vec<_>>())
-    .bind(attempts().map(|a| a.lease_id.cast_signed()).collect::<Vec<_>>())
+    .bind(attempts().map(|a| a.lease.delivery_id.shard().column()).collect::<Vec<_>>())
+    .bind(attempts().map(|a| a.lease.delivery_id.uuid()).collect::<Vec<_>>())
+    .bind(attempts().map(|a| signed(a.lease.attempt)).collect::<Vec<_>>())
+    .bind(attempts().map(|a| a.lease.lease_id.cast_signed()).collect::<Vec<_>>())
     .bind(attempts().map(|a| a.endpoint_id.uuid()).collect::<Vec<_>>())
     .bind(attempts().map(|a| a.tenant_id.uuid()).collect::<Vec<_>>())
     .bind(attempts().map(|a| a.outcome.succeeded()).collect::<Vec<_>>())
@@ -137,13 +114,14 @@ async fn postgres(pool: &PgPool, rows: &[OutcomeRow]) -> Result<HashSet<Delivery
     .bind(attempts().map(error_kind).collect::<Vec<_>>())
     .bind(attempts().map(|a| a.started_at).collect::<Vec<_>>())
     .bind(attempts().map(|a| signed(a.duration_ms)).collect::<Vec<_>>())
-    .bind(attempts().map(|a| a.node_id.uuid()).collect::<Vec<_>>())
+    .bind(attempts().map(|a| a.holder.kind().column()).collect::<Vec<_>>())
+    .bind(attempts().map(|a| a.holder.uuid()).collect::<Vec<_>>())
     .bind(attempts().map(|a| excerpt(&a.excerpt)).collect::<Vec<_>>())
     .bind(attempts().map(|a| a.late).collect::<Vec<_>>())
-    .bind(changes().map(Consequence::column).collect::<Vec<_>>())
-    .bind(changes().map(Consequence::retry_at).collect::<Vec<_>>())
-    .bind(changes().map(|c| c.death().map(|(_, at)| at)).collect::<Vec<_>>())
-    .bind(changes().map(|c| c.death().map(|(reason, _)| reason.column())).collect::<Vec<_>>())
+    .bind(changes().map(change).collect::<Vec<_>>())
+    .bind(changes().map(retry_at).collect::<Vec<_>>())
+    .bind(changes().map(|c| death(c).map(|(_, at)| at)).collect::<Vec<_>>())
+    .bind(changes().map(|c| death(c).map(|(reason, _)| reason.column())).collect::<Vec<_>>())
     .fetch_all(pool)
     .await?;
     moved
@@ -159,16 +137,19 @@ async fn sqlite(writer: SqliteWriter<'_>, rows: &[OutcomeRow]) -> Result<HashSet
     }
     let delivered = rows
         .iter()
-        .filter(|row| row.consequence == Consequence::Deliver)
-        .map(|row| row.attempt.delivery_id)
+        .filter(|row| row.decision == Decision::Delivered)
+        .map(|row| row.attempt.lease.delivery_id)
         .collect::<Vec<_>>();
     for chunk in delivered.chunks(SQLITE_CHUNK) {
         sqlite_remove(&mut tx, chunk).await?;
     }
     let mut moved = HashSet::new();
-    for row in rows.iter().filter(|row| row.consequence.is_move()) {
+    for row in rows
+        .iter()
+        .filter(|row| matches!(row.decision, Decision::RetryAt(_) | Decision::Dead { .. }))
+    {
         if sqlite_move(&mut tx, row).await? {
-            moved.insert(row.attempt.delivery_id);
+            moved.insert(row.attempt.lease.delivery_id);
         }
     }
     tx.commit().await?;
@@ -178,15 +159,15 @@ async fn sqlite(writer: SqliteWriter<'_>, rows: &[OutcomeRow]) -> Result<HashSet
 async fn sqlite_log(conn: &mut SqliteConnection, rows: &[OutcomeRow]) -> Result<()> {
     let mut query = QueryBuilder::<Sqlite>::new(
         "insert into attempt (shard, delivery_id, number, lease_id, endpoint_id, tenant_id, succeeded, status_code, \
-         error_kind, started_at, duration_ms, node_id, excerpt, late) ",
+         error_kind, started_at, duration_ms, holder_kind, holder_id, excerpt, late) ",
     );
     query.push_values(rows, |mut values, row| {
         let attempt = &row.attempt;
         values
-            .push_bind(attempt.delivery_id.shard().column())
-            .push_bind(attempt.delivery_id.uuid())
-            .push_bind(signed(attempt.number))
-            .push_bind(attempt.lease_id.cast_signed())
+            .push_bind(attempt.lease.delivery_id.shard().column())
+            .push_bind(attempt.lease.delivery_id.uuid())
+            .push_bind(signed(attempt.lease.attempt))
+            .push_bind(attempt.lease.lease_id.cast_signed())
             .push_bind(attempt.endpoint_id.uuid())
             .push_bind(attempt.tenant_id.uuid())
             .push_bind(attempt.outcome.succeeded())
@@ -194,7 +175,8 @@ async fn sqlite_log(conn: &mut SqliteConnection, rows: &[OutcomeRow]) -> Result<
             .push_bind(error_kind(attempt))
             .push_bind(attempt.started_at)
             .push_bind(signed(attempt.duration_ms))
-            .push_bind(attempt.node_id.uuid())
+            .push_bind(attempt.holder.kind().column())
+            .push_bind(attempt.holder.uuid())
             .push_bind(excerpt(&attempt.excerpt))
             .push_bind(attempt.late);
     });
@@ -217,7 +199,7 @@ async fn sqlite_remove(conn: &mut SqliteConnection, deliveries: &[DeliveryId]) -
 }
 
 async fn sqlite_move(conn: &mut SqliteConnection, row: &OutcomeRow) -> Result<bool> {
-    let death = row.consequence.death();
+    let death = death(row.decision);
     let moved = sqlx::query(
         "update delivery
          set attempt_count = $1,
@@ -228,12 +210,12 @@ async fn sqlite_move(conn: &mut SqliteConnection, row: &OutcomeRow) -> Result<bo
              retry_open = false
          where shard = $5 and delivery_id = $6 and state = 1 and attempt_count = $1 - 1",
     )
-    .bind(signed(row.attempt.number))
-    .bind(row.consequence.retry_at())
+    .bind(signed(row.attempt.lease.attempt))
+    .bind(retry_at(row.decision))
     .bind(death.map(|(_, at)| at))
     .bind(death.map(|(reason, _)| reason.column()))
-    .bind(row.attempt.delivery_id.shard().column())
-    .bind(row.attempt.delivery_id.uuid())
+    .bind(row.attempt.lease.delivery_id.shard().column())
+    .bind(row.attempt.lease.delivery_id.uuid())
     .execute(conn)
     .await?;
     Ok(moved.rows_affected() == 1)

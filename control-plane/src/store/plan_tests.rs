@@ -439,7 +439,7 @@ async fn fill(store: &Store, now_ms: i64) {
              select i % 4, {timed}, {id}, {id}, 1"
         ),
         format!(
-            "insert into attempt select i % 4, {timed}, 1, 1, {id}, {id}, true, 200, null, 1, 1, {id}, null, false"
+            "insert into attempt select i % 4, {timed}, 1, 1, {id}, {id}, true, 200, null, 1, 1, 1, {id}, null, false"
         ),
         format!(
             "insert into delivery_action select i % 4, {timed}, 1, 3, {id}, {id}, '', null, 1"

@@ -5,11 +5,11 @@ use tonic::Status;
 
 use crate::{
     dispatch::{
-        consume::{Said, What, Word},
+        consumer::{Said, Word},
         stream,
     },
     error::Error,
-    model::{id::InboundId, source::Answer},
+    model::{delivery::AttemptResult, id::InboundId, source::Answer},
     rpc::{
         convert::{duration_within, id},
         source::computed_answer,
@@ -68,20 +68,22 @@ fn words<T, U>(
 fn read_ack(path: &str, ack: v1::Ack) -> Result<Word, Error> {
     Ok(Word {
         lease_id: ack.lease_id,
-        what: What::Done(text(path, "effect", ack.effect)?),
+        result: AttemptResult::Handled,
+        text: text(path, "effect", ack.effect)?,
     })
 }
 
 fn read_nack(path: &str, nack: v1::Nack) -> Result<Word, Error> {
     let error = text(path, "error", nack.error)?;
-    let what = if nack.permanent {
-        What::Refused(error)
+    let result = if nack.permanent {
+        AttemptResult::Refused
     } else {
-        What::Failed(error)
+        AttemptResult::Failed(v1::ErrorKind::HandlerFailed)
     };
     Ok(Word {
         lease_id: nack.lease_id,
-        what,
+        result,
+        text: error,
     })
 }
 
@@ -158,12 +160,19 @@ mod tests {
 
     #[test]
     fn words_on_handouts_are_read() {
-        let word = |what| Some(Said::Words(vec![Word { lease_id: 7, what }]));
+        let word = |result, text: &str| {
+            Some(Said::Words(vec![Word {
+                lease_id: 7,
+                result,
+                text: text.to_owned(),
+            }]))
+        };
+        let failed = AttemptResult::Failed(v1::ErrorKind::HandlerFailed);
         let credit = Message::Credit(v1::ConsumeCredit { handouts: 9 });
         for (message, said) in [
-            (ack("booked"), word(What::Done("booked".to_owned()))),
-            (nack("no", false), word(What::Failed("no".to_owned()))),
-            (nack("no", true), word(What::Refused("no".to_owned()))),
+            (ack("booked"), word(AttemptResult::Handled, "booked")),
+            (nack("no", false), word(failed, "no")),
+            (nack("no", true), word(AttemptResult::Refused, "no")),
             (
                 extension(Some(1_000)),
                 Some(Said::Extensions(vec![(7, 1_000)])),

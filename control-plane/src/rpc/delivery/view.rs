@@ -13,8 +13,8 @@ use crate::{
 /// The key of an attempt in a page token: its number and its lease.
 pub(super) fn attempt_key_bytes(attempt: &Attempt) -> [u8; 12] {
     let mut key = [0; 12];
-    key[..4].copy_from_slice(&attempt.number.to_be_bytes());
-    key[4..].copy_from_slice(&attempt.lease_id.to_be_bytes());
+    key[..4].copy_from_slice(&attempt.lease.attempt.to_be_bytes());
+    key[4..].copy_from_slice(&attempt.lease.lease_id.to_be_bytes());
     key
 }
 
@@ -65,14 +65,14 @@ pub(super) fn delivery_proto(
 /// An attempt; of the excerpt, what is not UTF-8 is replaced.
 pub(super) fn attempt_proto(attempt: &Attempt) -> v1::Attempt {
     v1::Attempt {
-        delivery_id: attempt.delivery_id.to_string(),
-        number: attempt.number,
+        delivery_id: attempt.lease.delivery_id.to_string(),
+        number: attempt.lease.attempt,
         succeeded: attempt.outcome.succeeded(),
         status_code: attempt.outcome.status_code.map_or(0, u32::from),
         error_kind: attempt.outcome.error.map_or(0, i32::from),
         started_at: Some(timestamp(attempt.started_at)),
         duration_ms: attempt.duration_ms,
-        node_id: attempt.node_id.to_string(),
+        holder_id: attempt.holder.to_string(),
         response_excerpt: String::from_utf8_lossy(&attempt.excerpt).into_owned(),
         late: attempt.late,
     }

@@ -59,9 +59,9 @@ fn is_full(page: &[Attempt]) -> bool {
 /// Where in the log an attempt stands.
 fn key(attempt: &Attempt) -> (DeliveryId, i32, i64) {
     (
-        attempt.delivery_id,
-        i32::try_from(attempt.number).unwrap_or(i32::MAX),
-        attempt.lease_id.cast_signed(),
+        attempt.lease.delivery_id,
+        i32::try_from(attempt.lease.attempt).unwrap_or(i32::MAX),
+        attempt.lease.lease_id.cast_signed(),
     )
 }
 
@@ -84,8 +84,8 @@ fn handling(registry: &Registry, attempt: &Attempt) -> Option<v1::Handling> {
     Some(v1::Handling {
         group,
         handler,
-        delivery_id: attempt.delivery_id.to_string(),
-        attempt: attempt.number,
+        delivery_id: attempt.lease.delivery_id.to_string(),
+        attempt: attempt.lease.attempt,
         succeeded: attempt.outcome.succeeded(),
         effect,
         error,

@@ -49,7 +49,7 @@ impl Inbounds {
             // It is written anew, as if it came now.
             tx.inbound_remove(before.id).await?;
             let received = self.dispatch.receive_within(tx, arrivals).await;
-            let (_, written) = received.map_err(of_day)?;
+            let written = received.map_err(of_day)?;
             if before.held {
                 tx.inbound_body_keep(before.id, &body).await?;
                 tx.inbound_set_held(before.id, true).await?;

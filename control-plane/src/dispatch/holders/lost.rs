@@ -1,0 +1,77 @@
+//! Leases that are lost: with their holder, with the time that any attempt can take, or five in a row.
+
+use std::{collections::HashSet, time::Duration};
+
+use crate::{
+    clock,
+    dispatch::{
+        Dispatch,
+        schedule::{Lost, Settled},
+    },
+    model::lease::{HolderId, LeaseKey},
+    outage, store,
+};
+
+/// How long a node whose stream broke may take to come back with its leases, and how long a consumer may still be at
+/// work on what it held.
+const GRACE: Duration = Duration::from_secs(2);
+/// How often it is looked whether a lease is overdue.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
+
+impl Dispatch {
+    /// Counts leases that were taken back, and ends as dead what lost too many in a row.
+    pub(super) fn count_lost(&self, lost: Lost) {
+        self.0.metrics.leases_lost.inc_by(lost.count as u64);
+        for lease in lost.too_often {
+            self.0.tasks.spawn(dead_letter(self.clone(), lease));
+        }
+    }
+}
+
+/// Ends a delivery that lost too many leases.
+async fn dead_letter(dispatch: Dispatch, lease: LeaseKey) {
+    let delivery_id = lease.delivery_id;
+    let now_ms = clock::now_ms();
+    let written = async {
+        let mut tx = dispatch.0.store.begin_in(delivery_id.shard()).await?;
+        let is_dead = tx
+            .delivery_lose(delivery_id, lease.attempt - 1, now_ms)
+            .await?;
+        tx.commit().await?;
+        Ok::<_, store::Error>(is_dead)
+    };
+    let settled = match written.await {
+        Ok(true) => {
+            tracing::warn!(%delivery_id, "delivery {delivery_id} is dead: five leases in a row were lost");
+            Settled::Ended
+        }
+        Ok(false) => Settled::Unknown,
+        Err(error) => {
+            outage::log(&error, "could not end a delivery after lost leases");
+            Settled::Unknown
+        }
+    };
+    dispatch.0.schedule.settle([(lease, settled)].into_iter());
+}
+
+/// Gives the leases of a holder to others, unless it comes back in time.
+pub(super) async fn give_grace(dispatch: Dispatch, holder: HolderId, number: u64) {
+    tokio::time::sleep(GRACE).await;
+    if !dispatch.0.holders.give_up(holder, number) {
+        return;
+    }
+    let lost = dispatch.0.schedule.lose(holder, &HashSet::new());
+    let count = lost.count;
+    tracing::info!(%holder, count, "{holder} did not come back; {count} of its leases are lost");
+    dispatch.count_lost(lost);
+}
+
+/// Takes back, for ever, leases that nodes have held for longer than `hold`.
+pub(in crate::dispatch) async fn run_sweeps(dispatch: &Dispatch, hold: Duration) {
+    let hold_ms = u64::try_from(hold.as_millis()).unwrap_or(u64::MAX);
+    loop {
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+        let lost = dispatch.0.schedule.lose_older(hold_ms);
+        dispatch.count_lost(lost);
+    }
+}

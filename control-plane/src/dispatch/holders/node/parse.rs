@@ -1,0 +1,136 @@
+//! What a node reports, read from its messages and held to their limits.
+
+use bytes::Bytes;
+use posthorn::v1::{self, outcome::Result as NodeResult};
+
+use super::proof::Claim;
+use crate::{
+    dispatch::report::{Attempted, Report},
+    error::Error,
+    model::{
+        delivery::AttemptResult,
+        id::{DeliveryId, ParseIdError},
+        lease::LeaseKey,
+    },
+};
+
+/// How many outcomes one message may carry.
+const OUTCOMES_MAX: usize = 1_024;
+/// How much of an answer's body a report may carry, in bytes.
+const EXCERPT_BYTES_MAX: usize = 4_096;
+/// How long a `Retry-After` header may be, in characters.
+const RETRY_AFTER_CHARS_MAX: usize = 64;
+
+/// Checks the leases that a node says it works on. `path` names them in errors.
+pub(super) fn parse_held(
+    leases: Vec<v1::LeaseReference>,
+    path: &str,
+) -> Result<Vec<Claim<LeaseKey>>, Error> {
+    let numbered = leases.into_iter().enumerate();
+    let claims = numbered.map(|(index, lease)| {
+        let id = parse_id(&lease.delivery_id, &format!("{path}[{index}]"))?;
+        let name = LeaseKey {
+            lease_id: lease.lease_id,
+            delivery_id: id,
+            attempt: lease.attempt,
+        };
+        Ok(Claim {
+            lease: name,
+            proof: lease.proof,
+            said: name,
+        })
+    });
+    claims.collect()
+}
+
+/// Checks the reports of one message. `path` names it in errors.
+pub(super) fn parse(outcomes: Vec<v1::Outcome>, path: &str) -> Result<Vec<Claim<Report>>, Error> {
+    if outcomes.len() > OUTCOMES_MAX {
+        return Err(Error::invalid(
+            path,
+            format!("must be at most {OUTCOMES_MAX}"),
+        ));
+    }
+    let numbered = outcomes.into_iter().enumerate();
+    numbered
+        .map(|(index, outcome)| parse_one(outcome, &format!("{path}[{index}]")))
+        .collect()
+}
+
+fn parse_id(text: &str, path: &str) -> Result<DeliveryId, Error> {
+    let parsed = text.parse();
+    parsed.map_err(|error: ParseIdError| {
+        Error::invalid(format!("{path}.delivery_id"), error.to_string())
+    })
+}
+
+fn parse_one(outcome: v1::Outcome, path: &str) -> Result<Claim<Report>, Error> {
+    let delivery_id = parse_id(&outcome.delivery_id, path)?;
+    if outcome.attempt == 0 {
+        return Err(Error::invalid(
+            format!("{path}.attempt"),
+            "must be at least 1",
+        ));
+    }
+    let lease = LeaseKey {
+        lease_id: outcome.lease_id,
+        delivery_id,
+        attempt: outcome.attempt,
+    };
+    let (result, excerpt) = match outcome.result {
+        Some(NodeResult::NotStarted(_)) => {
+            return Ok(Claim {
+                lease,
+                proof: outcome.proof,
+                said: Report::NotStarted(lease),
+            });
+        }
+        Some(NodeResult::Error(kind)) => (failed(kind), Bytes::new()),
+        // A result that only newer nodes have.
+        None => (failed(v1::ErrorKind::Other.into()), Bytes::new()),
+        Some(NodeResult::Answer(answer)) => parse_answer(answer, path)?,
+    };
+    Ok(Claim {
+        lease,
+        proof: outcome.proof,
+        said: Report::Attempted(Attempted {
+            lease,
+            result,
+            excerpt,
+            duration_ms: outcome.duration_ms,
+            age_ms: outcome.age_ms,
+        }),
+    })
+}
+
+/// An attempt without an answer. A kind of error that is not known here is one all the same: its node is newer.
+fn failed(kind: i32) -> AttemptResult {
+    let kind = v1::ErrorKind::try_from(kind).ok();
+    let kind = kind.filter(|kind| *kind != v1::ErrorKind::Unspecified);
+    AttemptResult::Failed(kind.unwrap_or(v1::ErrorKind::Other))
+}
+
+fn parse_answer(answer: v1::HttpAnswer, path: &str) -> Result<(AttemptResult, Bytes), Error> {
+    let code = u16::try_from(answer.status_code)
+        .ok()
+        .filter(|code| (100..=599).contains(code));
+    let code = code.ok_or_else(|| {
+        Error::invalid(
+            format!("{path}.answer.status_code"),
+            "must be from 100 to 599",
+        )
+    })?;
+    if answer.excerpt.len() > EXCERPT_BYTES_MAX {
+        let limit = format!("must be at most {EXCERPT_BYTES_MAX} bytes");
+        return Err(Error::invalid(format!("{path}.answer.excerpt"), limit));
+    }
+    if answer.retry_after.len() > RETRY_AFTER_CHARS_MAX {
+        let limit = format!("must be at most {RETRY_AFTER_CHARS_MAX} characters");
+        return Err(Error::invalid(format!("{path}.answer.retry_after"), limit));
+    }
+    let result = AttemptResult::Answered {
+        status_code: code,
+        retry_after: answer.retry_after,
+    };
+    Ok((result, answer.excerpt))
+}

@@ -1,0 +1,123 @@
+//! A lease as a node gets it: the whole HTTP request, signed now.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use posthorn::v1;
+use secrecy::ExposeSecret as _;
+
+use crate::{
+    dispatch::schedule::Grant,
+    model::{
+        endpoint::{Endpoint, Posting, TIMEOUT_MAX},
+        event::Event,
+    },
+    sign,
+};
+
+/// How long connecting may take, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a lease may wait at its node before the attempt begins, beyond what the attempt may take.
+const HOLD_SLACK: Duration = Duration::from_secs(10);
+/// What receivers see as the sender.
+const USER_AGENT: &str = concat!("Posthorn/", env!("CARGO_PKG_VERSION"));
+
+/// How long the report of an attempt that ended in time may take to arrive.
+const REPORT_SLACK: Duration = Duration::from_secs(20);
+/// The longest time that any lease can be held, with room for its report to arrive.
+pub(in crate::dispatch) const HOLD_MAX: Duration = TIMEOUT_MAX
+    .saturating_add(HOLD_SLACK)
+    .saturating_add(REPORT_SLACK);
+
+/// Writes the request of a lease, with the proof that it was granted.
+pub(super) fn lease(
+    (endpoint, posting): (&Endpoint, &Posting),
+    event: &Arc<Event>,
+    grant: &Grant,
+    proof: Bytes,
+    now_ms: i64,
+) -> v1::Lease {
+    let timeout_ms = endpoint.settings.timeout_ms;
+    v1::Lease {
+        lease_id: grant.key.lease_id,
+        delivery_id: grant.key.delivery_id.to_string(),
+        endpoint_id: grant.endpoint_id.to_string(),
+        endpoint_version: u64::try_from(endpoint.version).unwrap_or(0),
+        attempt: grant.key.attempt,
+        url: posting.url.clone(),
+        headers: headers((endpoint, posting), event, grant.key.attempt, now_ms),
+        body: event.payload.clone(),
+        connect_timeout_ms: timeout_ms.min(millis(CONNECT_TIMEOUT)),
+        timeout_ms,
+        hold_ms: timeout_ms + millis(HOLD_SLACK),
+        proof,
+    }
+}
+
+fn headers(
+    (endpoint, posting): (&Endpoint, &Posting),
+    event: &Event,
+    attempt: u32,
+    now_ms: i64,
+) -> Vec<v1::Header> {
+    let settings = &endpoint.settings;
+    let id = event.id.to_string();
+    // The time of the attempt, not of the event: receivers refuse what is older than some minutes.
+    let timestamp_s = now_ms.div_euclid(1_000);
+    let keys = posting.signing_keys(now_ms);
+    let signature = sign::webhook_signature(keys, &id, timestamp_s, &event.payload);
+    let mut headers = Vec::with_capacity(10 + settings.headers.len());
+    headers.push(header("content-type", event.content_type.clone()));
+    headers.push(header("user-agent", USER_AGENT.to_owned()));
+    headers.push(header("webhook-id", id));
+    headers.push(header("webhook-timestamp", timestamp_s.to_string()));
+    headers.push(header("webhook-signature", signature));
+    headers.push(header("webhook-attempt", attempt.to_string()));
+    headers.push(header("webhook-event-type", event.event_type.to_string()));
+    if let Some(traceparent) = &event.traceparent {
+        headers.push(header("traceparent", traceparent.clone()));
+    }
+    // What the owner of the endpoint set stands above what a provider sent.
+    for (name, value) in &event.headers {
+        if !is_set_by(endpoint, posting, name) {
+            headers.push(header(name, value.clone()));
+        }
+    }
+    if let Some(name) = &settings.body_signature_header {
+        headers.push(header(
+            name,
+            sign::body_signature(&posting.signing_key, &event.payload),
+        ));
+    }
+    for custom in &settings.headers {
+        if let Some(value) = &custom.value {
+            headers.push(header(&custom.name, value.clone()));
+        }
+    }
+    for (name, value) in &posting.secret_headers {
+        headers.push(header(name, value.expose_secret().to_owned()));
+    }
+    headers
+}
+
+/// Whether the endpoint has a header of its own by this name.
+fn is_set_by(endpoint: &Endpoint, posting: &Posting, name: &str) -> bool {
+    let settings = &endpoint.settings;
+    settings.body_signature_header.as_deref() == Some(name)
+        || settings.headers.iter().any(|custom| custom.name == name)
+        || posting
+            .secret_headers
+            .iter()
+            .any(|(known, _)| known == name)
+}
+
+fn header(name: &str, value: String) -> v1::Header {
+    v1::Header {
+        name: name.to_owned(),
+        value,
+    }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
