@@ -67,5 +67,7 @@ mod signing;
 mod standalone;
 /// Programs that cannot start say why.
 mod start;
+/// What time ends and begins.
+mod time;
 /// TLS on every link.
 mod tls;

@@ -4,11 +4,11 @@ use posthorn::v1::{
     DeliveryState, EmitEventRequest, EndpointSettings, GetEndpointRequest, RetryPolicy,
     RetryPreset, retry_policy::Schedule,
 };
-use posthorn_harness::{Answer, Client, Deployment, StoreKind};
+use posthorn_harness::{Answer, Client, Deployment, Sql, StoreKind};
 
 use super::support::{
     DEADLINE,
-    follow::{attempts_of, await_delivery, delivery, delivery_of},
+    follow::{attempts_of, await_delivery, await_state, delivery, delivery_of},
     pause::{pause, resume},
     restart,
 };
@@ -19,6 +19,7 @@ on_both! {
     a_node_that_is_told_to_end_finishes_what_it_holds,
     a_node_finds_its_control_plane_again,
     a_delivery_in_flight_at_a_restart_arrives_once,
+    what_is_open_for_a_deleted_endpoint_is_cancelled_though_a_crash_came_between,
 }
 
 /// Ends the control plane in good order and starts it again; returns a client of the new one.
@@ -138,4 +139,26 @@ async fn a_delivery_in_flight_at_a_restart_arrives_once(store: StoreKind) {
     .await;
     assert_eq!(received.count(), 1);
     assert_eq!(attempts_of(&admin, &open.delivery_id).await.len(), 1);
+}
+
+async fn what_is_open_for_a_deleted_endpoint_is_cancelled_though_a_crash_came_between(
+    store: StoreKind,
+) {
+    let mut deployment = Deployment::start(store).await;
+    let url = deployment.receiver.url("/");
+    deployment.receiver.answer("/", Answer::Status(500));
+    deployment.admin.create_endpoint(&url, &["*"]).await;
+    let event = deployment.admin.emit("a.b", "{}").await.event_id;
+    let id = delivery_of(&deployment.admin, &event).await.delivery_id;
+    await_delivery(&deployment.admin, &id, "has failed once", |delivery| {
+        delivery.attempt_count == 1
+    })
+    .await;
+    restart::stop(&mut deployment).await;
+    // The endpoint is gone, and what it had was not cancelled.
+    let mut sql = Sql::open(&deployment.control.database()).await;
+    sql.run("delete from secret").await;
+    assert_eq!(sql.run("delete from object").await, 1);
+    restart::start(&mut deployment).await;
+    await_state(&deployment.admin, &event, DeliveryState::Cancelled).await;
 }

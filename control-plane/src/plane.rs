@@ -17,18 +17,22 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     audit::{Denials, WaitingDenials},
     bootstrap::{self, FirstKeys, Scope},
-    clock,
+    clock::{self, Clock},
     config::Config,
+    core::Core,
     dispatch::{Commits, Dispatch},
     fetch::Fetch,
+    inbound::{
+        Inbound,
+        poll::{self, Polling},
+    },
     incoming::{self, Incoming},
-    ingest::Ingest,
+    loops::{self, Retention, Rewrapping},
     metrics::Metrics,
     model::{
         api_key::{Role, Roles},
         shard::ShardSet,
     },
-    poll::{self, Polling},
     registry::SharedRegistry,
     rpc::{
         ApiKeys, Audits, Consumers, Deliveries, Endpoints, EventTypes, Events, Inbounds, Nodes,
@@ -36,8 +40,7 @@ use crate::{
     },
     server::{self, Services},
     store::{Ownership, Store},
-    tasks::{self, Retention, Rewrapping},
-    vault::{KeySource, Vault},
+    vault::KeySource,
 };
 
 use self::{
@@ -57,17 +60,13 @@ const SERVING: &str = "serving";
 /// A control plane that is ready to serve.
 pub struct ControlPlane {
     config: Config,
-    store: Store,
+    core: Core,
     ownership: Ownership,
-    vault: Arc<Vault>,
     keys: KeySource,
-    registry: SharedRegistry,
-    resolver: Resolver,
     dispatch: Dispatch,
-    ingest: Ingest,
+    inbound: Inbound,
     fetch: Fetch,
     commits: Commits,
-    metrics: Metrics,
     metrics_registry: MetricsRegistry,
     tls: Option<TlsAcceptor>,
     listener: TcpListener,
@@ -81,6 +80,7 @@ impl ControlPlane {
     pub async fn bind(
         config: Config,
         scope: Scope,
+        clock: Clock,
         hand_over: impl FnOnce(&FirstKeys) -> io::Result<()>,
     ) -> Result<Self, StartError> {
         config.check_limits()?;
@@ -92,7 +92,7 @@ impl ControlPlane {
         check_durability(&store, config.allow_unsafe_durability).await?;
         let ownership = own(&store).await?;
         let epoch = store.next_epoch().await?;
-        let now_ms = clock::now_ms();
+        let now_ms = clock.now_ms();
         store.partition_ensure(now_ms).await?;
         let mut rng = start_rng();
         bootstrap::first_start(&store, scope, now_ms, &mut rng, hand_over).await?;
@@ -119,37 +119,27 @@ impl ControlPlane {
         let resolver = Resolver::from_system(Arc::new(guard))?;
         let mut metrics_registry = MetricsRegistry::default();
         let metrics = Metrics::new(&mut metrics_registry);
-        let payload_bytes_max = config.payload_bytes_max;
-        let (dispatch, commits) = Dispatch::new(
-            store.clone(),
-            Arc::clone(&vault),
-            registry.clone(),
-            metrics.clone(),
-            payload_bytes_max,
-            epoch,
-        );
-        let fetch = Fetch::new(resolver.clone()).map_err(StartError::Tls)?;
-        let ingest = Ingest::new(
-            store.clone(),
-            registry.clone(),
-            dispatch.clone(),
-            metrics.clone(),
-            fetch.clone(),
-            &config.forward,
-        );
+        let core = Core {
+            store,
+            registry,
+            vault,
+            resolver,
+            metrics,
+            clock,
+        };
+        let (dispatch, commits) = Dispatch::new(core.clone(), config.payload_bytes_max, epoch);
+        let fetch = Fetch::new(core.resolver.clone()).map_err(StartError::Tls)?;
+        let forward = &config.forward;
+        let inbound = Inbound::new(core.clone(), dispatch.clone(), fetch.clone(), forward);
         Ok(Self {
             config,
-            store,
+            core,
             ownership,
-            vault,
             keys,
-            registry,
-            resolver,
             dispatch,
-            ingest,
+            inbound,
             fetch,
             commits,
-            metrics,
             metrics_registry,
             tls,
             listener,
@@ -170,8 +160,8 @@ impl ControlPlane {
 
     /// Makes a key for a node of this very process; it is in memory only and ends with the process.
     pub fn node_key(&self) -> SecretString {
-        self.registry
-            .add_ephemeral_key(Roles::of(&[Role::Node]), clock::now_ms(), &mut start_rng())
+        let (registry, now_ms) = (&self.core.registry, self.core.clock.now_ms());
+        registry.add_ephemeral_key(Roles::of(&[Role::Node]), now_ms, &mut start_rng())
     }
 
     /// Serves until `shutdown`, then finishes what is under way within the drain timeout.
@@ -190,7 +180,8 @@ impl ControlPlane {
         readiness.set(SERVING, true);
         let services = self.services(&shutdown);
         let calls = TaskTracker::new();
-        let (denials, waiting) = Denials::new(self.metrics.grpc.clone());
+        let (denials, waiting) =
+            Denials::new(self.core.metrics.grpc.clone(), self.core.clock.clone());
         let background = self.background(&readiness, waiting);
         let (engine_stops, operations_stop) = (CancellationToken::new(), CancellationToken::new());
         let operations = tokio::spawn(self.operations.serve(
@@ -203,12 +194,12 @@ impl ControlPlane {
             listener: self.listener,
             tls: self.tls,
             limits: self.config.limits,
-            metrics: self.metrics.grpc.clone(),
+            metrics: self.core.metrics.grpc.clone(),
             readiness: readiness.clone(),
         };
         let server = server::serve(
             incoming,
-            self.registry,
+            (self.core.registry, self.core.clock),
             services,
             denials,
             calls.clone(),
@@ -216,7 +207,7 @@ impl ControlPlane {
         );
         let ended = tokio::select! {
             result = server => result.map_err(StartError::from),
-            () = self.store.owner_hold(self.ownership) => Err(StartError::Owned),
+            () = self.core.store.owner_hold(self.ownership) => Err(StartError::Owned),
             () = background => Ok(()),
             result = &mut engine => return Err(engine_error(result)),
             () = drain.calls(&shutdown, &readiness, &calls) => Ok(()),
@@ -231,7 +222,7 @@ impl ControlPlane {
         operations_stop.cancel();
         let _ = operations.await;
         // A connection that hangs is no reason to stay.
-        let _ = tokio::time::timeout(CLOSE_WITHIN, self.store.close()).await;
+        let _ = tokio::time::timeout(CLOSE_WITHIN, self.core.store.close()).await;
         ended?;
         match drained {
             Some(Ok(Ok(()))) => {}
@@ -243,54 +234,22 @@ impl ControlPlane {
     }
 
     fn services(&self, shutdown: &CancellationToken) -> Services {
-        let store = &self.store.for_callers();
-        let (registry, dispatch) = (&self.registry, &self.dispatch);
-        let vault = Arc::clone(&self.vault);
+        let core = || self.core.for_callers();
+        let dispatch = || self.dispatch.clone();
+        let consumers = Consumers::new(core(), dispatch(), self.inbound.clone(), shutdown.clone());
+        let public_url = self.config.public_url.clone().unwrap_or_default();
         Services {
-            events: Events::new(
-                store.clone(),
-                registry.clone(),
-                dispatch.clone(),
-                shutdown.clone(),
-            ),
-            event_types: EventTypes::new(store.clone(), registry.clone()),
-            tenants: Tenants::new(store.clone(), registry.clone()),
-            api_keys: ApiKeys::new(store.clone(), registry.clone()),
-            endpoints: Endpoints::new(
-                store.clone(),
-                registry.clone(),
-                vault,
-                dispatch.clone(),
-                self.resolver.clone(),
-            ),
-            deliveries: Deliveries::new(store.clone(), registry.clone(), dispatch.clone()),
-            sources: Sources::new(
-                store.clone(),
-                registry.clone(),
-                Arc::clone(&self.vault),
-                self.resolver.clone(),
-                self.config.public_url.clone().unwrap_or_default(),
-            ),
-            inbounds: Inbounds::new(
-                store.clone(),
-                registry.clone(),
-                dispatch.clone(),
-                self.ingest.clone(),
-                self.consumers(shutdown),
-            ),
-            nodes: Nodes::new(dispatch.clone(), self.ingest.clone(), shutdown.clone()),
-            audits: Audits::new(store.clone(), registry.clone()),
+            events: Events::new(core(), dispatch(), shutdown.clone()),
+            event_types: EventTypes::new(core()),
+            tenants: Tenants::new(core()),
+            api_keys: ApiKeys::new(core()),
+            endpoints: Endpoints::new(core(), dispatch()),
+            deliveries: Deliveries::new(core(), dispatch()),
+            sources: Sources::new(core(), public_url),
+            inbounds: Inbounds::new(core(), dispatch(), self.inbound.clone(), consumers),
+            nodes: Nodes::new(dispatch(), self.inbound.clone(), shutdown.clone()),
+            audits: Audits::new(core()),
         }
-    }
-
-    fn consumers(&self, shutdown: &CancellationToken) -> Consumers {
-        Consumers::new(
-            self.store.for_callers(),
-            self.registry.clone(),
-            self.dispatch.clone(),
-            self.ingest.clone(),
-            shutdown.clone(),
-        )
     }
 
     /// The background loops. They never end.
@@ -299,45 +258,41 @@ impl ControlPlane {
         readiness: &Readiness,
         denials: WaitingDenials,
     ) -> impl Future<Output = ()> + use<> {
-        let (store, registry, dispatch) = (
-            self.store.clone(),
-            self.registry.clone(),
-            self.dispatch.clone(),
-        );
-        let gauges = tasks::keep_gauges(store.clone(), dispatch.clone(), self.metrics.clone());
-        let watch = tasks::keep_watched(store.clone(), readiness.clone());
+        let core = &self.core;
         let retention = Retention {
             shards: ShardSet::ALL,
             events_ms: self.config.event_retention_ms(),
             dead_letters_ms: self.config.dead_letter_retention_ms(),
             audit_ms: self.config.audit_retention_ms(),
         };
-        let ingest = self.ingest.clone();
-        let checkpointed = store.clone();
-        let denials = denials.keep(store.clone());
         let polling = Polling {
-            store: store.clone(),
+            core: core.clone(),
             shards: ShardSet::ALL,
-            registry: registry.clone(),
-            dispatch: dispatch.clone(),
-            ingest: self.ingest.clone(),
+            dispatch: self.dispatch.clone(),
+            inbound: self.inbound.clone(),
             fetch: self.fetch.clone(),
-            metrics: self.metrics.clone(),
         };
         let rewrapping = Rewrapping {
-            store: store.clone(),
-            vault: Arc::clone(&self.vault),
+            store: core.store.clone(),
+            vault: Arc::clone(&core.vault),
             keys: self.keys.clone(),
-            registry: registry.clone(),
+            registry: core.registry.clone(),
+            clock: core.clock.clone(),
         };
+        let gauges = loops::keep_gauges(core.clone(), self.dispatch.clone());
+        let watch = loops::keep_watched(core.clone(), readiness.clone());
+        let retention = loops::keep_retention(core.clone(), retention);
+        let checkpoints = loops::keep_checkpointed(core.clone());
+        let counts = self.inbound.clone().keep_counts();
+        let denials = denials.keep(core.store.clone());
         async move {
             tokio::join!(
                 gauges,
                 watch,
-                tasks::keep_retention(store, retention),
-                tasks::keep_rewrapped(rewrapping),
-                tasks::keep_checkpointed(checkpointed),
-                ingest.keep_counts(),
+                retention,
+                loops::keep_rewrapped(rewrapping),
+                checkpoints,
+                counts,
                 denials,
                 poll::keep_polled(polling),
             );

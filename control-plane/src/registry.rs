@@ -261,8 +261,4 @@ impl SharedRegistry {
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
-mod publish_tests;
-#[cfg(test)]
-mod source_tests;
-#[cfg(test)]
 mod tests;

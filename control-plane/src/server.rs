@@ -14,6 +14,7 @@ use tower::ServiceBuilder;
 
 use crate::{
     audit::Denials,
+    clock::Clock,
     incoming::{Incoming, TlsError},
     registry::SharedRegistry,
     rpc::{
@@ -65,7 +66,7 @@ pub enum ServeError {
 /// Serves until `shutdown`, then finishes the calls that are under way, which are counted in `calls`.
 pub(crate) async fn serve(
     incoming: Incoming,
-    registry: SharedRegistry,
+    (registry, clock): (SharedRegistry, Clock),
     services: Services,
     denials: Denials,
     calls: TaskTracker,
@@ -75,7 +76,7 @@ pub(crate) async fn serve(
     let service = ServiceBuilder::new()
         .layer(FramingLayer::new(calls))
         .layer(UnaryLayer)
-        .layer(AccessLayer::new(registry, denials))
+        .layer(AccessLayer::new(registry, clock, denials))
         .layer(CallsLayer::new(&incoming.limits, incoming.metrics.clone()))
         .service(routes);
     incoming.serve(service, shutdown).await;

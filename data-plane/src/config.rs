@@ -6,7 +6,7 @@ use clap::Args;
 use posthorn_guard::AllowList;
 use secrecy::SecretString;
 
-use crate::edge::EdgeConfig;
+use crate::inbound::edge::EdgeConfig;
 
 /// How many leases a node may hold at most.
 const CAPACITY_MAX: i64 = 8_192;

@@ -6,7 +6,7 @@ use posthorn_guard::ResolverError;
 
 use crate::{
     deliver::TlsError,
-    edge::{EdgeConfigError, EdgeTlsError},
+    inbound::edge::{EdgeConfigError, EdgeTlsError},
 };
 
 /// Why a node does not start.

@@ -5,5 +5,5 @@ pub fn edge(data: &[u8]) {
     let Some((&piece, bytes)) = data.split_first() else {
         return;
     };
-    crate::edge::fuzz(bytes, usize::from(piece));
+    crate::inbound::edge::fuzz(bytes, usize::from(piece));
 }

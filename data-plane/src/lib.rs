@@ -10,12 +10,11 @@
 mod clock;
 mod config;
 mod deliver;
-mod edge;
 mod error;
-mod forward;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod inbound;
 mod link;
 mod metrics;
 mod node_id;
@@ -42,18 +41,20 @@ use tracing::{info, warn};
 
 use self::{
     deliver::{Dialer, Pool, Sender},
-    edge::Edge,
-    forward::{Forward, ForwardParts},
+    inbound::{
+        edge::Edge,
+        forward::{Forward, ForwardParts},
+    },
     link::{Link, LinkParts},
     metrics::Metrics,
 };
 
 pub use config::Config;
 pub use deliver::TlsError;
-pub use edge::{
+pub use error::Error;
+pub use inbound::edge::{
     EdgeConfig, EdgeConfigError, EdgeHost, EdgeTlsError, NoHost, NoRange, TrustedProxy,
 };
-pub use error::Error;
 
 /// How often connections are looked at that nobody used for a while.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);

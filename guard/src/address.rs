@@ -135,5 +135,4 @@ const DENIED_V6: [BlockV6; 5] = [
 const NAT64: BlockV6 = BlockV6::new([0x64, 0xff9b, 0, 0], 96);
 
 #[cfg(test)]
-#[path = "address_tests.rs"]
 mod tests;

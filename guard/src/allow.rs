@@ -164,5 +164,4 @@ fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, AllowListError> {
 }
 
 #[cfg(test)]
-#[path = "allow_tests.rs"]
 mod tests;

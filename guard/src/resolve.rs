@@ -151,5 +151,4 @@ fn limit(options: &mut ResolverOpts) {
 }
 
 #[cfg(test)]
-#[path = "resolve_tests.rs"]
 mod tests;

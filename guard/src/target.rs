@@ -208,5 +208,4 @@ fn embeds_v4(address: std::net::Ipv6Addr) -> bool {
 }
 
 #[cfg(test)]
-#[path = "target_tests.rs"]
 mod tests;

@@ -12,6 +12,11 @@ impl Binaries {
         find("posthorn-control-plane")
     }
 
+    /// The path of `posthorn-control-plane-movable`: a control plane whose clock its input moves.
+    pub fn movable_control_plane() -> PathBuf {
+        find("posthorn-control-plane-movable")
+    }
+
     /// The path of `posthorn-data-plane`.
     pub fn data_plane() -> PathBuf {
         find("posthorn-data-plane")

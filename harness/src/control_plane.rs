@@ -4,6 +4,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     process::{Command, ExitStatus},
     sync::Arc,
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -37,6 +38,8 @@ pub struct ControlPlaneOptions {
     pub listen: Option<IpAddr>,
     /// A network to run inside of, where it serves in plaintext.
     pub network: Option<Arc<Network>>,
+    /// It has a clock that [`ControlPlane::advance`] moves.
+    pub movable: bool,
 }
 
 /// A `posthorn-control-plane` that was started and may not be listening yet, killed when dropped.
@@ -56,7 +59,8 @@ impl Starting {
             )
         });
         let listen = options.listen.unwrap_or(host(&options).into());
-        let process = spawn(&options, &folder, SocketAddr::new(listen, 0));
+        let grpc = SocketAddr::new(listen, 0);
+        let process = spawn(&options, &folder, (grpc, Duration::ZERO));
         Self {
             process,
             options,
@@ -83,6 +87,8 @@ impl Starting {
             process: self.process,
             options: self.options,
             folder: self.folder,
+            moves: 0,
+            ahead: Duration::ZERO,
         }
     }
 
@@ -112,6 +118,10 @@ pub struct ControlPlane {
     process: Process,
     options: ControlPlaneOptions,
     folder: Arc<TempDir>,
+    /// How often its clock was moved since it was last started.
+    moves: usize,
+    /// How far its clock is ahead.
+    ahead: Duration,
 }
 
 impl ControlPlane {
@@ -123,9 +133,19 @@ impl ControlPlane {
     /// Starts it again after [`Self::kill`] or [`Self::terminate`], with the same database and gRPC address.
     pub async fn restart(&mut self) {
         self.process.kill();
-        self.process = spawn(&self.options, &self.folder, self.grpc);
+        self.process = spawn(&self.options, &self.folder, (self.grpc, self.ahead));
+        self.moves = 0;
         let facts = self.process.stdout_line("listening ").await;
         self.metrics = address(&facts, "metrics");
+    }
+
+    /// Moves its clock ahead, also for when it is started again. It must have been started with one that can be moved.
+    pub async fn advance(&mut self, by: Duration) {
+        assert!(self.options.movable, "its clock cannot be moved");
+        self.ahead += by;
+        self.moves += 1;
+        let line = by.as_secs().to_string();
+        self.process.ask(&line, "moved", self.moves).await;
     }
 
     /// Waits until `/readyz` says that it is ready.
@@ -188,8 +208,17 @@ fn host(options: &ControlPlaneOptions) -> Ipv4Addr {
     network.map_or(Ipv4Addr::LOCALHOST, Network::inside)
 }
 
-fn spawn(options: &ControlPlaneOptions, folder: &TempDir, grpc: SocketAddr) -> Process {
-    let mut command = Command::new(Binaries::control_plane());
+fn spawn(
+    options: &ControlPlaneOptions,
+    folder: &TempDir,
+    (grpc, ahead): (SocketAddr, Duration),
+) -> Process {
+    let program = if options.movable {
+        Binaries::movable_control_plane()
+    } else {
+        Binaries::control_plane()
+    };
+    let mut command = Command::new(program);
     if let Some(network) = &options.network {
         command = network.run_inside(&command, None);
         command.arg("--insecure-plaintext");
@@ -199,6 +228,9 @@ fn spawn(options: &ControlPlaneOptions, folder: &TempDir, grpc: SocketAddr) -> P
     command.args(["--grpc-listen", &grpc.to_string()]);
     command.args(["--metrics-listen", &metrics]);
     command.args(["--allow-target", "127.0.0.0/8"]);
+    if options.movable {
+        command.args(["--ahead", &ahead.as_secs().to_string()]);
+    }
     if let Some(database) = &options.database {
         command
             .args(["--database", database])

@@ -43,6 +43,15 @@ impl Deployment {
         Self::start_with(store, ControlPlaneOptions::default(), &[]).await
     }
 
+    /// The same with a control plane whose clock can be moved.
+    pub async fn movable(store: StoreKind) -> Self {
+        let options = ControlPlaneOptions {
+            movable: true,
+            ..ControlPlaneOptions::default()
+        };
+        Self::start_with(store, options, &[]).await
+    }
+
     /// The same with options of the control plane (its database is set here) and more arguments for the node.
     pub async fn start_with(
         store: StoreKind,

@@ -1,7 +1,7 @@
 //! A running program: its output line by line, its signals, its end.
 
 use std::{
-    io::{BufRead as _, BufReader, Read},
+    io::{BufRead as _, BufReader, Read, Write as _},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::Duration,
@@ -28,10 +28,10 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command`, whose output is collected and whose input is empty.
+    /// Starts `command`, whose output is collected and whose input is empty until something is written.
     pub(crate) fn spawn(name: &'static str, mut command: Command) -> Self {
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -44,6 +44,19 @@ impl Process {
             stdout,
             stderr,
         }
+    }
+
+    /// Writes a line to its input, and waits until it has printed the line `answer` so often in all.
+    pub(crate) async fn ask(&mut self, line: &str, answer: &str, times: usize) {
+        let input = self.child.stdin.as_mut().expect("its input is piped");
+        writeln!(input, "{line}").expect("it reads its input");
+        let mut output = self.stdout.clone();
+        let answered = output.wait_for(|text| {
+            let answers = text.lines.iter().filter(|printed| *printed == answer);
+            answers.count() >= times || text.ended
+        });
+        let answered = timeout(START_DEADLINE, answered).await;
+        assert!(answered.is_ok(), "{} does not answer `{line}`", self.name);
     }
 
     /// Waits for a line on stdout that begins with `start`, and returns what follows it.

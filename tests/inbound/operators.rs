@@ -14,16 +14,13 @@ use posthorn::v1::{
     InboundActionKind, InboundRequest, ListInboundRequestsRequest, Role, SourceSettings, Verdict,
 };
 use posthorn_harness::{
-    Client, Deployment, Provider, STANDARD_WEBHOOKS, Sql, StoreKind, eventually,
+    Client, ControlPlaneOptions, Deployment, Provider, STANDARD_WEBHOOKS, StoreKind, eventually,
 };
 
 use crate::support::{
     DEADLINE,
     hand_edge::{HandEdge, NOWHERE, provider_of},
-    time::from_now,
 };
-
-const DAY_SECONDS: i64 = 24 * 60 * 60;
 
 /// A deployment with a source, its provider, and an edge.
 pub(crate) struct World {
@@ -51,7 +48,17 @@ async fn source(client: &Client, name: &str) -> CreateSourceResponse {
 
 impl World {
     pub(crate) async fn start(store: StoreKind) -> Self {
-        let deployment = Deployment::start(store).await;
+        Self::start_with(store, &[]).await
+    }
+
+    /// The same with more arguments of the control plane, whose clock can be moved.
+    async fn start_with(store: StoreKind, args: &[&str]) -> Self {
+        let options = ControlPlaneOptions {
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
+            movable: true,
+            ..ControlPlaneOptions::default()
+        };
+        let deployment = Deployment::start_with(store, options, &[]).await;
         let created = source(&deployment.admin, "first").await;
         let node = deployment.admin.with_key(&deployment.node_key);
         Self {
@@ -154,28 +161,6 @@ impl World {
     async fn kinds(&self, id: &str) -> Vec<InboundActionKind> {
         let actions = self.get(id).await.actions;
         actions.iter().map(InboundAction::kind).collect()
-    }
-
-    /// Moves every request to another instant, with its body and what was done to it.
-    async fn date_back(&self, days: i64) {
-        let mut sql = Sql::open(&self.deployment.control.database()).await;
-        let digits = sql.id_digits("request_id");
-        let ids = sql
-            .texts(&format!("select {digits} from inbound_request"))
-            .await;
-        let at_ms = from_now(-days * DAY_SECONDS).seconds * 1_000;
-        for id in ids {
-            let (old, new) = (sql.id(&id), sql.id(&format!("{at_ms:012x}{}", &id[12..])));
-            for table in ["inbound_request", "inbound_body", "inbound_action"] {
-                let set = format!("update {table} set request_id = {new} where request_id = {old}");
-                sql.run(&set).await;
-            }
-            for column in ["original_id", "batch_id"] {
-                let set =
-                    format!("update inbound_request set {column} = {new} where {column} = {old}");
-                sql.run(&set).await;
-            }
-        }
     }
 
     /// An admin of another tenant.

@@ -23,7 +23,7 @@ use crate::support::{
     hand_consumer::{HandConsumer, handler},
     hand_edge::HandEdge,
     hand_node::HandNode,
-    time::from_now,
+    time::{HOUR, from_now},
 };
 
 on_both! {
@@ -200,10 +200,11 @@ async fn a_revoked_key_ends_its_streams_while_others_flood_the_registry(store: S
 }
 
 async fn an_expired_key_ends_its_streams(store: StoreKind) {
-    let deployment = Deployment::start(store).await;
+    let mut deployment = Deployment::movable(store).await;
     let tenant = &deployment.tenant_id;
-    let (_, client) = new_key(&deployment.admin, tenant, &[Role::Emitter], 2).await;
+    let (_, client) = new_key(&deployment.admin, tenant, &[Role::Emitter], 3_600).await;
     let (emit, reflection) = (emitting(&client).await, reflecting(&client).await);
+    deployment.control.advance(HOUR).await;
     for (what, end) in [("EmitEvents", emit), ("reflection", reflection)] {
         assert_ends(what, async { end.await.expect("the task ends in order") }).await;
     }

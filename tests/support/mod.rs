@@ -9,6 +9,7 @@ pub(crate) mod hand_edge;
 pub(crate) mod hand_node;
 pub(crate) mod help;
 pub(crate) mod page;
+pub(crate) mod passing;
 pub(crate) mod pause;
 pub(crate) mod raw;
 pub(crate) mod refusal;

@@ -4,6 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use prost_types::Timestamp;
 
+/// An hour.
+pub(crate) const HOUR: Duration = Duration::from_hours(1);
+/// A day.
+pub(crate) const DAY: Duration = Duration::from_hours(24);
+
 /// Now, moved by so many seconds.
 #[expect(
     clippy::disallowed_methods,

@@ -2,10 +2,10 @@
 
 use crate::{
     Context, Headers, Options, Request, Scheme, Secret, Settings, Verifier, catalogue,
+    crypto::signature::SignaturePlan,
     form::Form,
     json,
     scheme::{Encoding, Kind, Many, Repeat, SignatureRule},
-    signature::SignaturePlan,
     values::{Names, Values},
 };
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::{
     Context, Fetched, Headers, Options, Refusal, Request, Secret, Settings, Verifier, catalogue,
-    encoding::base64, proof::Seen, reference::Reference,
+    crypto::encoding::base64, proof::Seen, reference::Reference,
 };
 
 mod changes;

@@ -13,36 +13,30 @@ pub use crate::{
     catalogue::{Catalogue, Provider, catalogue},
     claim::{Claim, ClaimedBy},
     context::Context,
+    crypto::secret::{SECRET_BYTES_MAX, Secret, SecretError},
     handshake::{Handshake, Handshaken},
     identify::{Identity, Item, identity},
     refusal::Refusal,
     remote::{FETCHED_BYTES_MAX, Fetched, KeyForm, KeyRequest},
     request::{Headers, Request},
     scheme::{Scheme, SchemeError, Settings},
-    secret::{SECRET_BYTES_MAX, Secret, SecretError},
     special::wechat_pay::open_resource as open_wechat_pay_resource,
     timestamp::Tolerance,
     verifier::{Options, Verifier},
 };
 
 mod answer;
-mod asym;
 mod catalogue;
 mod claim;
-mod compare;
 mod context;
-mod digest;
-mod encoding;
+mod crypto;
 mod form;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod handshake;
 mod identify;
-mod inflate;
 mod json;
-mod jwt;
-mod key;
 #[cfg(test)]
 mod kit;
 mod proof;
@@ -51,8 +45,6 @@ mod refusal;
 mod remote;
 mod request;
 pub mod scheme;
-mod secret;
-mod signature;
 mod special;
 mod template;
 mod timestamp;

@@ -3,11 +3,12 @@
 use std::{borrow::Cow, cell::OnceCell, collections::BTreeMap};
 
 use crate::{
-    Refusal, Request, Settings, digest,
+    Refusal, Request, Settings,
+    crypto::digest,
+    crypto::inflate::inflated,
+    crypto::jwt,
     form::Form,
-    inflate::inflated,
     json::{self, Found, Kind, Pointer},
-    jwt,
     reference::Reference,
 };
 

@@ -4,8 +4,8 @@ use self::{content_type::ContentTypes, time::TimePlan};
 use crate::{
     Answer, Answers, Identity, KeyRequest, Refusal, Request, Scheme, SchemeError, Secret,
     SecretError, Settings, Tolerance,
-    compare::{self, Comparison},
     context::Context,
+    crypto::compare::{self, Comparison},
     handshake::plan::HandshakePlan,
     identify::IdentityPlan,
     proof::Proof,

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::Record;
 use crate::{
+    clock::Clock,
     lock::Leaf,
     metrics::GrpcMetrics,
     model::{
@@ -53,6 +54,7 @@ struct Taken {
     waiting: mpsc::Sender<AuditRecord>,
     recent: Leaf<Recent>,
     metrics: GrpcMetrics,
+    clock: Clock,
 }
 
 /// Those that wait to be written.
@@ -88,12 +90,13 @@ impl Recent {
 
 impl Denials {
     /// Denials, and those that wait to be written by [`WaitingDenials::keep`].
-    pub(crate) fn new(metrics: GrpcMetrics) -> (Self, WaitingDenials) {
+    pub(crate) fn new(metrics: GrpcMetrics, clock: Clock) -> (Self, WaitingDenials) {
         let (sender, receiver) = mpsc::channel(DENIALS_WAITING_MAX);
         let denials = Taken {
             waiting: sender,
             recent: Leaf::default(),
             metrics: metrics.clone(),
+            clock,
         };
         let waiting = WaitingDenials {
             waiting: receiver,
@@ -103,11 +106,16 @@ impl Denials {
     }
 
     /// Has a denial recorded, unless there are too many.
-    pub(crate) fn note(&self, denial: Denial, now_ms: i64) {
+    pub(crate) fn note(&self, denial: Denial) {
+        self.note_at(denial, self.0.clock.now_ms());
+    }
+
+    pub(super) fn note_at(&self, denial: Denial, now_ms: i64) {
         let Taken {
             waiting,
             recent,
             metrics,
+            ..
         } = &*self.0;
         let is_admitted = recent.lock().admits(denial.key_id, now_ms);
         if !is_admitted {

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{denials::DENIALS_PER_MINUTE_MAX, *};
 use crate::{
+    clock::Clock,
     metrics::GrpcMetrics,
     model::id::{EndpointId, KeyId},
     registry::fixture,
@@ -112,12 +113,12 @@ pub(crate) async fn recorded(store: &Store) -> Vec<AuditRecord> {
 #[tokio::test]
 async fn a_key_has_so_many_denials_a_minute_on_record() {
     let (store, _directory) = fixture::store().await;
-    let (denials, waiting) = Denials::new(GrpcMetrics::default());
+    let (denials, waiting) = Denials::new(GrpcMetrics::default(), Clock::system());
     for _ in 0..2 * DENIALS_PER_MINUTE_MAX {
-        denials.note(denial(1), NOW);
+        denials.note_at(denial(1), NOW);
     }
-    denials.note(denial(2), NOW);
-    denials.note(denial(1), NOW + 60_000);
+    denials.note_at(denial(2), NOW);
+    denials.note_at(denial(1), NOW + 60_000);
     drop(denials);
     waiting.keep(store.clone()).await;
     let found = recorded(&store).await;
@@ -134,9 +135,9 @@ async fn a_key_has_so_many_denials_a_minute_on_record() {
 #[tokio::test]
 async fn what_cannot_wait_or_be_written_is_given_up() {
     let (store, _directory) = fixture::store().await;
-    let (denials, waiting) = Denials::new(GrpcMetrics::default());
+    let (denials, waiting) = Denials::new(GrpcMetrics::default(), Clock::system());
     for key in 0..2_000 {
-        denials.note(denial(key), NOW);
+        denials.note_at(denial(key), NOW);
     }
     drop(denials);
     store.execute("alter table audit rename to away").await;

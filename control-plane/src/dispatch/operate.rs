@@ -146,7 +146,7 @@ impl Dispatch {
     }
 
     fn check_enabled(&self, endpoint_id: EndpointId) -> Result<(), Error> {
-        let registry = self.0.registry.snapshot();
+        let registry = self.0.core.registry.snapshot();
         let state = registry
             .endpoint(endpoint_id)
             .map(|endpoint| endpoint.endpoint.state);
@@ -157,7 +157,7 @@ impl Dispatch {
     }
 
     async fn ended(&self, tenant_id: TenantId, id: DeliveryId) -> Result<DeliveryView, Error> {
-        let ended = self.0.store.delivery_get(tenant_id, id).await?;
+        let ended = self.0.core.store.delivery_get(tenant_id, id).await?;
         ended.ok_or(Error::NotFound("delivery"))
     }
 }

@@ -3,7 +3,6 @@
 
 use super::Dispatch;
 use crate::{
-    clock,
     model::id::{EndpointId, KeyId, Shard},
     outage,
     store::{OpenLane, Result},
@@ -14,7 +13,7 @@ const DELETED: &str = "the endpoint was deleted";
 
 /// Cancels what is open for endpoints that are gone.
 pub(super) async fn cancel(dispatch: &Dispatch, lanes: &[OpenLane]) {
-    let registry = dispatch.0.registry.snapshot();
+    let registry = dispatch.0.core.registry.snapshot();
     let is_there = |id| registry.endpoint(id).is_some() || registry.is_sealed(id);
     for lane in lanes.iter().filter(|lane| !is_there(lane.endpoint_id)) {
         dispatch
@@ -47,8 +46,8 @@ impl Dispatch {
         id: EndpointId,
         by: Option<KeyId>,
     ) -> Result<u64> {
-        let mut tx = self.0.store.begin_in(shard).await?;
-        let now_ms = clock::now_ms();
+        let mut tx = self.0.core.store.begin_in(shard).await?;
+        let now_ms = self.0.core.clock.now_ms();
         let cancelled = tx.delivery_cancel_all(shard, id, by, DELETED, now_ms);
         let cancelled = cancelled.await?;
         tx.commit().await?;

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::{Dispatch, orphan, schedule::PageWanted};
-use crate::{clock, outage};
+use crate::outage;
 
 /// For how long after a start what was open before waits until nodes have said what they hold.
 const RECOVERY: Duration = Duration::from_secs(5);
@@ -19,12 +19,6 @@ const FAILED_PAUSE: Duration = Duration::from_millis(500);
 /// How long timers are left alone at the most.
 const TIMER_MAX: Duration = Duration::from_mins(1);
 
-/// Lets everything be read from the table once nodes have had time to say what they hold.
-pub(super) async fn end_recovery(dispatch: &Dispatch) {
-    tokio::time::sleep(RECOVERY).await;
-    dispatch.0.schedule.recovered(&dispatch.0.shards);
-}
-
 /// Reads pages for ever.
 pub(super) async fn read_pages(dispatch: &Dispatch) {
     loop {
@@ -34,7 +28,7 @@ pub(super) async fn read_pages(dispatch: &Dispatch) {
 }
 
 async fn read(dispatch: &Dispatch, page: PageWanted) {
-    let (store, schedule) = (&dispatch.0.store, &dispatch.0.schedule);
+    let (store, schedule) = (&dispatch.0.core.store, &dispatch.0.schedule);
     let rows = store.delivery_page(page.shard, page.endpoint_id, page.from, page.limit);
     match rows.await {
         Ok(rows) => schedule.page_read(&page, Some(&rows)),
@@ -46,25 +40,32 @@ async fn read(dispatch: &Dispatch, page: PageWanted) {
     }
 }
 
-/// Looks, for ever, for what is overdue and for what belongs to endpoints that are gone.
-pub(super) async fn sweep(dispatch: &Dispatch) {
-    let (store, shards) = (&dispatch.0.store, &dispatch.0.shards);
+/// Lets everything be read from the table once nodes have had time to say what they hold, and from then on looks, for
+/// ever, for what is overdue and for what belongs to endpoints that are gone.
+pub(super) async fn recover_and_sweep(dispatch: &Dispatch) {
+    tokio::time::sleep(RECOVERY).await;
+    dispatch.0.schedule.recovered(&dispatch.0.shards);
     loop {
-        tokio::time::sleep(SWEEP_INTERVAL).await;
-        match store.delivery_lanes(shards).await {
-            Ok(lanes) => {
-                let due_by = clock::now_ms() - OVERDUE_MS;
-                for lane in lanes.iter().filter(|lane| lane.since <= due_by) {
-                    dispatch.0.schedule.mark_stale(lane.shard, lane.endpoint_id);
-                }
-                orphan::cancel(dispatch, &lanes).await;
+        sweep(dispatch).await;
+        dispatch.0.core.clock.sleep(SWEEP_INTERVAL).await;
+    }
+}
+
+async fn sweep(dispatch: &Dispatch) {
+    let (store, shards) = (&dispatch.0.core.store, &dispatch.0.shards);
+    match store.delivery_lanes(shards).await {
+        Ok(lanes) => {
+            let due_by = dispatch.0.core.clock.now_ms() - OVERDUE_MS;
+            for lane in lanes.iter().filter(|lane| lane.since <= due_by) {
+                dispatch.0.schedule.mark_stale(lane.shard, lane.endpoint_id);
             }
-            Err(error) => outage::log(&error, "could not search the table for what is open"),
+            orphan::cancel(dispatch, &lanes).await;
         }
-        match store.dead_letter_lanes(shards).await {
-            Ok(lanes) => orphan::cancel(dispatch, &lanes).await,
-            Err(error) => outage::log(&error, "could not search the table for dead letters"),
-        }
+        Err(error) => outage::log(&error, "could not search the table for what is open"),
+    }
+    match store.dead_letter_lanes(shards).await {
+        Ok(lanes) => orphan::cancel(dispatch, &lanes).await,
+        Err(error) => outage::log(&error, "could not search the table for dead letters"),
     }
 }
 
@@ -73,10 +74,12 @@ pub(super) async fn run_timers(dispatch: &Dispatch) {
     loop {
         let next = dispatch.0.schedule.fire();
         let wait = next.map_or(TIMER_MAX, |at| {
-            let wait_ms = u64::try_from(at - clock::now_ms()).unwrap_or(0);
+            let wait_ms = u64::try_from(at - dispatch.0.core.clock.now_ms()).unwrap_or(0);
             Duration::from_millis(wait_ms).min(TIMER_MAX)
         });
-        // Whichever comes first.
-        let _ = tokio::time::timeout(wait, dispatch.0.schedule.timer_changed()).await;
+        tokio::select! {
+            () = dispatch.0.core.clock.sleep(wait) => {}
+            () = dispatch.0.schedule.timer_changed() => {}
+        }
     }
 }

@@ -12,7 +12,6 @@ use tokio::sync::watch;
 
 use super::{
     Dispatch,
-    commit::PendingOutcome,
     schedule::{Granted, Reported, Settled},
 };
 use crate::{
@@ -23,6 +22,7 @@ use crate::{
         id::{DeliveryId, EndpointId, TenantId},
         lease::{HolderId, LeaseKey},
     },
+    registry::Registry,
     retry::{self, RetryPolicy},
     store::OutcomeRow,
 };
@@ -81,50 +81,61 @@ impl Dispatch {
         sequence: u64,
         acknowledged: &watch::Sender<u64>,
     ) -> Result<(), Error> {
+        let (mut attempts, mut released) = (Vec::with_capacity(reports.len()), Vec::new());
         for report in reports {
             match report {
-                Report::NotStarted(lease) => self.0.schedule.release(holder, [lease].into_iter()),
-                Report::Attempted(attempted) => {
-                    if let Some(row) = self.judge(holder, attempted).await? {
-                        if is_gone(row.decision) {
-                            let endpoint_id = row.attempt.endpoint_id;
-                            self.0.registry.disable_gone(endpoint_id).await;
-                        }
-                        self.queue_outcome(PendingOutcome::Row(Box::new(row)))
-                            .await?;
-                    }
-                }
+                Report::NotStarted(lease) => released.push(lease),
+                Report::Attempted(attempted) => attempts.push(attempted),
             }
         }
-        let barrier = PendingOutcome::Barrier(sequence, acknowledged.clone());
-        self.queue_outcome(barrier).await
+        self.0.schedule.release(holder, released.into_iter());
+        let leases = attempts.iter().map(|attempted| attempted.lease);
+        let reported = self.0.schedule.report(holder, leases);
+        let registry = self.0.core.registry.snapshot();
+        let mut rows = Vec::with_capacity(attempts.len());
+        for (attempted, reported) in attempts.into_iter().zip(reported) {
+            let lease = attempted.lease;
+            let standing = match Standing::known(&registry, &reported) {
+                Some(standing) => Some(standing),
+                None => self.look_up(holder, lease, reported).await?,
+            };
+            let Some(standing) = standing else { continue };
+            let row = self.judge(&registry, holder, attempted, &standing);
+            if is_gone(row.decision) {
+                let now_ms = self.0.core.clock.now_ms();
+                let registry = &self.0.core.registry;
+                registry.disable_gone(standing.endpoint_id, now_ms).await;
+            }
+            rows.push(row);
+        }
+        self.queue_outcomes(rows, sequence, acknowledged.clone())
+            .await
     }
 
     /// Notes a report that is dropped, because its sender does not hold the lease.
     pub(super) fn refuse_report(&self, holder: HolderId, lease: LeaseKey) {
-        self.0.metrics.stale_reports.inc();
+        self.0.core.metrics.stale_reports.inc();
         let delivery_id = lease.delivery_id;
         tracing::warn!(%holder, %delivery_id, "{holder} reported on a lease of {delivery_id} that it does not hold");
     }
 
-    /// What is to be written of an attempt. None: nothing.
-    async fn judge(
+    /// What is to be written of an attempt.
+    fn judge(
         &self,
+        registry: &Registry,
         holder: HolderId,
         attempted: Attempted,
-    ) -> Result<Option<OutcomeRow>, Error> {
-        let Some(standing) = self.standing(holder, attempted.lease).await? else {
-            return Ok(None);
-        };
-        let now_ms = clock::now_ms();
+        standing: &Standing,
+    ) -> OutcomeRow {
+        let now_ms = self.0.core.clock.now_ms();
         let outcome = attempted.result.outcome();
         let decision = match &standing.current {
-            Some(granted) => self.decide(granted, &attempted.result, now_ms),
+            Some(granted) => decide(registry, granted, &attempted.result, now_ms),
             None if outcome.succeeded() => Decision::Delivered,
             None => Decision::Nothing,
         };
         let started_at = now_ms.saturating_sub_unsigned(attempted.age_ms);
-        Ok(Some(OutcomeRow {
+        OutcomeRow {
             attempt: Attempt {
                 lease: attempted.lease,
                 endpoint_id: standing.endpoint_id,
@@ -137,13 +148,19 @@ impl Dispatch {
                 late: standing.current.is_none(),
             },
             decision,
-        }))
+        }
     }
 
-    async fn standing(&self, holder: HolderId, lease: LeaseKey) -> Result<Option<Standing>, Error> {
-        match self.0.schedule.report(holder, lease) {
+    /// What a report meets that the registry alone cannot tell. None: there is nothing to be written.
+    async fn look_up(
+        &self,
+        holder: HolderId,
+        lease: LeaseKey,
+        reported: Reported,
+    ) -> Result<Option<Standing>, Error> {
+        match reported {
             Reported::Current(granted) => {
-                let tenant_id = self.tenant_of(&granted, lease.delivery_id).await;
+                let tenant_id = self.tenant_of(lease.delivery_id).await;
                 if tenant_id.is_none() {
                     // Cancelled with its endpoint while the attempt was under way.
                     let ended = [(lease, Settled::Ended)];
@@ -170,7 +187,7 @@ impl Dispatch {
         holder: HolderId,
         lease: LeaseKey,
     ) -> Result<Option<Standing>, Error> {
-        let (store, id) = (&self.0.store, lease.delivery_id);
+        let (store, id) = (&self.0.core.store, lease.delivery_id);
         let attempts = store.attempt_numbers(id).await?;
         let is_logged = attempts.contains(&(lease.attempt, lease.lease_id));
         let next = attempts.iter().map(|(number, _)| number + 1).max();
@@ -179,7 +196,7 @@ impl Dispatch {
             return Ok(None);
         }
         let late = |endpoint_id, tenant_id| {
-            self.0.metrics.stale_reports.inc();
+            self.0.core.metrics.stale_reports.inc();
             Standing {
                 endpoint_id,
                 tenant_id,
@@ -194,15 +211,11 @@ impl Dispatch {
         Ok(attempt.map(|attempt| late(attempt.endpoint_id, attempt.tenant_id)))
     }
 
-    /// Whose delivery it is: as the registry has it, or the table when the endpoint is gone or cannot be signed for,
-    /// however long the table takes. None: the delivery is gone too.
-    async fn tenant_of(&self, granted: &Granted, id: DeliveryId) -> Option<TenantId> {
-        let registry = self.0.registry.snapshot();
-        if let Some(endpoint) = registry.endpoint(granted.endpoint_id) {
-            return Some(endpoint.endpoint.tenant_id);
-        }
+    /// Whose delivery it is whose endpoint is gone or cannot be signed for, however long the table takes. None: the delivery
+    /// is gone too.
+    async fn tenant_of(&self, id: DeliveryId) -> Option<TenantId> {
         loop {
-            match self.0.store.delivery_load(&[id]).await {
+            match self.0.core.store.delivery_load(&[id]).await {
                 Ok(mut rows) => return rows.pop().map(|row| row.tenant_id),
                 Err(error) => {
                     tracing::warn!(delivery_id = %id, error = ?error, "could not read delivery {id}; trying again");
@@ -211,17 +224,31 @@ impl Dispatch {
             }
         }
     }
+}
 
-    fn decide(&self, granted: &Granted, result: &AttemptResult, now_ms: i64) -> Decision {
-        let registry = self.0.registry.snapshot();
-        let policy = registry
-            .endpoint(granted.endpoint_id)
-            .map(|endpoint| registry.retry_policy(endpoint));
-        let made = granted.attempt_count + 1 - granted.attempt_base;
-        let default = RetryPolicy::default();
-        let policy = policy.unwrap_or(&default);
-        retry::decide(policy, made, result, now_ms, &mut clock::rng())
+impl Standing {
+    /// What a report of a current lease meets, if the registry serves its endpoint.
+    fn known(registry: &Registry, reported: &Reported) -> Option<Self> {
+        let Reported::Current(granted) = reported else {
+            return None;
+        };
+        let live = registry.endpoint(granted.endpoint_id)?;
+        Some(Self {
+            endpoint_id: granted.endpoint_id,
+            tenant_id: live.endpoint.tenant_id,
+            current: Some(*granted),
+        })
     }
+}
+
+fn decide(registry: &Registry, granted: &Granted, result: &AttemptResult, now_ms: i64) -> Decision {
+    let policy = registry
+        .endpoint(granted.endpoint_id)
+        .map(|endpoint| registry.retry_policy(endpoint));
+    let made = granted.attempt_count + 1 - granted.attempt_base;
+    let default = RetryPolicy::default();
+    let policy = policy.unwrap_or(&default);
+    retry::decide(policy, made, result, now_ms, &mut clock::rng())
 }
 
 fn is_gone(decision: Decision) -> bool {

@@ -3,7 +3,6 @@
 use super::{Changed, SharedRegistry};
 use crate::{
     audit::{self, Record},
-    clock,
     error::Error,
     model::{
         id::{EndpointId, TenantId},
@@ -18,14 +17,14 @@ const GONE: &str = "the endpoint answered 410 Gone";
 impl SharedRegistry {
     /// Disables an endpoint that answered 410 Gone. Whoever has heard of it sees the endpoint disabled; what cannot be
     /// written now is made up for by its next event.
-    pub(crate) async fn disable_gone(&self, id: EndpointId) {
+    pub(crate) async fn disable_gone(&self, id: EndpointId, now_ms: i64) {
         let snapshot = self.snapshot();
         let live = snapshot.endpoint(id).map(|live| &live.endpoint);
         if live.is_some_and(|endpoint| endpoint.state == ObjectState::Disabled) {
             return;
         }
         match self
-            .try_disable(id, live.map(|endpoint| endpoint.tenant_id))
+            .try_disable(id, live.map(|endpoint| endpoint.tenant_id), now_ms)
             .await
         {
             Ok(()) => tracing::warn!(endpoint_id = %id, "endpoint {id} is disabled: {GONE}"),
@@ -35,8 +34,12 @@ impl SharedRegistry {
         }
     }
 
-    async fn try_disable(&self, id: EndpointId, tenant_id: Option<TenantId>) -> Result<(), Error> {
-        let now_ms = clock::now_ms();
+    async fn try_disable(
+        &self,
+        id: EndpointId,
+        tenant_id: Option<TenantId>,
+        now_ms: i64,
+    ) -> Result<(), Error> {
         let mut tx = self.inner.loader.store().begin().await?;
         // An endpoint that is deleted meanwhile needs no disabling.
         let done = tx.endpoint_disable(id, GONE, now_ms).await?;

@@ -1,5 +1,8 @@
 //! Registry content for tests, and a database to keep it in.
 
+use std::sync::Arc;
+
+use posthorn_guard::{AllowList, Policy, Resolver};
 use rand::{SeedableRng as _, rngs::StdRng};
 use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
@@ -7,7 +10,10 @@ use uuid::Uuid;
 
 use super::{Registry, SharedRegistry};
 use crate::{
+    clock::Clock,
     config::TenantLimits,
+    core::Core,
+    metrics::Metrics,
     model::{
         api_key::ApiKey,
         endpoint::{Endpoint, EndpointSettings, Target},
@@ -103,15 +109,33 @@ pub(crate) async fn shared(store: &Store, vault: Vault) -> SharedRegistry {
     shared_within(store, vault, TenantLimits::default()).await
 }
 
+/// What every part of a plane is given, over a database.
+pub(crate) async fn core(store: &Store, vault: Vault) -> Core {
+    let vault = Arc::new(vault);
+    let policy = Policy::new(AllowList::default(), []);
+    Core {
+        store: store.clone(),
+        registry: shared_of(store, Arc::clone(&vault), TenantLimits::default()).await,
+        vault,
+        resolver: Resolver::from_system(Arc::new(policy)).unwrap(),
+        metrics: Metrics::new(&mut posthorn_telemetry::Registry::default()),
+        clock: Clock::system(),
+    }
+}
+
 /// The same, with other limits.
 pub(crate) async fn shared_within(
     store: &Store,
     vault: Vault,
     limits: TenantLimits,
 ) -> SharedRegistry {
+    shared_of(store, vault.into(), limits).await
+}
+
+async fn shared_of(store: &Store, vault: Arc<Vault>, limits: TenantLimits) -> SharedRegistry {
     let public_url = "https://hooks.example.com".parse().unwrap();
     let policy = RetryPolicy::Long;
-    SharedRegistry::load(store.clone(), vault.into(), policy, public_url, limits)
+    SharedRegistry::load(store.clone(), vault, policy, public_url, limits)
         .await
         .unwrap()
 }

@@ -4,7 +4,7 @@ use std::{sync::OnceLock, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock, model::api_key::ApiKey};
+use crate::{clock::Clock, model::api_key::ApiKey};
 
 /// How often a stream looks at the clock, which may be set: whether its key has expired.
 const EXPIRY_CHECK: Duration = Duration::from_millis(500);
@@ -40,11 +40,11 @@ impl KeyEntry {
     }
 
     /// Waits until it is no longer live.
-    pub(crate) async fn ended(&self) {
-        while self.is_live(clock::now_ms()) {
+    pub(crate) async fn ended(&self, clock: &Clock) {
+        while self.is_live(clock.now_ms()) {
             tokio::select! {
                 () = self.end.token.cancelled() => (),
-                () = tokio::time::sleep(EXPIRY_CHECK) => (),
+                () = clock.sleep(EXPIRY_CHECK) => (),
             }
         }
     }

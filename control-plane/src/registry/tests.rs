@@ -1,5 +1,8 @@
 //! What the registry serves after a load, a refresh and a loss.
 
+mod publish;
+mod source;
+
 use super::*;
 use crate::{
     model::{

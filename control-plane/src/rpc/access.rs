@@ -28,7 +28,7 @@ use self::{denied::Watched, ending::Ending};
 use super::convert::visible_name;
 use crate::{
     audit::Denials,
-    clock,
+    clock::Clock,
     error::Error,
     incoming::{Peer, Standing},
     model::api_key::{self, KeyHash, Role},
@@ -58,6 +58,7 @@ static NO_KEY: LazyLock<KeyHash> = LazyLock::new(|| KeyHash::of(""));
 #[derive(Debug, Clone)]
 pub(crate) struct AccessLayer {
     registry: SharedRegistry,
+    clock: Clock,
     denials: Denials,
 }
 
@@ -66,13 +67,18 @@ pub(crate) struct AccessLayer {
 pub(crate) struct Access<S> {
     inner: S,
     registry: SharedRegistry,
+    clock: Clock,
     denials: Denials,
 }
 
 impl AccessLayer {
-    /// A layer that finds keys in `registry` and has what it denies recorded.
-    pub(crate) fn new(registry: SharedRegistry, denials: Denials) -> Self {
-        Self { registry, denials }
+    /// A layer that finds keys in `registry`, by `clock`, and has what it denies recorded.
+    pub(crate) fn new(registry: SharedRegistry, clock: Clock, denials: Denials) -> Self {
+        Self {
+            registry,
+            clock,
+            denials,
+        }
     }
 }
 
@@ -83,6 +89,7 @@ impl<S> Layer<S> for AccessLayer {
         Access {
             inner,
             registry: self.registry.clone(),
+            clock: self.clock.clone(),
             denials: self.denials.clone(),
         }
     }
@@ -111,7 +118,7 @@ where
             let method = if is_reflection { Some(REFLECT) } else { method };
             method.map(|method| Watched::new(&self.denials, caller, method))
         };
-        let caller = match admit(path, request.headers(), &registry, clock::now_ms()) {
+        let caller = match admit(path, request.headers(), &registry, self.clock.now_ms()) {
             Ok(Admission::Open) => return Box::pin(self.inner.call(request)),
             Ok(Admission::Caller(caller)) => caller,
             Err(refusal) => {
@@ -127,6 +134,7 @@ where
             return refused(error);
         }
         // Our own streams look after their keys themselves.
+        let clock = self.clock.clone();
         let key = is_reflection.then(|| registry.key(caller.key_id()).cloned());
         let watched = watched(&caller);
         request.extensions_mut().insert(caller);
@@ -137,7 +145,7 @@ where
                 None => answer.await?,
             };
             Ok(match key.flatten() {
-                Some(key) => answer.map(|body| Ending::with(body, key)),
+                Some(key) => answer.map(|body| Ending::with(body, key, clock)),
                 None => answer,
             })
         })

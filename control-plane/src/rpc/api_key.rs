@@ -11,13 +11,14 @@ use super::{
 use crate::{
     audit::{self, Record},
     clock,
+    core::Core,
     error::Error,
     model::{
         api_key::{self, ApiKey, KeyHash, Role, Roles},
         id::{KeyId, TenantId},
     },
     registry::{Capped, Changed, Place, SharedRegistry},
-    store::{Change, KeyScope, RegistryTx, Store},
+    store::{Change, KeyScope, RegistryTx},
 };
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -30,8 +31,7 @@ const NAME_CHARS_MAX: usize = 100;
 /// Serves `ApiKeyService`.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiKeys {
-    store: Store,
-    registry: SharedRegistry,
+    core: Core,
     mutations: Mutations,
 }
 
@@ -45,11 +45,10 @@ struct NewKey {
 
 impl ApiKeys {
     /// A service over the store; the registry hears of every change.
-    pub(crate) fn new(store: Store, registry: SharedRegistry) -> Self {
+    pub(crate) fn new(core: Core) -> Self {
         Self {
-            mutations: Mutations::new(store.clone(), registry.clone()),
-            store,
-            registry,
+            mutations: Mutations::new(&core),
+            core,
         }
     }
 
@@ -58,12 +57,12 @@ impl ApiKeys {
         caller: &Caller,
         request: v1::CreateApiKeyRequest,
     ) -> Result<v1::CreateApiKeyResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let tenant_id = self.tenant(caller, &request.tenant_id)?;
         let new = read(&request, tenant_id, now)?;
         let call = Call::new(caller, "CreateApiKey", &request, &request.request_id, now)?;
         let change = async |tx: &mut RegistryTx| {
-            let room = Room::make(&self.registry, tx, tenant_id, now).await?;
+            let room = Room::make(&self.core.registry, tx, tenant_id, now).await?;
             let key_id = KeyId::new(now, &mut clock::rng());
             let text = api_key::generate(key_id, &mut clock::rng());
             let key = ApiKey {
@@ -107,6 +106,7 @@ impl ApiKeys {
         let after = page.after_uuid()?.map(KeyId::from_uuid);
         let scope = tenant_id.map_or(KeyScope::All, KeyScope::Tenant);
         let keys = self
+            .core
             .store
             .api_key_list(scope, after, page.rows_to_read())
             .await?;
@@ -124,9 +124,9 @@ impl ApiKeys {
         caller: &Caller,
         request: v1::RevokeApiKeyRequest,
     ) -> Result<v1::RevokeApiKeyResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let key_id = id("key_id", &request.key_id)?;
-        let registry = self.registry.snapshot();
+        let registry = self.core.registry.snapshot();
         let known = registry.key(key_id).map(|entry| entry.key.tenant_id);
         let owner = match known {
             Some(owner) => Some(owner),
@@ -138,7 +138,7 @@ impl ApiKeys {
         if !owner.is_some_and(may_see) {
             return Err(Error::NotFound("API key"));
         }
-        let _read_anew = self.registry.end_key(key_id, now);
+        let _read_anew = self.core.registry.end_key(key_id, now);
         let revoked = self.write_revoked(caller, key_id, now).await;
         let key = revoked.map_err(unwritten)?;
         let key = key.ok_or(Error::NotFound("API key"))?;
@@ -154,7 +154,7 @@ impl ApiKeys {
         key_id: KeyId,
         now: i64,
     ) -> Result<Option<ApiKey>, Error> {
-        let mut tx = self.store.vital().begin().await?;
+        let mut tx = self.core.store.vital().begin().await?;
         let Some(key) = tx.api_key_revoke(key_id, now).await? else {
             return Ok(None);
         };
@@ -169,7 +169,7 @@ impl ApiKeys {
 
     /// Whose key it is, if the database has one that the registry has not.
     async fn unknown(&self, id: KeyId) -> Result<Option<Option<TenantId>>, Error> {
-        let key = self.store.vital().api_key_get(id).await?;
+        let key = self.core.store.vital().api_key_get(id).await?;
         Ok(key.map(|key| key.tenant_id))
     }
 
@@ -179,7 +179,10 @@ impl ApiKeys {
             return Ok(None);
         }
         Ok(Some(
-            caller.tenant(&self.registry.snapshot(), text)?.tenant.id,
+            caller
+                .tenant(&self.core.registry.snapshot(), text)?
+                .tenant
+                .id,
         ))
     }
 }

@@ -8,13 +8,13 @@ use super::{
     time_range::TimeRange,
 };
 use crate::{
+    core::Core,
     error::Error,
     model::{
         audit::{AuditOutcome, AuditRecord, FieldChange},
         id::uuid_floor,
     },
-    registry::SharedRegistry,
-    store::{AuditFilter, Store, last_below},
+    store::{AuditFilter, last_below},
 };
 
 /// How long the filters `method` and `target` may be, in bytes.
@@ -23,14 +23,13 @@ const FILTER_BYTES_MAX: usize = 256;
 /// Serves `AuditService`.
 #[derive(Debug, Clone)]
 pub(crate) struct Audits {
-    store: Store,
-    registry: SharedRegistry,
+    core: Core,
 }
 
 impl Audits {
     /// A service over the store.
-    pub(crate) fn new(store: Store, registry: SharedRegistry) -> Self {
-        Self { store, registry }
+    pub(crate) fn new(core: Core) -> Self {
+        Self { core }
     }
 
     async fn list(
@@ -40,7 +39,12 @@ impl Audits {
     ) -> Result<v1::ListAuditResponse, Error> {
         let tenant_id = match (request.tenant_id.as_str(), caller.tenant_id()) {
             ("", None) => None,
-            (text, _) => Some(caller.tenant(&self.registry.snapshot(), text)?.tenant.id),
+            (text, _) => Some(
+                caller
+                    .tenant(&self.core.registry.snapshot(), text)?
+                    .tenant
+                    .id,
+            ),
         };
         let range = TimeRange::parse(
             ("recorded_from", request.recorded_from.as_ref()),
@@ -76,7 +80,7 @@ impl Audits {
                 .map_or(last, |after| last.min(last_below(after))),
             limit: page.rows_to_read(),
         };
-        let scanned = self.store.audit_list(&asked).await?;
+        let scanned = self.core.store.audit_list(&asked).await?;
         let (records, next_page_token) = page.cut_scanned(scanned, |record| record.id.uuid());
         Ok(v1::ListAuditResponse {
             records: records.into_iter().map(proto).collect(),

@@ -19,14 +19,13 @@ use tonic::{Request, Response, Status, Streaming};
 use self::{answers::Answers, hello::Hello};
 use super::{Caller, decode_status};
 use crate::{
+    core::Core,
     dispatch::{
         Dispatch,
         consumer::{ConsumerParts, consume},
         stream,
     },
-    ingest::Ingest,
-    registry::SharedRegistry,
-    store::Store,
+    inbound::Inbound,
 };
 
 /// How many messages to a consumer may wait for its stream.
@@ -38,27 +37,24 @@ pub(super) type ConsumeStream = ReceiverStream<Result<v1::ConsumeResponse, Statu
 /// Serves consumers.
 #[derive(Clone)]
 pub(crate) struct Consumers {
-    store: Store,
-    registry: SharedRegistry,
+    core: Core,
     dispatch: Dispatch,
-    ingest: Ingest,
+    inbound: Inbound,
     shutdown: CancellationToken,
 }
 
 impl Consumers {
-    /// Serves streams until `shutdown`. Computed answers go to `ingest`.
+    /// Serves streams until `shutdown`. Computed answers go to `inbound`.
     pub(crate) fn new(
-        store: Store,
-        registry: SharedRegistry,
+        core: Core,
         dispatch: Dispatch,
-        ingest: Ingest,
+        inbound: Inbound,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
-            store,
-            registry,
+            core,
             dispatch,
-            ingest,
+            inbound,
             shutdown,
         }
     }
@@ -92,10 +88,10 @@ impl Consumers {
         let Some(FromConsumer::Hello(hello)) = first.and_then(|request| request.message) else {
             return Err(stream::no_hello());
         };
-        let tenant = caller.tenant(&self.registry.snapshot(), &hello.tenant_id)?;
+        let tenant = caller.tenant(&self.core.registry.snapshot(), &hello.tenant_id)?;
         let hello = Hello::read(&hello)?;
         let handlers = self.register(&caller, &tenant, &hello).await?;
-        let answers = Arc::new(Answers::new(self.ingest));
+        let answers = Arc::new(Answers::new(self.inbound));
         let given = Arc::clone(&answers);
         let from_consumer = requests
             .map(move |request| said::read(request?.message, |id, answer| given.give(id, answer)))

@@ -14,7 +14,6 @@ mod view;
 use std::sync::Arc;
 
 use posthorn::v1::endpoint_service_server::EndpointService;
-use posthorn_guard::Resolver;
 
 pub(in crate::rpc) use self::{
     change::check_own_sources,
@@ -23,23 +22,16 @@ pub(in crate::rpc) use self::{
 };
 use super::{Caller, Mutations, object};
 use crate::{
-    dispatch::Dispatch,
-    error::Error,
-    model::endpoint::EndpointSettings,
-    registry::{SharedRegistry, TenantEntry},
-    store::Store,
-    vault::Vault,
+    core::Core, dispatch::Dispatch, error::Error, model::endpoint::EndpointSettings,
+    registry::TenantEntry,
 };
 
 /// Serves `EndpointService`.
 #[derive(Clone)]
 pub(crate) struct Endpoints {
-    store: Store,
-    registry: SharedRegistry,
+    core: Core,
     mutations: Mutations,
-    vault: Arc<Vault>,
     dispatch: Dispatch,
-    resolver: Resolver,
 }
 
 /// Which endpoint a request is about.
@@ -47,25 +39,16 @@ type Named = object::Named<EndpointSettings>;
 
 impl Endpoints {
     /// A service over the store. The registry and the dispatcher hear of every change; URLs are judged by the resolver.
-    pub(crate) fn new(
-        store: Store,
-        registry: SharedRegistry,
-        vault: Arc<Vault>,
-        dispatch: Dispatch,
-        resolver: Resolver,
-    ) -> Self {
+    pub(crate) fn new(core: Core, dispatch: Dispatch) -> Self {
         Self {
-            mutations: Mutations::new(store.clone(), registry.clone()),
-            store,
-            registry,
-            vault,
+            mutations: Mutations::new(&core),
+            core,
             dispatch,
-            resolver,
         }
     }
 
     fn tenant(&self, caller: &Caller, text: &str) -> Result<Arc<TenantEntry>, Error> {
-        caller.tenant(&self.registry.snapshot(), text)
+        caller.tenant(&self.core.registry.snapshot(), text)
     }
 
     fn named(&self, caller: &Caller, tenant: &str, endpoint: &str) -> Result<Named, Error> {

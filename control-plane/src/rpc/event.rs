@@ -14,7 +14,7 @@ use super::{
     time_range::TimeRange,
 };
 use crate::{
-    clock,
+    core::Core,
     dispatch::{Accepted, Dispatch},
     error::Error,
     model::{
@@ -23,8 +23,7 @@ use crate::{
         event_type::EventTypeName,
         id::{EventId, uuid_floor},
     },
-    registry::SharedRegistry,
-    store::{EventFilter, EventSummary, Store},
+    store::{EventFilter, EventSummary},
 };
 
 /// How many events one message of a stream may carry.
@@ -37,23 +36,16 @@ const STREAM_REQUESTS_MAX: usize = 16;
 /// Serves `EventService`.
 #[derive(Debug, Clone)]
 pub(crate) struct Events {
-    store: Store,
-    registry: SharedRegistry,
+    core: Core,
     dispatch: Dispatch,
     shutdown: CancellationToken,
 }
 
 impl Events {
     /// A service over the store that emits through the engine; its streams end at `shutdown`.
-    pub(crate) fn new(
-        store: Store,
-        registry: SharedRegistry,
-        dispatch: Dispatch,
-        shutdown: CancellationToken,
-    ) -> Self {
+    pub(crate) fn new(core: Core, dispatch: Dispatch, shutdown: CancellationToken) -> Self {
         Self {
-            store,
-            registry,
+            core,
             dispatch,
             shutdown,
         }
@@ -64,8 +56,8 @@ impl Events {
         caller: &Caller,
         request: v1::EmitEventRequest,
     ) -> Result<v1::EmitEventResponse, Error> {
-        let now_ms = clock::now_ms();
-        let tenant = caller.tenant(&self.registry.snapshot(), &request.tenant_id)?;
+        let now_ms = self.core.clock.now_ms();
+        let tenant = caller.tenant(&self.core.registry.snapshot(), &request.tenant_id)?;
         let event = new_event::parse(request, self.dispatch.payload_bytes_max(), now_ms)?;
         Ok(accepted(self.dispatch.emit(&tenant, event, now_ms).await?))
     }
@@ -76,7 +68,7 @@ impl Events {
         caller: &Caller,
         request: v1::EmitEventsRequest,
     ) -> v1::EmitEventsResponse {
-        let now_ms = clock::now_ms();
+        let now_ms = self.core.clock.now_ms();
         let mut waiting = Vec::with_capacity(request.events.len());
         for event in request.events {
             waiting.push(self.queue(caller, event, now_ms).await);
@@ -101,7 +93,7 @@ impl Events {
         request: v1::EmitEventRequest,
         now_ms: i64,
     ) -> Result<crate::dispatch::Emitting, Error> {
-        let tenant = caller.tenant(&self.registry.snapshot(), &request.tenant_id)?;
+        let tenant = caller.tenant(&self.core.registry.snapshot(), &request.tenant_id)?;
         let event = new_event::parse(request, self.dispatch.payload_bytes_max(), now_ms)?;
         self.dispatch.emit_queued(&tenant, event, now_ms).await
     }
@@ -151,9 +143,9 @@ impl Events {
 
     /// Waits until the caller's key stops working.
     async fn revoked(&self, caller: &Caller) {
-        let key = self.registry.snapshot().key(caller.key_id()).cloned();
+        let key = self.core.registry.snapshot().key(caller.key_id()).cloned();
         if let Some(key) = key {
-            key.ended().await;
+            key.ended(&self.core.clock).await;
         }
     }
 
@@ -173,7 +165,7 @@ impl Events {
         let Some(request) = message else {
             return Ok(None);
         };
-        if !caller.is_live(&self.registry.snapshot(), clock::now_ms()) {
+        if !caller.is_live(&self.core.registry.snapshot(), self.core.clock.now_ms()) {
             return Err(Error::Unauthenticated.into());
         }
         if !(1..=STREAM_EVENTS_MAX).contains(&request.events.len()) {
@@ -188,10 +180,11 @@ impl Events {
         caller: &Caller,
         request: v1::GetEventRequest,
     ) -> Result<v1::GetEventResponse, Error> {
-        let tenant = caller.tenant(&self.registry.snapshot(), &request.tenant_id)?;
+        let tenant = caller.tenant(&self.core.registry.snapshot(), &request.tenant_id)?;
         let id = request.event_id.parse::<EventId>();
         let id = id.map_err(|error| Error::invalid("event_id", error.to_string()))?;
         let event = self
+            .core
             .store
             .event_get(tenant.tenant.id, id)
             .await?
@@ -214,7 +207,7 @@ impl Events {
         caller: &Caller,
         request: v1::ListEventsRequest,
     ) -> Result<v1::ListEventsResponse, Error> {
-        let tenant = caller.tenant(&self.registry.snapshot(), &request.tenant_id)?;
+        let tenant = caller.tenant(&self.core.registry.snapshot(), &request.tenant_id)?;
         let range = TimeRange::parse(
             ("created_from", request.created_from.as_ref()),
             ("created_before", request.created_before.as_ref()),
@@ -241,7 +234,7 @@ impl Events {
             below: page.after_uuid()?.map_or(before, |after| before.min(after)),
             limit: page.rows_to_read(),
         };
-        let scanned = self.store.event_list(&filter).await?;
+        let scanned = self.core.store.event_list(&filter).await?;
         let (rows, next_page_token) = page.cut_scanned(scanned, |row| row.event.id.uuid());
         Ok(v1::ListEventsResponse {
             events: rows.iter().map(summary_proto).collect(),

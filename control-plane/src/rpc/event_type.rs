@@ -8,14 +8,14 @@ use super::{
 };
 use crate::{
     audit::Record,
-    clock,
+    core::Core,
     error::Error,
     model::{
         event_type::{EventType, EventTypeName},
         id::TenantId,
     },
-    registry::{Capped, Changed, SharedRegistry},
-    store::{Change, RegistryTx, Store},
+    registry::{Capped, Changed},
+    store::{Change, RegistryTx},
 };
 
 const DESCRIPTION_CHARS_MAX: usize = 1_000;
@@ -23,23 +23,24 @@ const DESCRIPTION_CHARS_MAX: usize = 1_000;
 /// Serves `EventTypeService`.
 #[derive(Debug, Clone)]
 pub(crate) struct EventTypes {
-    store: Store,
-    registry: SharedRegistry,
+    core: Core,
     mutations: Mutations,
 }
 
 impl EventTypes {
     /// A service over the store; the registry hears of every change.
-    pub(crate) fn new(store: Store, registry: SharedRegistry) -> Self {
+    pub(crate) fn new(core: Core) -> Self {
         Self {
-            mutations: Mutations::new(store.clone(), registry.clone()),
-            store,
-            registry,
+            mutations: Mutations::new(&core),
+            core,
         }
     }
 
     fn tenant(&self, caller: &Caller, text: &str) -> Result<TenantId, Error> {
-        Ok(caller.tenant(&self.registry.snapshot(), text)?.tenant.id)
+        Ok(caller
+            .tenant(&self.core.registry.snapshot(), text)?
+            .tenant
+            .id)
     }
 
     async fn create(
@@ -47,7 +48,7 @@ impl EventTypes {
         caller: &Caller,
         request: v1::CreateEventTypeRequest,
     ) -> Result<v1::CreateEventTypeResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let event_type = EventType {
             name: name(&request.name)?,
@@ -64,7 +65,7 @@ impl EventTypes {
             now,
         )?;
         let change = async |tx: &mut RegistryTx| {
-            let place = self.registry.place(Some(tenant), Capped::EventTypes)?;
+            let place = self.core.registry.place(Some(tenant), Capped::EventTypes)?;
             match tx.event_type_insert(tenant, &event_type).await? {
                 Change::Done => (),
                 Change::NameTaken => {
@@ -93,6 +94,7 @@ impl EventTypes {
     ) -> Result<v1::GetEventTypeResponse, Error> {
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let event_type = self
+            .core
             .store
             .event_type_get(tenant, &name(&request.name)?)
             .await?;
@@ -111,6 +113,7 @@ impl EventTypes {
         let query = QueryFingerprint::new("ListEventTypes", &[tenant.uuid().as_bytes()]);
         let page = Page::parse(request.page_size, &request.page_token, query)?;
         let rows = self
+            .core
             .store
             .event_type_list(tenant, page.after_text()?, page.rows_to_read())
             .await?;
@@ -126,7 +129,7 @@ impl EventTypes {
         caller: &Caller,
         request: v1::UpdateEventTypeRequest,
     ) -> Result<v1::UpdateEventTypeResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let (name, description) = (name(&request.name)?, description(&request.description)?);
         let call = Call::new(
@@ -169,7 +172,7 @@ impl EventTypes {
             "DeleteEventType",
             &request,
             &request.request_id,
-            clock::now_ms(),
+            self.core.clock.now_ms(),
         )?;
         let change = async |tx: &mut RegistryTx| {
             let current = tx.event_type_get(tenant, &name).await?;

@@ -22,15 +22,15 @@ use super::{
 };
 use crate::{
     clock,
+    core::Core,
     dispatch::Dispatch,
     error::Error,
-    ingest::Ingest,
+    inbound::Inbound,
     model::{
         id::{InboundActionId, InboundId},
         inbound::{InboundAction, InboundRequest},
     },
-    registry::{SharedRegistry, TenantEntry},
-    store::Store,
+    registry::TenantEntry,
 };
 
 /// How many characters a reason may have.
@@ -39,41 +39,38 @@ const REASON_CHARS_MAX: usize = 500;
 /// Serves `InboundService`.
 #[derive(Clone)]
 pub(crate) struct Inbounds {
-    store: Store,
-    registry: SharedRegistry,
+    core: Core,
     mutations: Mutations,
     dispatch: Dispatch,
-    ingest: Ingest,
+    inbound: Inbound,
     consumers: Consumers,
 }
 
 impl Inbounds {
-    /// A service over the store that judges by `ingest`, emits through the engine and hands streams to `consumers`.
+    /// A service over the store that judges by `inbound`, emits through the engine and hands streams to `consumers`.
     pub(crate) fn new(
-        store: Store,
-        registry: SharedRegistry,
+        core: Core,
         dispatch: Dispatch,
-        ingest: Ingest,
+        inbound: Inbound,
         consumers: Consumers,
     ) -> Self {
         Self {
-            mutations: Mutations::new(store.clone(), registry.clone()),
-            store,
-            registry,
+            mutations: Mutations::new(&core),
+            core,
             dispatch,
-            ingest,
+            inbound,
             consumers,
         }
     }
 
     fn tenant(&self, caller: &Caller, text: &str) -> Result<Arc<TenantEntry>, Error> {
-        caller.tenant(&self.registry.snapshot(), text)
+        caller.tenant(&self.core.registry.snapshot(), text)
     }
 
     /// A tenant's request by the id in a field.
     async fn find(&self, tenant: &TenantEntry, text: &str) -> Result<InboundRequest, Error> {
         let id = id::<InboundId>("inbound_request_id", text)?;
-        let found = self.store.inbound_get(tenant.tenant.id, id).await?;
+        let found = self.core.store.inbound_get(tenant.tenant.id, id).await?;
         found.ok_or(Error::NotFound("inbound request"))
     }
 }

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::Caller;
 use crate::{
     audit::{self, Record},
+    core::Core,
     error::Error,
     model::{
         audit::{Actor, AuditRecord},
@@ -57,8 +58,11 @@ pub(crate) struct Made<R> {
 
 impl Mutations {
     /// Changes the store, and publishes in the registry what changed there.
-    pub(crate) fn new(store: Store, registry: SharedRegistry) -> Self {
-        Self { store, registry }
+    pub(crate) fn new(core: &Core) -> Self {
+        Self {
+            store: core.store.clone(),
+            registry: core.registry.clone(),
+        }
     }
 
     /// Makes a change of the registry, unless the call was made before. Whatever becomes of the commit and of the caller,

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{Caller, decode_status};
 use crate::{
     dispatch::{Dispatch, SessionParts, converse},
-    ingest::{ForwardParts, Ingest, forward},
+    inbound::{ForwardParts, Inbound, forward},
 };
 
 /// How many messages to a node may wait for its stream.
@@ -22,16 +22,16 @@ const TO_NODE_MAX: usize = 8;
 #[derive(Debug, Clone)]
 pub(crate) struct Nodes {
     dispatch: Dispatch,
-    ingest: Ingest,
+    inbound: Inbound,
     shutdown: CancellationToken,
 }
 
 impl Nodes {
     /// Serves the streams of nodes until `shutdown`.
-    pub(crate) fn new(dispatch: Dispatch, ingest: Ingest, shutdown: CancellationToken) -> Self {
+    pub(crate) fn new(dispatch: Dispatch, inbound: Inbound, shutdown: CancellationToken) -> Self {
         Self {
             dispatch,
-            ingest,
+            inbound,
             shutdown,
         }
     }
@@ -55,7 +55,7 @@ impl NodeService for Nodes {
             to_node: to_node.clone(),
             key_id: caller.key_id(),
         };
-        let forwarding = forward(self.ingest.clone(), parts, self.shutdown.clone());
+        let forwarding = forward(self.inbound.clone(), parts, self.shutdown.clone());
         tokio::spawn(async move {
             if let Err(status) = forwarding.await {
                 // The node may be gone already.

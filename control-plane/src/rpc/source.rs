@@ -21,26 +21,18 @@ pub(super) use self::answer::computed as computed_answer;
 use std::sync::Arc;
 
 use posthorn::v1::{self, source_service_server::SourceService};
-use posthorn_guard::Resolver;
 
 use super::{Caller, Mutations, object};
 use crate::{
-    config::PublicUrl,
-    error::Error,
-    model::source::SourceSettings,
-    registry::{SharedRegistry, TenantEntry},
-    store::Store,
-    vault::Vault,
+    config::PublicUrl, core::Core, error::Error, model::source::SourceSettings,
+    registry::TenantEntry,
 };
 
 /// Serves `SourceService`.
 #[derive(Clone)]
 pub(crate) struct Sources {
-    store: Store,
-    registry: SharedRegistry,
+    core: Core,
     mutations: Mutations,
-    vault: Arc<Vault>,
-    resolver: Resolver,
     public_url: PublicUrl,
 }
 
@@ -50,19 +42,10 @@ type Named = object::Named<SourceSettings>;
 impl Sources {
     /// A service over the store. The registry hears of every change; URLs to poll are judged by the resolver; sources
     /// are shown below the public URL.
-    pub(crate) fn new(
-        store: Store,
-        registry: SharedRegistry,
-        vault: Arc<Vault>,
-        resolver: Resolver,
-        public_url: PublicUrl,
-    ) -> Self {
+    pub(crate) fn new(core: Core, public_url: PublicUrl) -> Self {
         Self {
-            mutations: Mutations::new(store.clone(), registry.clone()),
-            store,
-            registry,
-            vault,
-            resolver,
+            mutations: Mutations::new(&core),
+            core,
             public_url,
         }
     }
@@ -77,7 +60,7 @@ impl Sources {
     }
 
     fn tenant(&self, caller: &Caller, text: &str) -> Result<Arc<TenantEntry>, Error> {
-        caller.tenant(&self.registry.snapshot(), text)
+        caller.tenant(&self.core.registry.snapshot(), text)
     }
 
     fn named(&self, caller: &Caller, tenant: &str, source: &str) -> Result<Named, Error> {

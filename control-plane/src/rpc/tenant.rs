@@ -11,27 +11,26 @@ use super::{
 use crate::{
     audit::Record,
     clock,
+    core::Core,
     error::Error,
     model::{id::TenantId, tenant::Tenant},
-    registry::{Changed, SharedRegistry},
-    store::{Change, RegistryTx, Store, TenantDeletion},
+    registry::Changed,
+    store::{Change, RegistryTx, TenantDeletion},
 };
 
 /// Serves `TenantService`.
 #[derive(Debug, Clone)]
 pub(crate) struct Tenants {
-    store: Store,
-    registry: SharedRegistry,
+    core: Core,
     mutations: Mutations,
 }
 
 impl Tenants {
     /// A service over the store; the registry hears of every change.
-    pub(crate) fn new(store: Store, registry: SharedRegistry) -> Self {
+    pub(crate) fn new(core: Core) -> Self {
         Self {
-            mutations: Mutations::new(store.clone(), registry.clone()),
-            store,
-            registry,
+            mutations: Mutations::new(&core),
+            core,
         }
     }
 
@@ -41,7 +40,7 @@ impl Tenants {
         request: v1::CreateTenantRequest,
     ) -> Result<v1::CreateTenantResponse, Error> {
         caller.require_installation()?;
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let settings = settings::read(&request.settings.clone().unwrap_or_default())?;
         let call = Call::new(caller, "CreateTenant", &request, &request.request_id, now)?;
         let change = async |tx: &mut RegistryTx| {
@@ -62,8 +61,8 @@ impl Tenants {
         caller: &Caller,
         request: v1::GetTenantRequest,
     ) -> Result<v1::GetTenantResponse, Error> {
-        let entry = caller.tenant(&self.registry.snapshot(), &request.tenant_id)?;
-        let tenant = self.store.tenant_get(entry.tenant.id).await?;
+        let entry = caller.tenant(&self.core.registry.snapshot(), &request.tenant_id)?;
+        let tenant = self.core.store.tenant_get(entry.tenant.id).await?;
         let tenant = tenant.ok_or(Error::NotFound("tenant"))?;
         Ok(v1::GetTenantResponse {
             tenant: Some(proto(&tenant)),
@@ -81,8 +80,13 @@ impl Tenants {
         let page = Page::parse(request.page_size, &request.page_token, query)?;
         let after = page.after_uuid()?.map(TenantId::from_uuid);
         let tenants = match own {
-            Some(id) => self.store.tenant_get(id).await?.into_iter().collect(),
-            None => self.store.tenant_list(after, page.rows_to_read()).await?,
+            Some(id) => self.core.store.tenant_get(id).await?.into_iter().collect(),
+            None => {
+                self.core
+                    .store
+                    .tenant_list(after, page.rows_to_read())
+                    .await?
+            }
         };
         let (tenants, next_page_token) = page.cut(tenants, |tenant| tenant.id.uuid().into_bytes());
         Ok(v1::ListTenantsResponse {
@@ -96,9 +100,9 @@ impl Tenants {
         caller: &Caller,
         request: v1::UpdateTenantRequest,
     ) -> Result<v1::UpdateTenantResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let tenant_id = caller
-            .tenant(&self.registry.snapshot(), &request.tenant_id)?
+            .tenant(&self.core.registry.snapshot(), &request.tenant_id)?
             .tenant
             .id;
         let fields = check_mask(request.update_mask.as_ref())?;
@@ -138,7 +142,7 @@ impl Tenants {
             "DeleteTenant",
             &request,
             &request.request_id,
-            clock::now_ms(),
+            self.core.clock.now_ms(),
         )?;
         let change = async |tx: &mut RegistryTx| {
             let current = tx.tenant_get(tenant_id).await?;
@@ -152,7 +156,7 @@ impl Tenants {
                 }
             }
             let response = v1::DeleteTenantResponse {};
-            let registry = self.registry.clone();
+            let registry = self.core.registry.clone();
             let record = Record::of(tenant_id, tenant_id).changing(Some(&before), None);
             let made = Made::new(response, record).of([Changed::Tenant(tenant_id)]);
             // Its keys do not wait for their turn.

@@ -189,8 +189,8 @@ mod tests {
     /// The status of `GetTenant` with this request body.
     async fn code_of(body: &str) -> Code {
         let (store, _directory) = fixture::store().await;
-        let registry = fixture::shared(&store, fixture::vault(1)).await;
-        let service = TenantServiceServer::new(Tenants::new(store, registry));
+        let core = fixture::core(&store, fixture::vault(1)).await;
+        let service = TenantServiceServer::new(Tenants::new(core));
         let request = Request::post("/posthorn.v1.TenantService/GetTenant")
             .header("content-type", "application/grpc")
             .body(Body::new(body.to_owned()))

@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::{
     Error, Result, Store, Tx,
-    reading::Reading,
-    scan::{SLICE_ROWS_MAX, Scan, Scanned, last_below},
+    view::reading::Reading,
+    view::scan::{SLICE_ROWS_MAX, Scan, Scanned, last_below},
 };
 use crate::model::{
     audit::{Actor, AuditOutcome, AuditRecord},

@@ -212,5 +212,4 @@ impl Books {
 }
 
 #[cfg(test)]
-#[path = "books_tests.rs"]
 mod tests;

@@ -148,5 +148,4 @@ impl Row {
 }
 
 #[cfg(test)]
-#[path = "ledger_tests.rs"]
 mod tests;

@@ -1,16 +1,17 @@
-//! Retention of inbound requests, and the legal holds that stop it. Requests are dated back by hand.
+//! Retention of inbound requests, and the legal holds that stop it.
 
 use posthorn::v1::{
     HoldInboundRequestRequest, HoldInboundRequestResponse, InboundActionKind,
     ReadInboundPayloadRequest, Role, Verdict,
 };
-use posthorn_harness::{Client, Sql, StoreKind};
+use posthorn_harness::{Client, StoreKind};
 use tonic::{Code, Response, Status};
 
 use super::World;
 use crate::support::{
+    passing::pass,
     refusal::{assert_invalid, assert_refused},
-    restart::{restart, start, stop},
+    time::{DAY, HOUR},
     unknown,
 };
 
@@ -61,15 +62,6 @@ async fn body(world: &World, id: &str) -> Option<String> {
     }
 }
 
-async fn await_round(world: &World) {
-    let done = world
-        .deployment
-        .control
-        .logged("a round of retention")
-        .await;
-    assert!(done, "{}", world.deployment.control.logs());
-}
-
 async fn what_was_not_accepted_goes_after_three_days_unless_it_is_held(store: StoreKind) {
     let mut world = World::start(store).await;
     let held = world.rejected("evt_1", r#"{"n":1}"#).await;
@@ -84,13 +76,9 @@ async fn what_was_not_accepted_goes_after_three_days_unless_it_is_held(store: St
             .request
             .is_some_and(|now| now.held)
     );
-    await_round(&world).await;
     // Two days are not enough.
     for (days, left) in [(2, 2), (4, 1)] {
-        stop(&mut world.deployment).await;
-        world.date_back(days).await;
-        start(&mut world.deployment).await;
-        await_round(&world).await;
+        pass(&mut world.deployment, 2 * DAY).await;
         assert_eq!(world.count(Verdict::Rejected).await, left, "{days} days");
         assert_eq!(
             world.count(Verdict::Quarantined).await,
@@ -107,8 +95,7 @@ async fn what_was_not_accepted_goes_after_three_days_unless_it_is_held(store: St
     hold(&world.deployment.admin, id, false)
         .await
         .expect("it is lifted");
-    restart(&mut world.deployment).await;
-    await_round(&world).await;
+    pass(&mut world.deployment, HOUR).await;
     assert_eq!(world.count(Verdict::Rejected).await, 0);
     // A repeat is still known, however old the accepted request is.
     let now = world.newest(Verdict::Accepted, 1).await;
@@ -129,13 +116,7 @@ async fn a_held_body_outlives_its_event(store: StoreKind) {
             }
         }
     }
-    await_round(&world).await;
-    stop(&mut world.deployment).await;
-    world.date_back(40).await;
-    let mut sql = Sql::open(&world.deployment.control.database()).await;
-    assert_eq!(sql.run("delete from event").await, 2, "as retention does");
-    start(&mut world.deployment).await;
-    await_round(&world).await;
+    pass(&mut world.deployment, 40 * DAY).await;
 
     for (verdict, expected) in [
         (Verdict::Accepted, first),

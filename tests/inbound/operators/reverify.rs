@@ -13,7 +13,9 @@ use crate::support::{
     DEADLINE,
     follow::await_state,
     hand_edge::posted,
+    passing::pass,
     refusal::{assert_invalid, assert_refused},
+    time::HOUR,
 };
 
 on_both! {
@@ -126,12 +128,12 @@ async fn a_request_that_was_accepted_meanwhile_is_a_duplicate_or_a_conflict(stor
 }
 
 async fn a_request_of_an_earlier_day_is_accepted_as_one_of_that_day(store: StoreKind) {
-    let mut world = World::start(store).await;
+    let mut world = World::start_with(store, &["--event-retention-days", "1"]).await;
     let url = world.deployment.receiver.url("/");
     world.deployment.admin.create_endpoint(&url, &["*"]).await;
     world.rejected("evt_1", r#"{"type":"a.b"}"#).await;
-    // No partition of that day was ever made.
-    world.date_back(3).await;
+    // The events of that day are gone.
+    pass(&mut world.deployment, 59 * HOUR).await;
     mend(&world).await;
     let id = world.newest(Verdict::Rejected, 1).await.inbound_request_id;
     let accepted = passed(&world, &id, "").await;

@@ -2,7 +2,7 @@
 
 use super::reply::{AnswerPlan, DigestPlan};
 use crate::{
-    Refusal, SchemeError, answer::check_status, compare::Comparison, reference::Reference,
+    Refusal, SchemeError, answer::check_status, crypto::compare::Comparison, reference::Reference,
     scheme::HandshakeRule, values::Values,
 };
 

@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 use crate::{
     Answer, Refusal, SchemeError, Secret,
     answer::{check_header, check_status, is_header_value},
-    digest,
-    encoding::encode,
-    key,
+    crypto::digest,
+    crypto::encoding::encode,
+    crypto::key,
     reference::Reference,
     scheme::{DigestRule, HandshakeAnswer, KeyRule},
     template::{Piece, Template},

@@ -1,6 +1,6 @@
 //! Ids and types in the form that they are kept in.
 
-use crate::digest;
+use crate::crypto::digest;
 
 /// The longest id that is kept as it is, in characters.
 const ID_CHARS_MAX: usize = 256;

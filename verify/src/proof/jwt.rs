@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use super::remote::RemotePlan;
 use crate::{
     Context, KeyRequest, Refusal, Scheme, SchemeError, Secret, SecretError, Tolerance,
+    crypto::jwt::{self, Keys, check_hash, check_times, claim_list, is_algorithm, is_shared},
+    crypto::key,
+    crypto::signature::SignaturePlan,
     json::{self, Found},
-    jwt::{self, Keys, check_hash, check_times, claim_list, is_algorithm, is_shared},
-    key,
     scheme::{JwtRule, KeyRule, SignatureRule},
-    signature::SignaturePlan,
     template::Template,
     timestamp::Window,
     values::Values,

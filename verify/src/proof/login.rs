@@ -7,11 +7,11 @@ use zeroize::Zeroizing;
 use super::usable;
 use crate::{
     Context, Refusal, Scheme, SchemeError, Secret, SecretError, Settings,
-    digest::same,
-    encoding::base64,
-    key,
+    crypto::digest::same,
+    crypto::encoding::base64,
+    crypto::key,
+    crypto::signature::SignaturePlan,
     scheme::{KeyRule, Many, SignatureRule},
-    signature::SignaturePlan,
     values::Values,
 };
 

@@ -2,10 +2,10 @@
 
 use crate::{
     Fetched, KeyForm, KeyRequest, Refusal, SchemeError,
-    asym::PublicKey,
-    encoding::lenient_base64,
+    crypto::asym::PublicKey,
+    crypto::encoding::lenient_base64,
+    crypto::jwt::{NamedKey, google_certs, jwks},
     json::{self, Pointer},
-    jwt::{NamedKey, google_certs, jwks},
     remote::{fetched, pinned},
     scheme::RemoteKey,
     template::Template,

@@ -3,8 +3,8 @@
 use super::Proof;
 use crate::{
     Refusal,
-    encoding::{base64, decode, encode},
-    jwt,
+    crypto::encoding::{base64, decode, encode},
+    crypto::jwt,
     values::Values,
 };
 

@@ -4,10 +4,12 @@ use subtle::ConstantTimeEq as _;
 
 use super::{remote::RemotePlan, usable};
 use crate::{
-    Context, KeyRequest, Refusal, Scheme, SchemeError, Secret, SecretError, digest, key,
+    Context, KeyRequest, Refusal, Scheme, SchemeError, Secret, SecretError,
+    crypto::digest,
+    crypto::key,
+    crypto::signature::SignaturePlan,
     reference::Reference,
     scheme::{Algorithm, KeyDecode, KeyRule, Kind},
-    signature::SignaturePlan,
     template::{Piece, Template},
     values::Values,
 };

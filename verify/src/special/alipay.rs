@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Context, Refusal, SchemeError, Settings,
-    digest::same,
+    crypto::digest::same,
     scheme::{Algorithm, TimeUnit},
     timestamp::digits,
 };

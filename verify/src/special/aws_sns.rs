@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Context, KeyForm, KeyRequest, Refusal, Request, SchemeError, Settings, Tolerance,
-    digest::same,
+    crypto::digest::same,
     remote::{fetched, pinned},
     scheme::{Algorithm, TimeUnit},
 };

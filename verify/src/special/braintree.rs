@@ -7,7 +7,9 @@ use super::{
     Special, SpecialPlan,
     input::{LIST_MAX, any_secret, is_hmac, lower_hex, setting},
 };
-use crate::{Context, Refusal, SchemeError, Settings, digest::sha1, form::Form, scheme::Algorithm};
+use crate::{
+    Context, Refusal, SchemeError, Settings, crypto::digest::sha1, form::Form, scheme::Algorithm,
+};
 
 /// Braintree. The secret is the private key.
 pub(super) static SPECIAL: Special = Special {

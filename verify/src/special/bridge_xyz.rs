@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Context, Refusal,
-    digest::plain,
+    crypto::digest::plain,
     scheme::{Algorithm, TimeUnit},
 };
 

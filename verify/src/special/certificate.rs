@@ -11,7 +11,7 @@ use x509_parser::{
     prelude::{ASN1Time, FromDer as _, GeneralName, X509Certificate},
 };
 
-use crate::{Refusal, asym::PublicKey, remote::FETCHED_BYTES_MAX, scheme::Algorithm};
+use crate::{Refusal, crypto::asym::PublicKey, remote::FETCHED_BYTES_MAX, scheme::Algorithm};
 
 /// The most certificates that are read from one place.
 const CERTIFICATES_MAX: usize = 10;

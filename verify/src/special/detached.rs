@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use super::input::{LIST_MAX, Object};
 use crate::{
-    Context, Refusal, encoding,
-    jwt::{NamedKey, jwks},
+    Context, Refusal,
+    crypto::encoding,
+    crypto::jwt::{NamedKey, jwks},
     remote::fetched,
     scheme::Algorithm,
 };

@@ -10,7 +10,7 @@ use super::{
     input::{Object, any_public_key, base64, public_key, public_keys, signature},
 };
 use crate::{
-    Context, KeyForm, KeyRequest, Refusal, Request, SchemeError, Settings, asym::PublicKey,
+    Context, KeyForm, KeyRequest, Refusal, Request, SchemeError, Settings, crypto::asym::PublicKey,
     remote::fetched, scheme::Algorithm,
 };
 

@@ -4,9 +4,9 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::{
     Context, Refusal, Request, Secret,
-    asym::PublicKey,
-    digest::{keyed, same},
-    encoding,
+    crypto::asym::PublicKey,
+    crypto::digest::{keyed, same},
+    crypto::encoding,
     json::{Found, Kind, document, whole},
     scheme::{Algorithm, TimeUnit},
     special::SpecialPlan,

@@ -12,9 +12,9 @@ use super::{
 };
 use crate::{
     Context, KeyForm, KeyRequest, Refusal, Request, Tolerance,
-    digest::same,
+    crypto::digest::same,
+    crypto::jwt::{self, Keys},
     json::{Found, Kind, document, whole},
-    jwt::{self, Keys},
 };
 
 /// The most notifications of a batch.

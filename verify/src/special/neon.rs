@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Context, KeyForm, KeyRequest, Refusal, Request, SchemeError, Settings,
-    encoding::encode,
+    crypto::encoding::encode,
     remote::pinned,
     scheme::{Algorithm, Encoding, TimeUnit},
 };

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::{Special, SpecialPlan, input::LIST_MAX};
 use crate::{
     Context, Refusal, Secret,
-    digest::{plain, same},
+    crypto::digest::{plain, same},
     form::Form,
     scheme::Algorithm,
 };

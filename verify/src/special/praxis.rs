@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Answer, Context, Refusal,
-    digest::{plain, same},
+    crypto::digest::{plain, same},
     json::{document, text_at},
     scheme::{Algorithm, TimeUnit},
 };

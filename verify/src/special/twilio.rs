@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Context, Refusal, Request, SchemeError, Settings,
-    digest::{same, sha256},
+    crypto::digest::{same, sha256},
     form::Form,
     scheme::Algorithm,
 };

@@ -17,7 +17,8 @@ use super::{
     },
 };
 use crate::{
-    Context, Refusal, Secret, encoding,
+    Context, Refusal, Secret,
+    crypto::encoding,
     scheme::{Algorithm, TimeUnit},
 };
 

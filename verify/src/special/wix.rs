@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use super::{Special, SpecialPlan, input::public_keys};
 use crate::{
     Claim, Context, Identity, Refusal, Request, Tolerance,
+    crypto::jwt::{self, Keys, NamedKey},
     identify::fit_id,
     json::{document, text_at, whole},
-    jwt::{self, Keys, NamedKey},
 };
 
 /// By how much clocks may differ.

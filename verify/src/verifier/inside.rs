@@ -1,7 +1,9 @@
 //! What tests want to know of a verifier.
 
 use super::Verifier;
-use crate::{Refusal, Request, compare::Comparison, proof::Seen, reference::Reference, timestamp};
+use crate::{
+    Refusal, Request, crypto::compare::Comparison, proof::Seen, reference::Reference, timestamp,
+};
 
 impl Verifier {
     /// What the scheme reads of a request.

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::{
-    Headers, catalogue, digest,
-    encoding::encode,
+    Headers, catalogue,
+    crypto::digest,
+    crypto::encoding::encode,
     scheme::{Algorithm, Encoding},
 };
 

@@ -49,7 +49,7 @@ impl Dispatch {
         source_id: SourceId,
         types: impl Iterator<Item = &'a EventTypeName>,
     ) -> bool {
-        let registry = self.0.registry.snapshot();
+        let registry = self.0.core.registry.snapshot();
         let Some(tenant) = registry.tenant(tenant_id) else {
             return true;
         };
@@ -59,7 +59,7 @@ impl Dispatch {
 
     /// The rows of what arrives, with whom the events go to.
     pub(super) fn rows(&self, arrivals: Vec<Arrival>) -> Result<Vec<InboundRow>, Error> {
-        let registry = self.0.registry.snapshot();
+        let registry = self.0.core.registry.snapshot();
         let row = |arrival: Arrival| {
             let request = arrival.request;
             let brings = match arrival.holds {

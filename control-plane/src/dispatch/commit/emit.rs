@@ -70,6 +70,7 @@ impl Dispatch {
             .try_acquire_many_owned(weight(&event))
             .map_err(|_| {
                 self.0
+                    .core
                     .metrics
                     .emits
                     .get_or_create(&Word { result: "shed" })
@@ -235,7 +236,7 @@ impl Pending for PendingEmit {
 }
 
 async fn write(dispatch: &Dispatch, rows: &[EmitRow]) -> Result<Vec<Emitted>, store::Error> {
-    let store = &dispatch.0.store;
+    let store = &dispatch.0.core.store;
     super::write(dispatch, "emit", rows.len(), || store.emit_batch(rows)).await
 }
 
@@ -258,6 +259,7 @@ fn answer(dispatch: &Dispatch, row: &EmitRow, emitted: Emitted) -> Result<Accept
     let count = |result| {
         dispatch
             .0
+            .core
             .metrics
             .emits
             .get_or_create(&Word { result })
@@ -303,6 +305,7 @@ fn refuse(
     drop(writing);
     let failed = dispatch
         .0
+        .core
         .metrics
         .emits
         .get_or_create(&Word { result: "failed" })

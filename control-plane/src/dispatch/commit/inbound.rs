@@ -189,7 +189,7 @@ impl Pending for PendingInbound {
 }
 
 async fn write(dispatch: &Dispatch, rows: &[InboundRow]) -> Result<Vec<Receipt>, store::Error> {
-    let store = &dispatch.0.store;
+    let store = &dispatch.0.core.store;
     let batch = || store.inbound_batch(rows);
     super::write(dispatch, "inbound", rows.len(), batch).await
 }
@@ -240,7 +240,7 @@ pub(super) async fn run_keeping(
             .drain(..)
             .map(|PendingKeep { row, permit }| (row, permit))
             .unzip();
-        if let Err(error) = dispatch.0.store.inbound_keep(&rows).await {
+        if let Err(error) = dispatch.0.core.store.inbound_keep(&rows).await {
             outage::log(&error, "records of refused inbound requests were not kept");
         }
         drop(permits);

@@ -3,10 +3,10 @@
 //! A commit that fails is repeated until the database is back: the nodes keep what they reported until it is durable, so
 //! nothing depends on this process living that long.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use posthorn::v1::ErrorKind;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::shutting_down;
@@ -20,66 +20,80 @@ use crate::{
     store::{self, OutcomeRow},
 };
 
-/// How many outcomes one commit carries.
+/// How many outcomes one commit carries, unless a single message has more.
 const BATCH_MAX: usize = 512;
 /// How long a repeat waits.
 const REPEAT_PAUSE: Duration = Duration::from_millis(200);
 
-/// What waits for the next commit.
+/// The outcomes of one message of a holder, which wait for a commit.
 #[derive(Debug)]
-pub(in crate::dispatch) enum PendingOutcome {
-    /// An attempt and what follows from it.
-    Row(Box<OutcomeRow>),
-    /// Everything before this is durable once it is reached: the sequence to acknowledge, and to whom.
-    Barrier(u64, watch::Sender<u64>),
+pub(super) struct PendingOutcomes {
+    rows: Vec<OutcomeRow>,
+    /// What is acknowledged once they are durable, and to whom.
+    sequence: u64,
+    acknowledged: watch::Sender<u64>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Dispatch {
-    /// Queues what is to be committed, waiting for room.
-    pub(in crate::dispatch) async fn queue_outcome(
+    /// Queues what is to be committed, waiting for room. `acknowledged` gets `sequence` once it is durable.
+    pub(in crate::dispatch) async fn queue_outcomes(
         &self,
-        pending: PendingOutcome,
+        rows: Vec<OutcomeRow>,
+        sequence: u64,
+        acknowledged: watch::Sender<u64>,
     ) -> Result<(), Error> {
-        let sent = self.0.queues.outcomes.send(pending).await;
+        let queues = &self.0.queues;
+        let weight = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+        let permit = Arc::clone(&queues.reporting)
+            .acquire_many_owned(weight)
+            .await;
+        let pending = PendingOutcomes {
+            rows,
+            sequence,
+            acknowledged,
+            _permit: permit.map_err(|_| shutting_down())?,
+        };
+        let sent = queues.outcomes.send(pending).await;
         sent.map_err(|_| shutting_down())
     }
 }
 
 /// Commits what queues until `shutdown`, then what is queued.
 pub(super) async fn run(
-    mut queue: mpsc::Receiver<PendingOutcome>,
+    mut queue: mpsc::Receiver<PendingOutcomes>,
     (dispatch, shutdown): (Dispatch, CancellationToken),
 ) {
     let mut waiting = Vec::new();
     loop {
-        tokio::select! {
-            biased;
-            received = queue.recv_many(&mut waiting, BATCH_MAX) => {
-                if received == 0 {
-                    return;
+        if waiting.is_empty() {
+            tokio::select! {
+                biased;
+                received = queue.recv_many(&mut waiting, BATCH_MAX) => {
+                    if received == 0 {
+                        return;
+                    }
                 }
-            }
-            () = shutdown.cancelled(), if !queue.is_closed() => {
-                queue.close();
-                continue;
+                () = shutdown.cancelled(), if !queue.is_closed() => {
+                    queue.close();
+                    continue;
+                }
             }
         }
-        let mut rows = Vec::with_capacity(waiting.len());
-        let mut barriers = Vec::new();
-        for pending in waiting.drain(..) {
-            match pending {
-                PendingOutcome::Row(row) => rows.push(*row),
-                PendingOutcome::Barrier(sequence, acknowledged) => {
-                    barriers.push((sequence, acknowledged));
-                }
-            }
+        let rest = waiting.split_off(batch_len(&waiting));
+        let batch = std::mem::replace(&mut waiting, rest);
+        let mut rows = Vec::with_capacity(batch.iter().map(|pending| pending.rows.len()).sum());
+        let mut barriers = Vec::with_capacity(batch.len());
+        for pending in batch {
+            rows.extend(pending.rows);
+            barriers.push((pending.sequence, pending.acknowledged));
         }
         if !rows.is_empty() {
             prefer_successes(&mut rows);
             commit(&dispatch, rows).await;
         }
         for (sequence, acknowledged) in barriers {
-            // The session may be gone; the node reports again in its next one.
+            // The stream may be gone; a node reports again in its next one.
             acknowledged.send_if_modified(|through| {
                 let is_later = sequence > *through;
                 *through = sequence.max(*through);
@@ -87,6 +101,16 @@ pub(super) async fn run(
             });
         }
     }
+}
+
+/// How many of those that wait go into the next commit.
+fn batch_len(waiting: &[PendingOutcomes]) -> usize {
+    let mut rows = 0;
+    let fitting = waiting.iter().take_while(|pending| {
+        rows += pending.rows.len();
+        rows <= BATCH_MAX
+    });
+    fitting.count().max(1).min(waiting.len())
 }
 
 /// Lets a failure change nothing whose delivery a late success ends in the same batch: one statement cannot do both to
@@ -114,7 +138,11 @@ async fn commit(dispatch: &Dispatch, rows: Vec<OutcomeRow>) {
     let began = clock::monotonic();
     let written = write(dispatch, &rows).await;
     let elapsed = clock::monotonic().duration_since(began);
-    dispatch.0.metrics.committed("outcome", elapsed, rows.len());
+    dispatch
+        .0
+        .core
+        .metrics
+        .committed("outcome", elapsed, rows.len());
     settle(dispatch, &rows, &written);
 }
 
@@ -130,7 +158,7 @@ struct Written {
 /// Writes a batch, however long that takes. A row that the database refuses for good is logged and left out.
 async fn write(dispatch: &Dispatch, rows: &[OutcomeRow]) -> Written {
     loop {
-        match dispatch.0.store.outcome_batch(rows).await {
+        match dispatch.0.core.store.outcome_batch(rows).await {
             Ok(moved) => {
                 return Written {
                     moved,
@@ -197,7 +225,7 @@ fn settled(row: &OutcomeRow, written: &Written) -> (LeaseKey, Settled) {
 }
 
 fn count(dispatch: &Dispatch, row: &OutcomeRow) {
-    let metrics = &dispatch.0.metrics;
+    let metrics = &dispatch.0.core.metrics;
     let attempt = &row.attempt;
     let result = attempt.outcome.error.map_or("success", error_word);
     metrics.attempts.get_or_create(&Word { result }).inc();

@@ -228,7 +228,7 @@ impl<P: Protocol> Holder<P> {
                 return Vec::new();
             }
         };
-        let registry = dispatch.0.registry.snapshot();
+        let registry = dispatch.0.core.registry.snapshot();
         let mut outgoing = Vec::with_capacity(grants.len());
         for grant in grants {
             let held = grant.event.as_ref().map(|held| held.event());
@@ -266,10 +266,11 @@ impl<P: Protocol> Holder<P> {
         let mut outgoing = outgoing.into_iter().peekable();
         while outgoing.peek().is_some() {
             let (mut deliveries, mut bytes) = (Vec::new(), 0);
+            let now = self.dispatch.0.schedule.uptime_ms();
             while let Some(next) = outgoing.peek() {
                 let fits = deliveries.is_empty() || bytes + next.message_bytes <= BYTES_PER_MESSAGE;
                 let sent = if fits {
-                    self.begin(next)
+                    self.begin(next, now)
                 } else {
                     Sent::NoCredit
                 };
@@ -290,9 +291,8 @@ impl<P: Protocol> Holder<P> {
     }
 
     /// Begins the time of a lease, unless it was lost or ended while it waited here.
-    fn begin(&self, next: &Outgoing<P::Delivery>) -> Sent {
-        let schedule = &self.dispatch.0.schedule;
-        let (is_current, now) = (schedule.is_current(next.key), schedule.uptime_ms());
+    fn begin(&self, next: &Outgoing<P::Delivery>, now: u64) -> Sent {
+        let is_current = self.dispatch.0.schedule.is_current(next.key);
         let lease_id = next.key.lease_id;
         let mut held = self.held();
         if is_current {

@@ -3,7 +3,6 @@
 use std::{collections::HashSet, time::Duration};
 
 use crate::{
-    clock,
     dispatch::{
         Dispatch,
         schedule::{Lost, Settled},
@@ -21,7 +20,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 impl Dispatch {
     /// Counts leases that were taken back, and ends as dead what lost too many in a row.
     pub(super) fn count_lost(&self, lost: Lost) {
-        self.0.metrics.leases_lost.inc_by(lost.count as u64);
+        self.0.core.metrics.leases_lost.inc_by(lost.count as u64);
         for lease in lost.too_often {
             self.0.tasks.spawn(dead_letter(self.clone(), lease));
         }
@@ -31,9 +30,9 @@ impl Dispatch {
 /// Ends a delivery that lost too many leases.
 async fn dead_letter(dispatch: Dispatch, lease: LeaseKey) {
     let delivery_id = lease.delivery_id;
-    let now_ms = clock::now_ms();
+    let now_ms = dispatch.0.core.clock.now_ms();
     let written = async {
-        let mut tx = dispatch.0.store.begin_in(delivery_id.shard()).await?;
+        let mut tx = dispatch.0.core.store.begin_in(delivery_id.shard()).await?;
         let is_dead = tx
             .delivery_lose(delivery_id, lease.attempt - 1, now_ms)
             .await?;

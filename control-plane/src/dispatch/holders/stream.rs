@@ -45,9 +45,9 @@ pub(crate) fn shutting_down() -> Status {
 
 /// Waits until the key of a stream stops working, and returns what the stream ends with.
 pub(crate) async fn key_end(dispatch: &Dispatch, key_id: KeyId) -> Status {
-    let key = dispatch.0.registry.snapshot().key(key_id).cloned();
+    let key = dispatch.0.core.registry.snapshot().key(key_id).cloned();
     if let Some(key) = key {
-        key.ended().await;
+        key.ended(&dispatch.0.core.clock).await;
     }
     Error::Unauthenticated.into()
 }

@@ -1,6 +1,8 @@
 //! A group of lanes against a model of the table: whatever happens in whatever order, no delivery is leased twice at one
 //! time, none is lost, and no endpoint exceeds its concurrency.
 
+mod serving;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use proptest::prelude::*;

@@ -11,10 +11,7 @@ use http_body::{Frame, SizeHint};
 use tonic::{Code, Status, body::Body};
 
 use super::Caller;
-use crate::{
-    audit::{Denial, Denials},
-    clock,
-};
+use crate::audit::{Denial, Denials};
 
 /// A call of a known caller, which may be denied yet.
 #[derive(Debug)]
@@ -42,7 +39,7 @@ impl Watched {
             method: self.method,
             reason: reason.to_owned(),
         };
-        self.denials.note(denial, clock::now_ms());
+        self.denials.note(denial);
     }
 
     /// Looks at the status that the call ended with.

@@ -11,7 +11,7 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use tonic::{Status, body::Body};
 
-use crate::{error::Error, registry::KeyEntry};
+use crate::{clock::Clock, error::Error, registry::KeyEntry};
 
 /// The body of an answer that breaks off, with a status that says so, when the caller's key stops working.
 pub(super) struct Ending {
@@ -22,10 +22,10 @@ pub(super) struct Ending {
 
 impl Ending {
     /// The body, as long as the key works.
-    pub(super) fn with(body: Body, key: Arc<KeyEntry>) -> Body {
+    pub(super) fn with(body: Body, key: Arc<KeyEntry>, clock: Clock) -> Body {
         Body::new(Self {
             body,
-            key_end: Some(Box::pin(async move { key.ended().await })),
+            key_end: Some(Box::pin(async move { key.ended(&clock).await })),
         })
     }
 }
@@ -95,7 +95,7 @@ mod tests {
         let endless = http_body_util::StreamBody::new(tokio_stream::pending::<
             Result<Frame<Bytes>, Status>,
         >());
-        let mut body = Ending::with(Body::new(endless), Arc::clone(&entry));
+        let mut body = Ending::with(Body::new(endless), Arc::clone(&entry), Clock::system());
         let (frame, ()) = tokio::join!(body.frame(), async { entry.end() });
         let trailers = frame.unwrap().unwrap().into_trailers().unwrap();
         assert_eq!(trailers["grpc-status"], "16");

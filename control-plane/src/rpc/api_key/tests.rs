@@ -35,8 +35,8 @@ async fn service() -> (ApiKeys, Caller, tempfile::TempDir) {
         assert_eq!(tx.api_key_insert(&key).await.unwrap(), Change::Done);
     }
     tx.commit().await.unwrap();
-    let registry = fixture::shared(&store, fixture::vault(1)).await;
-    let service = ApiKeys::new(store.for_callers(), registry);
+    let core = fixture::core(&store, fixture::vault(1)).await;
+    let service = ApiKeys::new(core.for_callers());
     (service, Caller::from(&key(1)), directory)
 }
 
@@ -47,14 +47,17 @@ fn revoke_second() -> v1::RevokeApiKeyRequest {
 }
 
 fn is_live(service: &ApiKeys) -> bool {
-    let registry = service.registry.snapshot();
-    registry.key(key(2).id).unwrap().is_live(clock::now_ms())
+    let registry = service.core.registry.snapshot();
+    registry
+        .key(key(2).id)
+        .unwrap()
+        .is_live(service.core.clock.now_ms())
 }
 
 #[tokio::test]
 async fn a_revocation_waits_for_no_turn_of_the_registry() {
     let (service, caller, _directory) = service().await;
-    let _held = service.registry.hold_turn().await;
+    let _held = service.core.registry.hold_turn().await;
     let revoked = service.revoke(&caller, revoke_second()).await;
     assert!(revoked.unwrap().key.unwrap().revoked_at.is_some());
     assert!(!is_live(&service));
@@ -65,7 +68,7 @@ async fn a_revocation_waits_for_no_turn_of_the_registry() {
 #[tokio::test]
 async fn a_revocation_that_the_database_does_not_take_counts_all_the_same() {
     let (service, caller, _directory) = service().await;
-    service.store.close().await;
+    service.core.store.close().await;
     let refused = service.revoke(&caller, revoke_second()).await.unwrap_err();
     assert!(matches!(refused, Error::Unavailable(_)), "{refused:?}");
     assert!(!is_live(&service));

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::{
-    ingest::Ingest,
+    inbound::Inbound,
     lock::Leaf,
     model::{id::InboundId, source::Answer},
 };
@@ -13,23 +13,23 @@ const ASKED_MAX: usize = 4_096;
 
 /// The answers of one stream.
 pub(super) struct Answers {
-    ingest: Ingest,
+    inbound: Inbound,
     /// The requests that the stream was handed while their providers waited, the oldest first.
     asked: Leaf<VecDeque<InboundId>>,
 }
 
 impl Answers {
     /// The answers of a stream that was handed nothing yet.
-    pub(super) fn new(ingest: Ingest) -> Self {
+    pub(super) fn new(inbound: Inbound) -> Self {
         Self {
-            ingest,
+            inbound,
             asked: Leaf::default(),
         }
     }
 
     /// For how many milliseconds a provider still waits, asked when its request is handed out.
     pub(super) fn within_ms(&self, id: InboundId) -> u32 {
-        let within_ms = self.ingest.answer_within_ms(id);
+        let within_ms = self.inbound.answer_within_ms(id);
         if within_ms > 0 {
             let mut asked = self.asked.lock();
             // The items of a batch ask for one answer.
@@ -48,9 +48,9 @@ impl Answers {
         let mut asked = self.asked.lock();
         if let Some(place) = asked.iter().position(|other| *other == id) {
             asked.remove(place);
-            let ingest = self.ingest.clone();
+            let inbound = self.inbound.clone();
             // Its result is the provider's to hear.
-            tokio::spawn(async move { ingest.answer(id, answer).await });
+            tokio::spawn(async move { inbound.answer(id, answer).await });
         }
     }
 }

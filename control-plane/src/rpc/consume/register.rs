@@ -38,7 +38,7 @@ impl Consumers {
         hello: &Hello,
     ) -> Result<Vec<(EndpointId, String)>, Error> {
         let tenant_id = tenant.tenant.id;
-        hello.check_sources(&self.registry.snapshot(), tenant_id)?;
+        hello.check_sources(&self.core.registry.snapshot(), tenant_id)?;
         let names = || hello.handlers.iter().map(|(name, _)| name.clone());
         if let Some(known) = self.known(tenant_id, hello).await? {
             self.publish_missing(&known, hello).await?;
@@ -63,7 +63,7 @@ impl Consumers {
         let mut ids = Vec::with_capacity(hello.handlers.len());
         for (_, settings) in &hello.handlers {
             let name = settings.name.as_deref().unwrap_or_default();
-            let found: Option<Endpoint> = self.store.object_named(tenant, name).await?;
+            let found: Option<Endpoint> = self.core.store.object_named(tenant, name).await?;
             match found.filter(|endpoint| endpoint.settings == *settings) {
                 Some(endpoint) => ids.push(endpoint.id),
                 None => return Ok(None),
@@ -74,12 +74,12 @@ impl Consumers {
 
     /// Writes what differs and puts it on record, all or nothing.
     async fn round(&self, caller: &Caller, tenant: &Tenant, hello: &Hello) -> Result<Round, Error> {
-        let now = clock::now_ms();
-        let mut tx = self.store.begin().await?;
+        let now = self.core.clock.now_ms();
+        let mut tx = self.core.store.begin().await?;
         let mut endpoints = Vec::with_capacity(hello.handlers.len());
         let (mut places, mut records) = (Vec::new(), Vec::new());
         for (_, settings) in &hello.handlers {
-            let place = || self.registry.place(Some(tenant.id), Capped::Endpoints);
+            let place = || self.core.registry.place(Some(tenant.id), Capped::Endpoints);
             let (record, place) = match write(&mut tx, tenant, settings, place, now).await? {
                 Written::Was(id) => {
                     endpoints.push(id);
@@ -97,7 +97,7 @@ impl Consumers {
             records.push(record);
         }
         let changed = endpoints.iter().copied().map(Changed::Endpoint);
-        self.registry.commit(tx, changed, places).await?;
+        self.core.registry.commit(tx, changed, places).await?;
         records.iter().for_each(audit::log);
         Ok(Round::Done(endpoints))
     }
@@ -105,10 +105,10 @@ impl Consumers {
     /// Publishes the endpoints that the registry has otherwise than the hello says: those that others write.
     async fn publish_missing(&self, ids: &[EndpointId], hello: &Hello) -> Result<(), Error> {
         for (id, (_, settings)) in ids.iter().zip(&hello.handlers) {
-            let snapshot = self.registry.snapshot();
+            let snapshot = self.core.registry.snapshot();
             let live = snapshot.endpoint(*id);
             if live.is_none_or(|live| live.endpoint.settings != *settings) {
-                self.registry.refresh(Changed::Endpoint(*id)).await?;
+                self.core.registry.refresh(Changed::Endpoint(*id)).await?;
             }
         }
         Ok(())

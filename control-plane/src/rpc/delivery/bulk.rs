@@ -6,7 +6,6 @@ use prost_types::Timestamp;
 use super::{Deliveries, action, optional};
 use crate::{
     audit::Record,
-    clock,
     error::Error,
     model::{delivery::Action, id::EndpointId},
     registry::TenantEntry,
@@ -25,7 +24,7 @@ impl Deliveries {
         caller: &Caller,
         request: v1::RedriveDeadLettersRequest,
     ) -> Result<v1::RedriveDeadLettersResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let died = (request.died_from.as_ref(), request.died_before.as_ref());
         let filter = dead_filter(&tenant, &request.endpoint_id, died, request.limit)?;
@@ -55,7 +54,7 @@ impl Deliveries {
         caller: &Caller,
         request: v1::DiscardDeadLettersRequest,
     ) -> Result<v1::DiscardDeadLettersResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let died = (request.died_from.as_ref(), request.died_before.as_ref());
         let filter = dead_filter(&tenant, &request.endpoint_id, died, request.limit)?;

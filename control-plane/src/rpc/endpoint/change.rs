@@ -34,25 +34,29 @@ impl Endpoints {
         caller: &Caller,
         request: v1::CreateEndpointRequest,
     ) -> Result<v1::CreateEndpointResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let owner = self.tenant(caller, &request.tenant_id)?;
         let tenant = owner.tenant.id;
         let mut content = request.clone();
-        blind(&self.vault, &mut content.secret);
-        blind_settings(&self.vault, content.settings.as_mut());
+        blind(&self.core.vault, &mut content.secret);
+        blind_settings(&self.core.vault, content.settings.as_mut());
         let call = Call::new(caller, "CreateEndpoint", &content, &request.request_id, now)?;
-        if let Some(response) = call.earlier(&self.store).await? {
+        if let Some(response) = call.earlier(&self.core.store).await? {
             return Ok(response);
         }
         let draft = settings::read(
             &request.settings.unwrap_or_default(),
-            self.resolver.policy(),
+            self.core.resolver.policy(),
         )?;
         let key = ChosenKey::read(&request.secret)?;
-        check_sources(&self.registry.snapshot(), tenant, &draft.settings.sources)?;
-        object::check_reach(&self.resolver, draft.target.as_ref(), "settings.url").await?;
+        check_sources(
+            &self.core.registry.snapshot(),
+            tenant,
+            &draft.settings.sources,
+        )?;
+        object::check_reach(&self.core.resolver, draft.target.as_ref(), "settings.url").await?;
         let change = async |tx: &mut RegistryTx| {
-            let place = self.registry.place(Some(tenant), Capped::Endpoints)?;
+            let place = self.core.registry.place(Some(tenant), Capped::Endpoints)?;
             let endpoint = self.insert(tx, &owner.tenant, &draft, &key, now).await?;
             let after = described(tx, &endpoint, now).await?;
             let record = Record::of(tenant, endpoint.id).changing(None, Some(&after));
@@ -73,26 +77,31 @@ impl Endpoints {
         caller: &Caller,
         request: v1::UpdateEndpointRequest,
     ) -> Result<v1::UpdateEndpointResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
         let mut content = request.clone();
-        blind_settings(&self.vault, content.settings.as_mut());
+        blind_settings(&self.core.vault, content.settings.as_mut());
         let call = Call::new(caller, "UpdateEndpoint", &content, &request.request_id, now)?;
-        if let Some(response) = call.earlier(&self.store).await? {
+        if let Some(response) = call.earlier(&self.core.store).await? {
             return Ok(response);
         }
         let fields = check_mask(request.update_mask.as_ref())?;
-        let mut endpoint = named.get(&self.store).await?;
+        let mut endpoint = named.get(&self.core.store).await?;
         check_etag(&request.etag, endpoint.version)?;
         let former = endpoint.clone();
         refuse_handler(&endpoint, "is changed by the hello of its consumers")?;
         let new = request.settings.unwrap_or_default();
-        let draft = settings::change(endpoint.settings, &new, &fields, self.resolver.policy())?;
+        let draft = settings::change(
+            endpoint.settings,
+            &new,
+            &fields,
+            self.core.resolver.policy(),
+        )?;
         if fields.contains(&Field::Sources) {
-            let registry = self.registry.snapshot();
+            let registry = self.core.registry.snapshot();
             check_sources(&registry, endpoint.tenant_id, &draft.settings.sources)?;
         }
-        object::check_reach(&self.resolver, draft.target.as_ref(), "settings.url").await?;
+        object::check_reach(&self.core.resolver, draft.target.as_ref(), "settings.url").await?;
         endpoint.settings = draft.settings;
         endpoint.version += 1;
         endpoint.updated_at = now;
@@ -120,14 +129,14 @@ impl Endpoints {
         caller: &Caller,
         request: v1::DeleteEndpointRequest,
     ) -> Result<v1::DeleteEndpointResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
         let call = Call::new(caller, "DeleteEndpoint", &request, &request.request_id, now)?;
-        if let Some(response) = call.earlier(&self.store).await? {
+        if let Some(response) = call.earlier(&self.core.store).await? {
             return Ok(response);
         }
         let shard = named.tenant.shard;
-        let cancelled = self.store.delivery_open_count(shard, named.id).await?;
+        let cancelled = self.core.store.delivery_open_count(shard, named.id).await?;
         let change = async |tx: &mut RegistryTx| {
             let endpoint = named.hold(tx, now).await?;
             if cancelled > 0 && !request.force {

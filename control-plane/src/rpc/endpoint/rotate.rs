@@ -26,12 +26,12 @@ impl Endpoints {
         caller: &Caller,
         request: v1::RotateSecretRequest,
     ) -> Result<v1::RotateSecretResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
         let overlap_ms = overlap_ms(request.overlap.as_ref())?;
         let key = ChosenKey::read(&request.secret)?;
         let mut content = request.clone();
-        blind(&self.vault, &mut content.secret);
+        blind(&self.core.vault, &mut content.secret);
         let call = Call::new(caller, "RotateSecret", &content, &request.request_id, now)?;
         let change = async |tx: &mut RegistryTx| {
             // Held, so there is never a third secret.

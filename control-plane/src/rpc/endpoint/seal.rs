@@ -56,6 +56,7 @@ impl Endpoints {
         now: i64,
     ) -> Result<(), Error> {
         let sealed = self
+            .core
             .vault
             .seal(value, binding, now, &mut clock::rng())
             .map_err(|error| Error::Internal(Box::new(error)))?;

@@ -21,7 +21,7 @@ impl Endpoints {
         caller: &Caller,
         request: v1::PauseEndpointRequest,
     ) -> Result<v1::PauseEndpointResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
         let reason = printable("reason", &request.reason, REASON_CHARS_MAX)?;
         let call = Call::new(caller, "PauseEndpoint", &request, &request.request_id, now)?;
@@ -42,7 +42,7 @@ impl Endpoints {
         caller: &Caller,
         request: v1::ResumeEndpointRequest,
     ) -> Result<v1::ResumeEndpointResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
         let call = Call::new(caller, "ResumeEndpoint", &request, &request.request_id, now)?;
         let change = async |tx: &mut RegistryTx| {
@@ -60,19 +60,19 @@ impl Endpoints {
         caller: &Caller,
         request: v1::TestEndpointRequest,
     ) -> Result<v1::TestEndpointResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
         let call = Call::new(caller, "TestEndpoint", &request, &request.request_id, now)?;
-        if let Some(response) = call.earlier(&self.store).await? {
+        if let Some(response) = call.earlier(&self.core.store).await? {
             return Ok(response);
         }
-        let endpoint = named.get(&self.store).await?;
+        let endpoint = named.get(&self.core.store).await?;
         if endpoint.state != ObjectState::Enabled {
             return Err(Error::FailedPrecondition(
                 "the endpoint is not enabled: resume it first".to_owned(),
             ));
         }
-        let registry = self.registry.snapshot();
+        let registry = self.core.registry.snapshot();
         if registry.endpoint(named.id).is_none() {
             let text = "the endpoint's secrets cannot be opened: its master key is not configured";
             return Err(Error::FailedPrecondition(text.to_owned()));

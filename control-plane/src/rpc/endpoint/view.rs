@@ -4,7 +4,6 @@ use posthorn::v1;
 
 use super::{Endpoints, settings};
 use crate::{
-    clock,
     error::Error,
     model::{
         endpoint::Endpoint,
@@ -25,9 +24,9 @@ impl Endpoints {
         request: v1::GetEndpointRequest,
     ) -> Result<v1::GetEndpointResponse, Error> {
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
-        let endpoint = named.get(&self.store).await?;
-        let secrets = self.store.secret_list(named.id.into()).await?;
-        let endpoint = proto(&endpoint, &secrets, clock::now_ms());
+        let endpoint = named.get(&self.core.store).await?;
+        let secrets = self.core.store.secret_list(named.id.into()).await?;
+        let endpoint = proto(&endpoint, &secrets, self.core.clock.now_ms());
         Ok(v1::GetEndpointResponse {
             endpoint: Some(endpoint),
         })
@@ -40,9 +39,9 @@ impl Endpoints {
     ) -> Result<v1::ListEndpointsResponse, Error> {
         let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
         let asked = (request.page_size, request.page_token.as_str());
-        let listed = object::page(&self.store, tenant, "ListEndpoints", asked);
+        let listed = object::page(&self.core.store, tenant, "ListEndpoints", asked);
         let (rows, next_page_token) = listed.await?;
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let endpoints = rows.iter().map(|(row, secrets)| proto(row, secrets, now));
         Ok(v1::ListEndpointsResponse {
             endpoints: endpoints.collect(),

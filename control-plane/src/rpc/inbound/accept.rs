@@ -7,7 +7,6 @@ use posthorn::v1::{self, InboundActionKind};
 use super::{Inbounds, erased, event::of_day, precondition, view::request_proto};
 use crate::{
     audit::Record,
-    clock,
     error::Error,
     model::{
         claim::ClaimKey,
@@ -23,7 +22,7 @@ impl Inbounds {
         caller: &Caller,
         request: v1::AcceptInboundRequestRequest,
     ) -> Result<v1::AcceptInboundRequestResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let reason = super::reason(&request.reason)?;
         let call = Call::new(
@@ -33,14 +32,19 @@ impl Inbounds {
             &request.request_id,
             now,
         )?;
-        if let Some(response) = call.earlier(&self.store).await? {
+        if let Some(response) = call.earlier(&self.core.store).await? {
             return Ok(response);
         }
         let found = self.find(&tenant, &request.inbound_request_id).await?;
         if is_accepted(&found)? {
             return Ok(response(&found));
         }
-        let body = self.store.inbound_body(&found).await?.ok_or_else(erased)?;
+        let body = self
+            .core
+            .store
+            .inbound_body(&found)
+            .await?
+            .ok_or_else(erased)?;
         let event = self.event_now(&found, body).await?;
         self.ensure_day(&found).await?;
         let change = async |tx: &mut LedgerTx| {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::Inbounds;
 use crate::{
     error::Error,
-    ingest::{Content, Posted, event, examine, forwarded_to_items},
+    inbound::{Content, Posted, event, examine, forwarded_to_items},
     model::{
         event::{JSON, NewEvent},
         inbound::{Channel, InboundRequest, Part},
@@ -21,10 +21,19 @@ impl Inbounds {
         request: &InboundRequest,
         body: Bytes,
     ) -> Result<NewEvent, Error> {
-        let live = self.registry.snapshot().source(request.source_id).cloned();
+        let live = self
+            .core
+            .registry
+            .snapshot()
+            .source(request.source_id)
+            .cloned();
         let content = match (live, request.part) {
             (Some(live), Part::Item(batch_id)) => {
-                let batch = self.store.inbound_get(request.tenant_id, batch_id).await?;
+                let batch = self
+                    .core
+                    .store
+                    .inbound_get(request.tenant_id, batch_id)
+                    .await?;
                 let posted = batch.map(|batch| Posted::recorded(&batch, Bytes::new()));
                 let headers =
                     posted.map(|posted| forwarded_to_items(&live.source.settings, &posted));
@@ -50,7 +59,7 @@ impl Inbounds {
     /// Makes the day of a request ready for its event: it may be one whose events are gone already.
     pub(super) async fn ensure_day(&self, request: &InboundRequest) -> Result<(), Error> {
         let day = request.id.event().created_at();
-        let ensured = self.store.partition_ensure(day).await;
+        let ensured = self.core.store.partition_ensure(day).await;
         ensured.map_err(|error| no_room(&error))
     }
 }

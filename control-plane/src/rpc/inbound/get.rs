@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     audit::Record,
-    clock,
     error::Error,
     model::{
         id::uuid_floor,
@@ -32,20 +31,20 @@ impl Inbounds {
     ) -> Result<v1::GetInboundRequestResponse, Error> {
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let found = self.find(&tenant, &request.inbound_request_id).await?;
-        let actions = self.store.inbound_action_list(found.id).await?;
+        let actions = self.core.store.inbound_action_list(found.id).await?;
         let is_whole = found.verdict == Verdict::Accepted;
         let items = if is_whole && found.part == Part::Batch {
             self.items(&found).await?
         } else {
             Vec::new()
         };
-        let registry = self.registry.snapshot();
+        let registry = self.core.registry.snapshot();
         let replays = actions.iter().filter_map(|action| action.event_id);
         let events = found.event_id().into_iter().chain(replays);
         Ok(v1::GetInboundRequestResponse {
             request: Some(request_proto(&found)),
             items: items.iter().map(summary_proto).collect(),
-            handlings: handlings(&self.store, &registry, events).await?,
+            handlings: handlings(&self.core.store, &registry, events).await?,
             actions: actions.iter().map(action_proto).collect(),
         })
     }
@@ -65,7 +64,7 @@ impl Inbounds {
             below: Uuid::max(),
             limit: ITEMS_MAX,
         };
-        let mut items = self.store.inbound_list(&filter).await?.rows;
+        let mut items = self.core.store.inbound_list(&filter).await?.rows;
         items.reverse();
         Ok(items)
     }
@@ -75,11 +74,16 @@ impl Inbounds {
         caller: &Caller,
         request: v1::ReadInboundPayloadRequest,
     ) -> Result<v1::ReadInboundPayloadResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let reason = super::reason(&request.reason)?;
         let found = self.find(&tenant, &request.inbound_request_id).await?;
-        let body = self.store.inbound_body(&found).await?.ok_or_else(erased)?;
+        let body = self
+            .core
+            .store
+            .inbound_body(&found)
+            .await?
+            .ok_or_else(erased)?;
         let call = Call::new(caller, "ReadInboundPayload", &request, "", now)?;
         let change = async |_: &mut LedgerTx| {
             let response = v1::ReadInboundPayloadResponse {

@@ -5,7 +5,6 @@ use posthorn::v1::{self, InboundActionKind};
 use super::{Inbounds, erased, view::request_proto};
 use crate::{
     audit::Record,
-    clock,
     error::Error,
     model::{
         id::InboundId,
@@ -21,7 +20,7 @@ impl Inbounds {
         caller: &Caller,
         request: v1::HoldInboundRequestRequest,
     ) -> Result<v1::HoldInboundRequestResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let tenant_id = tenant.tenant.id;
         let inbound_id = id::<InboundId>("inbound_request_id", &request.inbound_request_id)?;

@@ -52,7 +52,7 @@ impl Inbounds {
             below: page.after_uuid()?.map_or(before, |after| before.min(after)),
             limit: page.rows_to_read(),
         };
-        let scanned = self.store.inbound_list(&filter).await?;
+        let scanned = self.core.store.inbound_list(&filter).await?;
         let (rows, next_page_token) = page.cut_scanned(scanned, |row| row.id.uuid());
         Ok(v1::ListInboundRequestsResponse {
             requests: rows.iter().map(summary_proto).collect(),

@@ -22,7 +22,7 @@ impl Inbounds {
         caller: &Caller,
         request: v1::ReplayInboundRequestRequest,
     ) -> Result<v1::ReplayInboundRequestResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let reason = super::reason(&request.reason)?;
         let call = Call::new(
@@ -32,7 +32,7 @@ impl Inbounds {
             &request.request_id,
             now,
         )?;
-        if let Some(response) = call.earlier(&self.store).await? {
+        if let Some(response) = call.earlier(&self.core.store).await? {
             return Ok(response);
         }
         let found = self.find(&tenant, &request.inbound_request_id).await?;
@@ -97,7 +97,7 @@ impl Inbounds {
             ));
         }
         let first = match request.event_id() {
-            Some(id) => self.store.event_get(request.tenant_id, id).await?,
+            Some(id) => self.core.store.event_get(request.tenant_id, id).await?,
             None => None,
         };
         if let Some(first) = first {
@@ -113,7 +113,12 @@ impl Inbounds {
                 headers: first.headers,
             });
         }
-        let body = self.store.inbound_body(request).await?.ok_or_else(erased)?;
+        let body = self
+            .core
+            .store
+            .inbound_body(request)
+            .await?
+            .ok_or_else(erased)?;
         self.event_now(request, body).await
     }
 }

@@ -8,10 +8,9 @@ use posthorn::v1::{self, InboundActionKind};
 use super::{Inbounds, erased, event::of_day, precondition, view::request_proto};
 use crate::{
     audit::Record,
-    clock,
     dispatch::Arrival,
     error::Error,
-    ingest::{Judgement, Posted, arrivals},
+    inbound::{Judgement, Posted, arrivals},
     model::{
         inbound::{InboundRequest, Verdict},
         object::ObjectState,
@@ -26,7 +25,7 @@ impl Inbounds {
         caller: &Caller,
         request: v1::ReverifyInboundRequestRequest,
     ) -> Result<v1::ReverifyInboundRequestResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let reason = super::reason(&request.reason)?;
         let call = Call::new(
@@ -36,12 +35,17 @@ impl Inbounds {
             &request.request_id,
             now,
         )?;
-        if let Some(response) = call.earlier(&self.store).await? {
+        if let Some(response) = call.earlier(&self.core.store).await? {
             return Ok(response);
         }
         let found = self.find(&tenant, &request.inbound_request_id).await?;
         check_verdict(&found)?;
-        let body = self.store.inbound_body(&found).await?.ok_or_else(erased)?;
+        let body = self
+            .core
+            .store
+            .inbound_body(&found)
+            .await?
+            .ok_or_else(erased)?;
         let arrivals = self.judged_again(&found, &body).await?;
         self.ensure_day(&found).await?;
         let change = async |tx: &mut LedgerTx| {
@@ -81,7 +85,12 @@ impl Inbounds {
         request: &InboundRequest,
         body: &Bytes,
     ) -> Result<Vec<Arrival>, Error> {
-        let live = self.registry.snapshot().source(request.source_id).cloned();
+        let live = self
+            .core
+            .registry
+            .snapshot()
+            .source(request.source_id)
+            .cloned();
         let live =
             live.ok_or_else(|| precondition("its source is gone, or its secret does not open"))?;
         if live.source.state != ObjectState::Enabled {
@@ -96,9 +105,9 @@ impl Inbounds {
             ));
         }
         let posted = Posted::recorded(request, body.clone());
-        match self.ingest.judge(&live, &posted).await {
+        match self.inbound.judge(&live, &posted).await {
             Judgement::Genuine(content) => {
-                let content = self.ingest.as_taken(&live, content);
+                let content = self.inbound.as_taken(&live, content);
                 let settings = &live.source.settings;
                 Ok(arrivals(request.clone(), settings, content, body.clone()))
             }

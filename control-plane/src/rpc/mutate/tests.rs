@@ -42,8 +42,8 @@ fn call(caller: &Caller, request_id: &str, now: i64) -> Call {
 /// Makes changes to a database of its own.
 async fn mutations() -> (Store, Mutations, tempfile::TempDir) {
     let (store, directory) = fixture::store().await;
-    let registry = fixture::shared(&store, fixture::vault(1)).await;
-    let mutations = Mutations::new(store.clone(), registry);
+    let core = fixture::core(&store, fixture::vault(1)).await;
+    let mutations = Mutations::new(&core);
     (store, mutations, directory)
 }
 

@@ -33,24 +33,24 @@ impl Sources {
         caller: &Caller,
         request: v1::CreateSourceRequest,
     ) -> Result<v1::CreateSourceResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let owner = self.tenant(caller, &request.tenant_id)?;
         let tenant = owner.tenant.id;
         let content = self.blinded(&request);
         let call = Call::new(caller, "CreateSource", &content, &request.request_id, now)?;
-        if let Some(response) = call.earlier(&self.store).await? {
+        if let Some(response) = call.earlier(&self.core.store).await? {
             return Ok(response);
         }
         let new = request.settings.unwrap_or_default();
-        let draft = settings::read(&new, self.resolver.policy())?;
+        let draft = settings::read(&new, self.core.resolver.policy())?;
         let compiled = draft.compiled.as_ref();
         let chosen = Chosen::read(&request.secrets, &draft.settings, compiled)?;
         let poll = SecretChange::new(None, &draft, poll_secret(&request.poll_secret)?)?;
-        object::check_reach(&self.resolver, draft.poll_target.as_ref(), POLL_URL).await?;
+        object::check_reach(&self.core.resolver, draft.poll_target.as_ref(), POLL_URL).await?;
         let id = SourceId::new(now, &mut clock::rng());
         let source = Object::new(id, &owner.tenant, draft.settings, now);
         let change = async |tx: &mut RegistryTx| {
-            let place = self.registry.place(Some(tenant), Capped::Sources)?;
+            let place = self.core.registry.place(Some(tenant), Capped::Sources)?;
             object::insert(tx, &source).await?;
             self.write_secrets(tx, &source, &chosen, now).await?;
             self.write_poll(tx, &source, poll, now).await?;
@@ -82,15 +82,15 @@ impl Sources {
         caller: &Caller,
         request: v1::UpdateSourceRequest,
     ) -> Result<v1::UpdateSourceResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let named = self.named(caller, &request.tenant_id, &request.source_id)?;
         let mut content = request.clone();
-        blind(&self.vault, &mut content.poll_secret);
+        blind(&self.core.vault, &mut content.poll_secret);
         let call = Call::new(caller, "UpdateSource", &content, &request.request_id, now)?;
-        if let Some(response) = call.earlier(&self.store).await? {
+        if let Some(response) = call.earlier(&self.core.store).await? {
             return Ok(response);
         }
-        let former = named.get(&self.store).await?;
+        let former = named.get(&self.core.store).await?;
         let (source, poll) = self.changed(former.clone(), request, now).await?;
         let change = async |tx: &mut RegistryTx| {
             let before = self.described(tx, &former, now).await?;
@@ -115,7 +115,7 @@ impl Sources {
         caller: &Caller,
         request: v1::DeleteSourceRequest,
     ) -> Result<v1::DeleteSourceResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let named = self.named(caller, &request.tenant_id, &request.source_id)?;
         let call = Call::new(caller, "DeleteSource", &request, &request.request_id, now)?;
         let change = async |tx: &mut RegistryTx| {
@@ -128,7 +128,11 @@ impl Sources {
         };
         let response = self.mutations.make(call, change).await?;
         // Whoever polls forgets it too, when its turn comes.
-        let forgotten = self.store.poll_forget(named.tenant.shard, named.id).await;
+        let forgotten = self
+            .core
+            .store
+            .poll_forget(named.tenant.shard, named.id)
+            .await;
         forgotten
             .unwrap_or_else(|error| outage::log(&error, "polling of a source ends a little later"));
         Ok(response)
@@ -138,9 +142,9 @@ impl Sources {
     fn blinded(&self, request: &v1::CreateSourceRequest) -> v1::CreateSourceRequest {
         let mut content = request.clone();
         for secret in &mut content.secrets {
-            blind(&self.vault, secret);
+            blind(&self.core.vault, secret);
         }
-        blind(&self.vault, &mut content.poll_secret);
+        blind(&self.core.vault, &mut content.poll_secret);
         content
     }
 
@@ -159,12 +163,12 @@ impl Sources {
         check_etag(&request.etag, source.version)?;
         let new = request.settings.unwrap_or_default();
         let former_poll = source.settings.poll.clone();
-        let draft = settings::change(source.settings, &new, &fields, self.resolver.policy())?;
+        let draft = settings::change(source.settings, &new, &fields, self.core.resolver.policy())?;
         self.check_secrets(source.id, draft.compiled.as_ref(), &fields)?;
         let has_secret = self.has_poll_secret(source.id).await?;
         let former_poll = former_poll.map(|poll| (poll, has_secret));
         let poll = SecretChange::new(former_poll, &draft, poll_secret(&request.poll_secret)?)?;
-        object::check_reach(&self.resolver, draft.poll_target.as_ref(), POLL_URL).await?;
+        object::check_reach(&self.core.resolver, draft.poll_target.as_ref(), POLL_URL).await?;
         source.settings = draft.settings;
         source.version += 1;
         source.updated_at = now;
@@ -178,7 +182,7 @@ impl Sources {
         compiled: Option<&Compiled>,
         fields: &[Field],
     ) -> Result<(), Error> {
-        let registry = self.registry.snapshot();
+        let registry = self.core.registry.snapshot();
         let (Some(live), Some(compiled)) = (registry.source(id), compiled) else {
             return Ok(());
         };

@@ -4,7 +4,6 @@ use posthorn::v1;
 
 use super::Sources;
 use crate::{
-    clock,
     error::Error,
     rpc::{
         Caller,
@@ -27,17 +26,25 @@ impl Sources {
         let named = self.named(caller, &request.tenant_id, &request.source_id)?;
         let from = request.received_from.as_ref();
         let from = from.map(|at| instant_ms("received_from", at)).transpose()?;
-        let from = from.unwrap_or_else(|| clock::now_ms() - BACK_DEFAULT_MS);
-        named.get(&self.store).await?;
-        let Some(poll) = self.store.poll_get(named.tenant.shard, named.id).await? else {
+        let from = from.unwrap_or_else(|| self.core.clock.now_ms() - BACK_DEFAULT_MS);
+        named.get(&self.core.store).await?;
+        let Some(poll) = self
+            .core
+            .store
+            .poll_get(named.tenant.shard, named.id)
+            .await?
+        else {
             let text = "the source is not polled: set `settings.poll`";
             return Err(Error::FailedPrecondition(text.to_owned()));
         };
         let shard = named.tenant.shard;
-        let from = self.store.poll_drift_from(shard, from).await?;
-        let counts = self.store.poll_drift_counts(shard, named.id, from);
+        let from = self.core.store.poll_drift_from(shard, from).await?;
+        let counts = self.core.store.poll_drift_counts(shard, named.id, from);
         let (by_webhook, by_poll) = counts.await?;
-        let items = self.store.poll_drift_list(shard, named.id, from, ITEMS_MAX);
+        let items = self
+            .core
+            .store
+            .poll_drift_list(shard, named.id, from, ITEMS_MAX);
         Ok(v1::GetDriftReportResponse {
             by_webhook: count(by_webhook),
             by_poll: count(by_poll),

@@ -89,8 +89,8 @@ impl Sources {
         let poll = source.settings.poll.as_ref();
         let followed = match poll {
             _ if poll == former => return,
-            Some(_) => self.store.poll_schedule(source, now).await,
-            None => self.store.poll_forget(source.shard, source.id).await,
+            Some(_) => self.core.store.poll_schedule(source, now).await,
+            None => self.core.store.poll_forget(source.shard, source.id).await,
         };
         if let Err(error) = followed {
             outage::log(&error, "polling of a source changes a little later");
@@ -99,7 +99,7 @@ impl Sources {
 
     /// Whether the source has a secret that polling sends.
     pub(super) async fn has_poll_secret(&self, id: SourceId) -> Result<bool, Error> {
-        let secrets = self.store.secret_list(id.into()).await?;
+        let secrets = self.core.store.secret_list(id.into()).await?;
         let mut secrets = secrets.iter();
         Ok(secrets.any(|secret| *secret.purpose() == Purpose::Polling))
     }

@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{
     audit::Record,
-    clock,
     error::Error,
     model::{secret::Purpose, source::Source},
     registry::Changed,
@@ -22,11 +21,11 @@ impl Sources {
         caller: &Caller,
         request: v1::RotateSourceSecretRequest,
     ) -> Result<v1::RotateSourceSecretResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let named = self.named(caller, &request.tenant_id, &request.source_id)?;
         let overlap_ms = overlap_ms(request.overlap.as_ref())?;
         let mut content = request.clone();
-        blind(&self.vault, &mut content.secret);
+        blind(&self.core.vault, &mut content.secret);
         let request_id = &request.request_id;
         let call = Call::new(caller, "RotateSourceSecret", &content, request_id, now)?;
         let change = async |tx: &mut RegistryTx| {

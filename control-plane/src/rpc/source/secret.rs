@@ -162,7 +162,7 @@ impl Sources {
     ) -> Result<(), Error> {
         let rng = clock::rng;
         let binding = Binding::new(source.tenant_id, source.id, purpose, now, &mut rng());
-        let sealed = self.vault.seal(value, binding, now, &mut rng());
+        let sealed = self.core.vault.seal(value, binding, now, &mut rng());
         let sealed = sealed.map_err(|error| Error::Internal(Box::new(error)))?;
         Ok(tx.secret_insert(&sealed).await?)
     }

@@ -5,7 +5,6 @@ use posthorn::v1;
 use super::Sources;
 use crate::{
     audit::Record,
-    clock,
     error::Error,
     model::object::ObjectState,
     registry::Changed,
@@ -21,7 +20,7 @@ impl Sources {
         caller: &Caller,
         request: v1::SetSourceStateRequest,
     ) -> Result<v1::SetSourceStateResponse, Error> {
-        let now = clock::now_ms();
+        let now = self.core.clock.now_ms();
         let named = self.named(caller, &request.tenant_id, &request.source_id)?;
         let state = state(request.state)?;
         let reason = printable("reason", &request.reason, REASON_CHARS_MAX)?;

@@ -4,7 +4,6 @@ use posthorn::v1;
 
 use super::{Sources, settings};
 use crate::{
-    clock,
     error::Error,
     model::{object::ObjectState, secret::SealedSecret, source::Source},
     rpc::{
@@ -22,10 +21,10 @@ impl Sources {
         request: v1::GetSourceRequest,
     ) -> Result<v1::GetSourceResponse, Error> {
         let named = self.named(caller, &request.tenant_id, &request.source_id)?;
-        let source = named.get(&self.store).await?;
-        let secrets = self.store.secret_list(named.id.into()).await?;
+        let source = named.get(&self.core.store).await?;
+        let secrets = self.core.store.secret_list(named.id.into()).await?;
         Ok(v1::GetSourceResponse {
-            source: Some(self.proto(&source, &secrets, clock::now_ms())),
+            source: Some(self.proto(&source, &secrets, self.core.clock.now_ms())),
         })
     }
 
@@ -37,8 +36,8 @@ impl Sources {
         let tenant = self.tenant(caller, &request.tenant_id)?.tenant.id;
         let asked = (request.page_size, request.page_token.as_str());
         let (rows, next_page_token) =
-            object::page(&self.store, tenant, "ListSources", asked).await?;
-        let now = clock::now_ms();
+            object::page(&self.core.store, tenant, "ListSources", asked).await?;
+        let now = self.core.clock.now_ms();
         let sources = rows
             .iter()
             .map(|(row, secrets)| self.proto(row, secrets, now));

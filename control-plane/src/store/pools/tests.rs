@@ -10,7 +10,7 @@ use crate::{
     clock,
     store::{
         Error, Store,
-        reading::{READ_WITHIN, Reading},
+        view::reading::{READ_WITHIN, Reading},
     },
 };
 

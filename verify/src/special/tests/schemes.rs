@@ -3,7 +3,7 @@
 use super::{trial, with_body, with_settings};
 use crate::{
     Context, Handshaken, Refusal, Secret,
-    encoding::encode,
+    crypto::encoding::encode,
     open_wechat_pay_resource,
     scheme::{Algorithm, Encoding},
 };
@@ -106,7 +106,7 @@ fn an_account_without_passphrase_has_to_be_meant() {
     trial.secrets.clear();
     assert_eq!(trial.verify(), Err(Refusal::NoSecret));
     let fields = "a=1&b=x+y";
-    let digest = crate::digest::plain(Algorithm::Md5, std::iter::once(fields.as_bytes()));
+    let digest = crate::crypto::digest::plain(Algorithm::Md5, std::iter::once(fields.as_bytes()));
     let signature = encode(Encoding::Hex, &digest.expect("a digest"));
     trial.body = format!("{fields}&signature={signature}").into_bytes();
     let meant = with_settings(trial, "payfast", &[("allow_no_passphrase", "true")]);

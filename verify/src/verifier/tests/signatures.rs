@@ -125,7 +125,8 @@ fn a_source_may_widen_or_drop_the_window() {
 fn id_and_body_cannot_be_split_elsewhere() {
     let verifier = built_in("standard_webhooks", &[]);
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-    let key = crate::encoding::lenient_base64("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("base64");
+    let key = crate::crypto::encoding::lenient_base64("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        .expect("base64");
     let time = NOW_MS / 1000;
     let signed = |content: &str| {
         let mac = digest::keyed(Algorithm::Sha256, &key, std::iter::once(content.as_bytes()));

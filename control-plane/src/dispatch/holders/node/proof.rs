@@ -67,7 +67,7 @@ impl Dispatch {
     /// The proof that a lease was granted to a key.
     pub(super) fn prove(&self, lease: LeaseKey, holder: KeyId) -> Bytes {
         let covered = covered(lease, holder);
-        Bytes::copy_from_slice(&self.0.vault.lease_proof(&covered))
+        Bytes::copy_from_slice(&self.0.core.vault.lease_proof(&covered))
     }
 
     /// What a key says of leases that were granted to it. The rest is counted, and is as if it had not been said.
@@ -80,7 +80,7 @@ impl Dispatch {
         let claims = claims.into_iter();
         let proven = claims.filter(|claim| {
             let covered = covered(claim.lease, holder);
-            let is_proven = self.0.vault.is_lease_proof(&covered, &claim.proof);
+            let is_proven = self.0.core.vault.is_lease_proof(&covered, &claim.proof);
             if !is_proven {
                 self.note_forged(claim, holder, node_id);
             }
@@ -95,7 +95,7 @@ impl Dispatch {
         } else {
             "wrong_proof"
         };
-        let forged = &self.0.metrics.forged_reports;
+        let forged = &self.0.core.metrics.forged_reports;
         forged.get_or_create(&Word { result }).inc();
         if self.0.told.is_due(key_id, clock::monotonic()) {
             let delivery_id = claim.lease.delivery_id;

@@ -1,0 +1,4 @@
+//! What holds of all statements and of both schemas.
+
+mod plan;
+mod schema;

@@ -1,0 +1,196 @@
+//! Deliveries as operators see them: open ones from their table, ended ones from the logs that ended them.
+
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use crate::model::{
+    delivery::{DeadReason, DeliveryView, ViewState},
+    id::{DeliveryId, EndpointId, Shard, TenantId},
+};
+use crate::store::{
+    Error, Result, Store,
+    view::reading::Reading,
+    view::scan::{SLICE_ROWS_MAX, Scan, Scanned, floor, last_below, scan_floor},
+};
+
+/// Which deliveries to list, those of the newest events first.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DeliveryFilter {
+    /// The tenant's shard.
+    pub shard: Shard,
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// Only those in this state: posthorn.v1.DeliveryState, 0 for any.
+    pub state: i16,
+    /// Only those to this endpoint.
+    pub endpoint_id: Option<EndpointId>,
+    /// The first id that may be listed.
+    pub from: Uuid,
+    /// The last id that may be listed.
+    pub through: Uuid,
+    /// How many.
+    pub limit: i64,
+}
+
+#[derive(FromRow)]
+struct ViewRow {
+    delivery_id: Uuid,
+    endpoint_id: Uuid,
+    state: i32,
+    attempt_count: i32,
+    at: i64,
+    dead_reason: Option<i16>,
+}
+
+/// A page of a tenant's deliveries.
+pub(in crate::store) const LIST: &str = "select delivery_id, endpoint_id, state, attempt_count, at, dead_reason
+     from (
+         select * from (
+             select delivery_id, endpoint_id, state, attempt_count,
+                    case when state = 1 then next_attempt_at else dead_at end as at, dead_reason
+             from delivery
+             where $3 in (0, 1, 2) and shard = $1 and tenant_id = $2 and ($3 = 0 or state = $3)
+               and ($4 is null or endpoint_id = $4) and delivery_id between $5 and $6
+             order by delivery_id desc
+             limit $7
+         ) as opened
+         union all
+         select * from (
+             select delivery_id, endpoint_id, 3, max(number), min(started_at + duration_ms),
+                    cast(null as smallint)
+             from attempt a
+             where $3 in (0, 3) and shard = $1 and tenant_id = $2 and succeeded
+               and ($4 is null or endpoint_id = $4) and delivery_id between $5 and $6
+               and not exists (
+                   select 1 from delivery_action x
+                   where x.shard = a.shard and x.delivery_id = a.delivery_id and x.kind in (3, 4, 5)
+               )
+             group by delivery_id, endpoint_id
+             order by delivery_id desc
+             limit $7
+         ) as delivered
+         union all
+         select * from (
+             select delivery_id, endpoint_id, 4, max(attempt_count), max(acted_at), cast(null as smallint)
+             from delivery_action
+             where $3 in (0, 4) and shard = $1 and tenant_id = $2 and kind in (3, 4, 5)
+               and ($4 is null or endpoint_id = $4) and delivery_id between $5 and $6
+             group by delivery_id, endpoint_id
+             order by delivery_id desc
+             limit $7
+         ) as cancelled
+     ) as viewed
+     order by delivery_id desc
+     limit $7";
+/// Where it stops among the open ones.
+pub(in crate::store) const OPEN_FLOOR: &str = floor!("delivery", "delivery_id");
+/// Where it stops among the delivered.
+pub(in crate::store) const DELIVERED_FLOOR: &str = floor!("attempt", "delivery_id");
+/// Where it stops among the cancelled.
+pub(in crate::store) const CANCELLED_FLOOR: &str = floor!("delivery_action", "delivery_id");
+
+impl Store {
+    /// One delivery of a tenant, open or ended.
+    pub(crate) async fn delivery_get(
+        &self,
+        tenant_id: TenantId,
+        id: DeliveryId,
+    ) -> Result<Option<DeliveryView>> {
+        let filter = DeliveryFilter {
+            shard: id.shard(),
+            tenant_id,
+            state: 0,
+            endpoint_id: None,
+            from: id.uuid(),
+            through: id.uuid(),
+            limit: 1,
+        };
+        let mut reading = Reading::begin(self).await?;
+        Ok(delivery_views(&mut reading, &filter).await?.pop())
+    }
+
+    /// A tenant's deliveries.
+    pub(crate) async fn delivery_list(
+        &self,
+        filter: &DeliveryFilter,
+    ) -> Result<Scanned<DeliveryView>> {
+        let mut reading = Reading::begin(self).await?;
+        let mut scan = Scan::new(filter.limit);
+        while let Some(slice) = scan.next() {
+            let looked_at = DeliveryFilter {
+                through: slice.after.map_or(filter.through, last_below),
+                limit: slice.limit,
+                ..*filter
+            };
+            scan.add(delivery_slice(&mut reading, &looked_at).await?);
+        }
+        Ok(scan.end())
+    }
+}
+
+async fn delivery_slice(
+    reading: &mut Reading,
+    filter: &DeliveryFilter,
+) -> Result<Scanned<DeliveryView>> {
+    let mut stopped_at = None;
+    let ids = (filter.from, filter.through);
+    for (floor, states) in [
+        (OPEN_FLOOR, &[0, 1, 2][..]),
+        (DELIVERED_FLOOR, &[0, 3]),
+        (CANCELLED_FLOOR, &[0, 4]),
+    ] {
+        if states.contains(&filter.state) {
+            let floor = scan_floor(reading, floor, filter.shard, ids, SLICE_ROWS_MAX);
+            stopped_at = stopped_at.max(floor.await?);
+        }
+    }
+    let looked_at = DeliveryFilter {
+        from: stopped_at.unwrap_or(filter.from),
+        ..*filter
+    };
+    Ok(Scanned {
+        rows: delivery_views(reading, &looked_at).await?,
+        stopped_at,
+    })
+}
+
+/// Those in a range of ids. A cancelled one stays cancelled though an attempt under way may have succeeded.
+async fn delivery_views(
+    reading: &mut Reading,
+    filter: &DeliveryFilter,
+) -> Result<Vec<DeliveryView>> {
+    let rows = read_on!(reading, conn => {
+        sqlx::query_as::<_, ViewRow>(
+            LIST,
+        )
+        .bind(filter.shard.column())
+        .bind(filter.tenant_id.uuid())
+        .bind(filter.state)
+        .bind(filter.endpoint_id.map(EndpointId::uuid))
+        .bind(filter.from)
+        .bind(filter.through)
+        .bind(filter.limit)
+        .fetch_all(conn)
+        .await
+    })?;
+    rows.into_iter().map(ViewRow::into_view).collect()
+}
+
+impl ViewRow {
+    fn into_view(self) -> Result<DeliveryView> {
+        let reason = self.dead_reason.and_then(DeadReason::from_column);
+        let state = match (self.state, reason) {
+            (1, None) => ViewState::Pending(self.at),
+            (2, Some(reason)) => ViewState::Dead(reason, self.at),
+            (3, None) => ViewState::Delivered(self.at),
+            (4, None) => ViewState::Cancelled(self.at),
+            (state, _) => return Err(Error::bug(format!("delivery in state {state}"))),
+        };
+        Ok(DeliveryView {
+            id: DeliveryId::from_uuid(self.delivery_id),
+            endpoint_id: EndpointId::from_uuid(self.endpoint_id),
+            state,
+            attempt_count: u32::try_from(self.attempt_count).map_err(Error::bug)?,
+        })
+    }
+}
