@@ -5,6 +5,7 @@ mod given_back;
 mod leases;
 mod lost;
 mod sessions;
+mod versions;
 
 use posthorn::v1::{EndpointSettings, ExplicitRetry, RetryPolicy, Role, retry_policy::Schedule};
 use posthorn_harness::{Client, Deployment, StoreKind};

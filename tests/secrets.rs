@@ -7,7 +7,7 @@ use posthorn::v1::{
     AnswerHeader, CreateEndpointRequest, CreateSourceRequest, DeliveryState, EndpointHeader,
     EndpointSettings, ExplicitRetry, GetDeliveryRequest, GetEndpointRequest, GetSourceRequest,
     ListApiKeysRequest, ListEndpointsRequest, ListSourcesRequest, PollSettings, RetryPolicy, Role,
-    RotateSecretRequest, RotateSourceSecretRequest, SourceSettings, TestEndpointRequest,
+    RotateEndpointSecretRequest, RotateSourceSecretRequest, SourceSettings, TestEndpointRequest,
     retry_policy::Schedule,
 };
 use posthorn_harness::{Answer, ControlPlaneOptions, Deployment, StoreKind, get};
@@ -150,14 +150,14 @@ async fn plant(deployment: &Deployment, path: &str) -> (String, Vec<String>) {
     let created = created.expect("it is created").into_inner();
     answers.push(format!("{created:?}"));
     let endpoint_id = created.endpoint.expect("the answer holds it").endpoint_id;
-    let request = RotateSecretRequest {
+    let request = RotateEndpointSecretRequest {
         tenant_id: deployment.tenant_id.clone(),
         endpoint_id: endpoint_id.clone(),
         secret: secret(SIGNING[1]),
         request_id: format!("rotate {path}"),
-        ..RotateSecretRequest::default()
+        ..RotateEndpointSecretRequest::default()
     };
-    let rotated = endpoints.rotate_secret(request).await;
+    let rotated = endpoints.rotate_endpoint_secret(request).await;
     answers.push(format!(
         "{:?}",
         rotated.expect("it is rotated").into_inner()

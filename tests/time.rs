@@ -2,7 +2,7 @@
 
 use posthorn::v1::{
     CreateApiKeyRequest, DeliveryState, EndpointSettings, ExplicitRetry, GetTenantRequest,
-    RetryPolicy, Role, RotateSecretRequest, retry_policy::Schedule,
+    RetryPolicy, Role, RotateEndpointSecretRequest, retry_policy::Schedule,
 };
 use posthorn_harness::{Answer, Deployment, StoreKind, eventually};
 use prost_types::Timestamp;
@@ -40,13 +40,17 @@ async fn a_former_secret_signs_until_its_overlap_is_over(store: StoreKind) {
     let url = deployment.receiver.url("/");
     let created = deployment.admin.create_endpoint(&url, &["*"]).await;
     let endpoint = created.endpoint.expect("the answer holds it");
-    let request = RotateSecretRequest {
+    let request = RotateEndpointSecretRequest {
         tenant_id: deployment.tenant_id.clone(),
         endpoint_id: endpoint.endpoint_id,
         overlap: Some(millis(2 * 60 * 60 * 1_000)),
-        ..RotateSecretRequest::default()
+        ..RotateEndpointSecretRequest::default()
     };
-    let rotated = deployment.admin.endpoints().rotate_secret(request).await;
+    let rotated = deployment
+        .admin
+        .endpoints()
+        .rotate_endpoint_secret(request)
+        .await;
     rotated.expect("it is rotated");
     assert_eq!(signatures(&deployment, 0).await, 2);
     deployment.control.advance(HOUR).await;

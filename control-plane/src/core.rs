@@ -1,10 +1,13 @@
 //! What every part of a plane is given.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 use posthorn_guard::Resolver;
 
 use crate::{clock::Clock, metrics::Metrics, registry::SharedRegistry, store::Store, vault::Vault};
+
+/// The versions of the nodes' protocol that this control plane speaks.
+const PROTOCOLS: RangeInclusive<u32> = 2..=2;
 
 /// The database and what stands beside it. Cheap to clone.
 #[derive(Clone)]
@@ -21,6 +24,26 @@ pub(crate) struct Core {
     pub metrics: Metrics,
     /// The time.
     pub clock: Clock,
+    /// The versions of the nodes' protocol that are spoken here.
+    pub protocols: RangeInclusive<u32>,
+}
+
+/// What whoever makes a plane gives it besides its settings. The default is what an installation has.
+#[derive(Debug, Clone)]
+pub struct Given {
+    /// The time.
+    pub clock: Clock,
+    /// The versions of the nodes' protocol that it speaks.
+    pub protocols: RangeInclusive<u32>,
+}
+
+impl Default for Given {
+    fn default() -> Self {
+        Self {
+            clock: Clock::system(),
+            protocols: PROTOCOLS,
+        }
+    }
 }
 
 impl fmt::Debug for Core {

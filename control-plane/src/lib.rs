@@ -30,6 +30,7 @@ mod sign;
 mod store;
 mod vault;
 
+pub use self::core::Given;
 pub use clock::Clock;
 pub use config::{Config, PublicUrl, PublicUrlError};
 pub use plane::{ControlPlane, StartError};

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use posthorn_control_plane::{Clock, Config, ControlPlane, bootstrap::Scope};
+use posthorn_control_plane::{Config, ControlPlane, Given, bootstrap::Scope};
 use posthorn_telemetry::{LogArgs, ended, init_logging, shutdown_on_signal};
 use secrecy::ExposeSecret as _;
 
@@ -26,7 +26,7 @@ async fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     init_logging(&args.log)?;
     let shutdown = shutdown_on_signal()?;
     let config = args.config.with_environment();
-    let control = ControlPlane::bind(config, Scope::Installation, Clock::system(), |keys| {
+    let control = ControlPlane::bind(config, Scope::Installation, Given::default(), |keys| {
         println!("bootstrap-admin-key {}", keys.admin.expose_secret());
         Ok(())
     })

@@ -17,9 +17,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     audit::{Denials, WaitingDenials},
     bootstrap::{self, FirstKeys, Scope},
-    clock::{self, Clock},
+    clock,
     config::Config,
-    core::Core,
+    core::{Core, Given},
     dispatch::{Commits, Dispatch},
     fetch::Fetch,
     inbound::{
@@ -80,7 +80,7 @@ impl ControlPlane {
     pub async fn bind(
         config: Config,
         scope: Scope,
-        clock: Clock,
+        given: Given,
         hand_over: impl FnOnce(&FirstKeys) -> io::Result<()>,
     ) -> Result<Self, StartError> {
         config.check_limits()?;
@@ -92,6 +92,7 @@ impl ControlPlane {
         check_durability(&store, config.allow_unsafe_durability).await?;
         let ownership = own(&store).await?;
         let epoch = store.next_epoch().await?;
+        let Given { clock, protocols } = given;
         let now_ms = clock.now_ms();
         store.partition_ensure(now_ms).await?;
         let mut rng = start_rng();
@@ -126,6 +127,7 @@ impl ControlPlane {
             resolver,
             metrics,
             clock,
+            protocols,
         };
         let (dispatch, commits) = Dispatch::new(core.clone(), config.payload_bytes_max, epoch);
         let fetch = Fetch::new(core.resolver.clone()).map_err(StartError::Tls)?;

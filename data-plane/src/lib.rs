@@ -22,6 +22,7 @@ mod node_id;
 use std::{
     fs,
     net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -45,7 +46,7 @@ use self::{
         edge::Edge,
         forward::{Forward, ForwardParts},
     },
-    link::{Link, LinkParts},
+    link::{Link, LinkParts, PROTOCOLS},
     metrics::Metrics,
 };
 
@@ -78,6 +79,14 @@ impl DataPlane {
     /// Reads what the settings name and binds the listeners: for providers, and for metrics and health. Does not connect
     /// yet.
     pub async fn bind(config: Config) -> Result<Self, Error> {
+        Self::bind_speaking(config, PROTOCOLS).await
+    }
+
+    /// The same for a node that speaks these versions of the protocol.
+    pub async fn bind_speaking(
+        config: Config,
+        protocols: RangeInclusive<u32>,
+    ) -> Result<Self, Error> {
         make_room(config.capacity, config.edge.connections);
         let authorization = authorization(&config)?;
         let ca_pem = config.control_plane_ca.as_deref().map(read).transpose()?;
@@ -107,6 +116,7 @@ impl DataPlane {
             node_id,
             name: config.name.unwrap_or_else(host_name),
             capacity: config.capacity,
+            protocols,
             sender: sender.clone(),
             metrics,
             readiness: readiness.clone(),

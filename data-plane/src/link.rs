@@ -17,7 +17,7 @@ mod session;
 mod ticket;
 mod work;
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use posthorn_telemetry::Readiness;
 use rand::rngs::SmallRng;
@@ -60,6 +60,9 @@ pub(crate) struct Link {
     ended: UnboundedReceiver<Finished>,
 }
 
+/// The versions of the protocol that are spoken here.
+pub(crate) const PROTOCOLS: RangeInclusive<u32> = 2..=2;
+
 /// What a link is made of.
 pub(crate) struct LinkParts {
     pub(crate) endpoint: Endpoint,
@@ -67,6 +70,7 @@ pub(crate) struct LinkParts {
     pub(crate) node_id: String,
     pub(crate) name: String,
     pub(crate) capacity: u32,
+    pub(crate) protocols: RangeInclusive<u32>,
     pub(crate) sender: Arc<Sender>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) readiness: Readiness,
@@ -81,6 +85,7 @@ impl Link {
             node_id: parts.node_id,
             name: parts.name,
             capacity: parts.capacity,
+            protocols: parts.protocols,
         };
         parts.readiness.set(SESSION, false);
         parts.readiness.set(NOT_DRAINING, true);

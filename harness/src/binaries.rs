@@ -12,9 +12,15 @@ impl Binaries {
         find("posthorn-control-plane")
     }
 
-    /// The path of `posthorn-control-plane-movable`: a control plane whose clock its input moves.
-    pub fn movable_control_plane() -> PathBuf {
-        find("posthorn-control-plane-movable")
+    /// The path of `posthorn-control-plane-variant`: a control plane whose clock its input moves, and that speaks what it is
+    /// told to.
+    pub fn control_plane_variant() -> PathBuf {
+        find("posthorn-control-plane-variant")
+    }
+
+    /// The path of `posthorn-data-plane-variant`: a node that speaks what it is told to.
+    pub fn data_plane_variant() -> PathBuf {
+        find("posthorn-data-plane-variant")
     }
 
     /// The path of `posthorn-data-plane`.

@@ -38,8 +38,8 @@ pub struct ControlPlaneOptions {
     pub listen: Option<IpAddr>,
     /// A network to run inside of, where it serves in plaintext.
     pub network: Option<Arc<Network>>,
-    /// It has a clock that [`ControlPlane::advance`] moves.
-    pub movable: bool,
+    /// It is [`Binaries::control_plane_variant`]: [`ControlPlane::advance`] moves its clock.
+    pub variant: bool,
 }
 
 /// A `posthorn-control-plane` that was started and may not be listening yet, killed when dropped.
@@ -141,7 +141,7 @@ impl ControlPlane {
 
     /// Moves its clock ahead, also for when it is started again. It must have been started with one that can be moved.
     pub async fn advance(&mut self, by: Duration) {
-        assert!(self.options.movable, "its clock cannot be moved");
+        assert!(self.options.variant, "its clock cannot be moved");
         self.ahead += by;
         self.moves += 1;
         let line = by.as_secs().to_string();
@@ -213,8 +213,8 @@ fn spawn(
     folder: &TempDir,
     (grpc, ahead): (SocketAddr, Duration),
 ) -> Process {
-    let program = if options.movable {
-        Binaries::movable_control_plane()
+    let program = if options.variant {
+        Binaries::control_plane_variant()
     } else {
         Binaries::control_plane()
     };
@@ -228,7 +228,7 @@ fn spawn(
     command.args(["--grpc-listen", &grpc.to_string()]);
     command.args(["--metrics-listen", &metrics]);
     command.args(["--allow-target", "127.0.0.0/8"]);
-    if options.movable {
+    if options.variant {
         command.args(["--ahead", &ahead.as_secs().to_string()]);
     }
     if let Some(database) = &options.database {

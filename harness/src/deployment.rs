@@ -46,7 +46,7 @@ impl Deployment {
     /// The same with a control plane whose clock can be moved.
     pub async fn movable(store: StoreKind) -> Self {
         let options = ControlPlaneOptions {
-            movable: true,
+            variant: true,
             ..ControlPlaneOptions::default()
         };
         Self::start_with(store, options, &[]).await

@@ -24,6 +24,8 @@ pub struct NodeOptions {
     pub env: Vec<(String, String)>,
     /// Whether the control plane serves TLS.
     pub tls: bool,
+    /// The oldest and the newest version of the protocol that it speaks. None: those of this version.
+    pub protocols: Option<(u32, u32)>,
 }
 
 impl NodeOptions {
@@ -35,6 +37,7 @@ impl NodeOptions {
             args: Vec::new(),
             env: Vec::new(),
             tls: false,
+            protocols: None,
         }
     }
 }
@@ -109,7 +112,14 @@ impl Node {
 }
 
 fn spawn(options: &NodeOptions) -> Process {
-    let mut command = Command::new(Binaries::data_plane());
+    let mut command = Command::new(match options.protocols {
+        None => Binaries::data_plane(),
+        Some(_) => Binaries::data_plane_variant(),
+    });
+    if let Some((oldest, newest)) = options.protocols {
+        command.args(["--oldest-protocol", &oldest.to_string()]);
+        command.args(["--protocol", &newest.to_string()]);
+    }
     let scheme = if options.tls { "https" } else { "http" };
     command.args([
         "--control-plane",

@@ -4,7 +4,7 @@ use std::{error::Error, net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use posthorn_control_plane::{
-    Clock, Config as ControlConfig, ControlPlane, PublicUrl, PublicUrlError, bootstrap::Scope,
+    Config as ControlConfig, ControlPlane, Given, PublicUrl, PublicUrlError, bootstrap::Scope,
 };
 use posthorn_data_plane::{Config as NodeConfig, DataPlane, EdgeConfig};
 use tokio_util::sync::CancellationToken;
@@ -76,7 +76,7 @@ impl Planes {
         let allow_target = config.allow_target.clone();
         let drain_timeout = config.drain_timeout;
         let scope = Scope::WithDefaultTenant;
-        let control = ControlPlane::bind(config, scope, Clock::system(), |first| {
+        let control = ControlPlane::bind(config, scope, Given::default(), |first| {
             keys::write(&data_dir, first)
         })
         .await?;

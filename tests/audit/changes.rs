@@ -7,11 +7,12 @@ use posthorn::v1::{
     CreateApiKeyRequest, CreateEventTypeRequest, DeleteEndpointRequest, DeleteEventTypeRequest,
     DeleteSourceRequest, DeleteTenantRequest, DiscardDeadLettersRequest, EndpointSettings,
     EndpointState, GetEndpointRequest, HoldInboundRequestRequest, ListAuditRequest,
-    ReadInboundPayloadRequest, RedriveDeadLettersRequest, ReplayInboundRequestRequest,
-    RetryDeliveryRequest, ReverifyInboundRequestRequest, RevokeApiKeyRequest, Role,
-    RotateSecretRequest, RotateSourceSecretRequest, SetSourceStateRequest, SourceSettings,
-    SourceState, TenantSettings, TestEndpointRequest, UpdateEndpointRequest,
-    UpdateEventTypeRequest, UpdateSourceRequest, UpdateTenantRequest, Verdict,
+    ReadInboundPayloadRequest, RedriveDeadLettersRequest, ReleaseInboundRequestRequest,
+    ReplayInboundRequestRequest, RetryDeliveryRequest, ReverifyInboundRequestRequest,
+    RevokeApiKeyRequest, Role, RotateEndpointSecretRequest, RotateSourceSecretRequest,
+    SetSourceStateRequest, SourceSettings, SourceState, TenantSettings, TestEndpointRequest,
+    UpdateEndpointRequest, UpdateEventTypeRequest, UpdateSourceRequest, UpdateTenantRequest,
+    Verdict,
 };
 use posthorn_harness::{Answer, Deployment, Sql, StoreKind};
 use prost_types::FieldMask;
@@ -136,7 +137,7 @@ async fn of_event_types(world: &World, done: &mut BTreeSet<String>) {
     });
     let etag = made.event_type.expect("the answer holds it").etag;
     call!(world, done, event_types.update_event_type: UpdateEventTypeRequest {
-        tenant_id: tenant, name: "order.paid", description: "It is paid.", etag: etag,
+        tenant_id: tenant, name: "order.paid", description: "It is paid.", etag: etag, update_mask: mask("description"),
     });
     call!(world, done, event_types.delete_event_type: DeleteEventTypeRequest {
         tenant_id: tenant, name: "order.paid",
@@ -161,7 +162,7 @@ async fn of_deliveries(world: &World, done: &mut BTreeSet<String>) {
         settings: EndpointSettings { name: "named".to_owned(), ..settings },
     });
     call!(world, done, endpoints.test_endpoint: TestEndpointRequest { tenant_id: tenant, endpoint_id: id });
-    call!(world, done, endpoints.rotate_secret: RotateSecretRequest { tenant_id: tenant, endpoint_id: id });
+    call!(world, done, endpoints.rotate_endpoint_secret: RotateEndpointSecretRequest { tenant_id: tenant, endpoint_id: id });
     call!(world, done, endpoints.pause_endpoint: PauseEndpointRequest { tenant_id: tenant, endpoint_id: id });
     let emitted = world.deployment.admin.emit("a.b", "{}").await;
     let delivery = delivery_of(&world.deployment.admin, &emitted.event_id).await;
@@ -191,7 +192,10 @@ async fn of_inbound_requests(mut world: World, done: &mut BTreeSet<String>) -> W
         tenant_id: &tenant, inbound_request_id: &accepted, reason: "look",
     });
     call!(world, done, inbound.hold_inbound_request: HoldInboundRequestRequest {
-        tenant_id: &tenant, inbound_request_id: &accepted, reason: "law", held: true,
+        tenant_id: &tenant, inbound_request_id: &accepted, reason: "law",
+    });
+    call!(world, done, inbound.release_inbound_request: ReleaseInboundRequestRequest {
+        tenant_id: &tenant, inbound_request_id: &accepted, reason: "law",
     });
     call!(world, done, inbound.replay_inbound_request: ReplayInboundRequestRequest {
         tenant_id: &tenant, inbound_request_id: &accepted, reason: "again",
@@ -274,15 +278,15 @@ async fn a_record_names_what_changed_and_shows_no_secret(store: StoreKind) {
     assert!(deployment.control.logged(&line).await, "{line}");
 
     let own = format!("whsec_{}", "QUJDRA".repeat(8));
-    let rotation = RotateSecretRequest {
+    let rotation = RotateEndpointSecretRequest {
         tenant_id: tenant.clone(),
         endpoint_id: endpoint.endpoint_id.clone(),
         secret: own.clone(),
-        ..RotateSecretRequest::default()
+        ..RotateEndpointSecretRequest::default()
     };
-    let rotated = admin.endpoints().rotate_secret(rotation).await;
+    let rotated = admin.endpoints().rotate_endpoint_secret(rotation).await;
     rotated.expect("it is rotated");
-    let rotations = records_of(admin, "RotateSecret").await;
+    let rotations = records_of(admin, "RotateEndpointSecret").await;
     let changed = changes(&rotations[0]);
     assert!(!changed.is_empty(), "the fingerprints differ");
     let all = super::records(admin, ListAuditRequest::default()).await;

@@ -2,7 +2,7 @@
 
 use posthorn::v1::{
     CancelDeliveryRequest, DeleteEndpointRequest, DeliveryState, EndpointSettings,
-    PauseEndpointRequest, ResumeEndpointRequest, RotateSecretRequest, TestEndpointRequest,
+    PauseEndpointRequest, ResumeEndpointRequest, RotateEndpointSecretRequest, TestEndpointRequest,
     UpdateEndpointRequest,
 };
 use posthorn_harness::StoreKind;
@@ -120,12 +120,12 @@ async fn a_handler_is_changed_by_its_consumers_alone(store: StoreKind) {
     };
     let updated = endpoints.update_endpoint(request).await;
     assert_refused("an update", updated, Code::FailedPrecondition);
-    let request = RotateSecretRequest {
+    let request = RotateEndpointSecretRequest {
         tenant_id,
         endpoint_id: endpoint.endpoint_id.clone(),
-        ..RotateSecretRequest::default()
+        ..RotateEndpointSecretRequest::default()
     };
-    let rotated = endpoints.rotate_secret(request).await;
+    let rotated = endpoints.rotate_endpoint_secret(request).await;
     assert_refused("a rotation", rotated, Code::FailedPrecondition);
     assert_eq!(stage.endpoint("g/h").await, endpoint);
 }

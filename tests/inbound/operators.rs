@@ -55,7 +55,7 @@ impl World {
     async fn start_with(store: StoreKind, args: &[&str]) -> Self {
         let options = ControlPlaneOptions {
             args: args.iter().map(|&arg| arg.to_owned()).collect(),
-            movable: true,
+            variant: true,
             ..ControlPlaneOptions::default()
         };
         let deployment = Deployment::start_with(store, options, &[]).await;

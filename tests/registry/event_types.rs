@@ -5,6 +5,7 @@ use posthorn::v1::{
     UpdateEventTypeRequest,
 };
 use posthorn_harness::{Deployment, StoreKind};
+use prost_types::FieldMask;
 use tonic::Code;
 
 use crate::support::refusal::{assert_invalid, assert_refused};
@@ -60,6 +61,9 @@ async fn an_event_type_is_changed_and_deleted(store: StoreKind) {
         name: shown.name,
         description: "money came".to_owned(),
         etag: shown.etag,
+        update_mask: Some(FieldMask {
+            paths: vec!["description".to_owned()],
+        }),
         ..UpdateEventTypeRequest::default()
     };
     let changed = types
@@ -68,6 +72,12 @@ async fn an_event_type_is_changed_and_deleted(store: StoreKind) {
         .expect("it is changed");
     let changed = changed.into_inner().event_type.expect("the event type");
     assert_eq!(changed.description, "money came");
+    let unmasked = UpdateEventTypeRequest {
+        update_mask: None,
+        ..update.clone()
+    };
+    let result = types.update_event_type(unmasked).await;
+    assert_invalid("no mask", result, "update_mask");
     let result = types.update_event_type(update).await;
     assert_refused("an old etag", result, Code::Aborted);
 

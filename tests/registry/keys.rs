@@ -1,6 +1,8 @@
 //! Keys: made, listed, revoked.
 
-use posthorn::v1::{CreateApiKeyRequest, GetTenantRequest, ListApiKeysRequest, Role};
+use posthorn::v1::{
+    CreateApiKeyRequest, GetApiKeyRequest, GetTenantRequest, ListApiKeysRequest, Role,
+};
 use posthorn_harness::{Deployment, StoreKind, eventually};
 use tonic::Code;
 
@@ -61,6 +63,20 @@ async fn keys_are_listed_and_revoked_ones_stop_at_once(store: StoreKind) {
     let listed = listed.iter().find(|one| one.key_id == key.key_id);
     let listed = listed.expect("revoked keys are listed");
     assert!(listed.revoked_at.is_some());
+    let request = GetApiKeyRequest {
+        key_id: key.key_id.clone(),
+    };
+    let shown = keys.get_api_key(request.clone()).await;
+    assert_eq!(
+        shown.expect("it is there").into_inner().key.as_ref(),
+        Some(listed)
+    );
+    let installation = deployment.admin.for_tenant("");
+    let other = installation.create_tenant("other").await;
+    let other = installation.for_tenant(&other);
+    let stranger = other.with_key(&other.create_key(&[Role::Admin]).await);
+    let refused = stranger.api_keys().get_api_key(request).await;
+    assert_refused("another tenant's", refused, Code::NotFound);
     assert_eq!(listed.roles().collect::<Vec<_>>(), [Role::Viewer]);
 }
 

@@ -1,6 +1,6 @@
 //! Rotating a signing secret.
 
-use posthorn::v1::{RotateSecretRequest, RotateSecretResponse};
+use posthorn::v1::{RotateEndpointSecretRequest, RotateEndpointSecretResponse};
 use posthorn_harness::{Deployment, Request, StoreKind};
 
 use super::{is_signed, signatures, verify_in_python};
@@ -17,14 +17,18 @@ async fn rotate(
     deployment: &Deployment,
     endpoint_id: &str,
     overlap: Option<prost_types::Duration>,
-) -> Result<tonic::Response<RotateSecretResponse>, tonic::Status> {
-    let request = RotateSecretRequest {
+) -> Result<tonic::Response<RotateEndpointSecretResponse>, tonic::Status> {
+    let request = RotateEndpointSecretRequest {
         tenant_id: deployment.tenant_id.clone(),
         endpoint_id: endpoint_id.to_owned(),
         overlap,
-        ..RotateSecretRequest::default()
+        ..RotateEndpointSecretRequest::default()
     };
-    deployment.admin.endpoints().rotate_secret(request).await
+    deployment
+        .admin
+        .endpoints()
+        .rotate_endpoint_secret(request)
+        .await
 }
 
 async fn both_secrets_sign_while_a_rotation_lasts(store: StoreKind) {

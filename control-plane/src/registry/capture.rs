@@ -8,6 +8,7 @@ use rand::CryptoRng;
 
 use super::{Changed, SharedRegistry};
 use crate::{
+    audit::{self, Record},
     error::Error,
     model::{
         id::SourceId,
@@ -15,6 +16,9 @@ use crate::{
     },
     store::{self, Change},
 };
+
+/// Why the source has a secret.
+const HANDED_OVER: &str = "the provider handed it over in its handshake";
 
 /// What became of a secret that was handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,9 +67,15 @@ impl SharedRegistry {
         let purpose = Purpose::Verification;
         let binding = Binding::new(source.tenant_id, id, purpose, now_ms, rng);
         let sealed = vault.seal(secret.expose(), binding, now_ms, rng);
-        tx.secret_insert(&sealed.map_err(store::Error::bug)?)
-            .await?;
+        let sealed = sealed.map_err(store::Error::bug)?;
+        tx.secret_insert(&sealed).await?;
+        let record = Record::of(source.tenant_id, id)
+            .because(HANDED_OVER)
+            .setting("secrets", None, &sealed.fingerprint)
+            .by_posthorn("CaptureSourceSecret", now_ms);
+        audit::write(&mut tx, &record).await?;
         self.commit(tx, [Changed::Source(id)], Vec::new()).await?;
+        audit::log(&record);
         Ok(Capture::Kept)
     }
 }

@@ -120,6 +120,7 @@ pub(crate) async fn core(store: &Store, vault: Vault) -> Core {
         resolver: Resolver::from_system(Arc::new(policy)).unwrap(),
         metrics: Metrics::new(&mut posthorn_telemetry::Registry::default()),
         clock: Clock::system(),
+        protocols: 2..=2,
     }
 }
 

@@ -94,6 +94,19 @@ impl ApiKeys {
         self.mutations.make(call, change).await
     }
 
+    async fn get(
+        &self,
+        caller: &Caller,
+        request: v1::GetApiKeyRequest,
+    ) -> Result<v1::GetApiKeyResponse, Error> {
+        let key = self.core.store.api_key_get(id("key_id", &request.key_id)?);
+        let key = key.await?.filter(|key| may_see(caller, key.tenant_id));
+        let key = key.ok_or(Error::NotFound("API key"))?;
+        Ok(v1::GetApiKeyResponse {
+            key: Some(proto(&key)),
+        })
+    }
+
     async fn list(
         &self,
         caller: &Caller,
@@ -132,10 +145,7 @@ impl ApiKeys {
             Some(owner) => Some(owner),
             None => self.unknown(key_id).await?,
         };
-        let may_see = |owner: Option<TenantId>| {
-            owner.map_or(caller.tenant_id().is_none(), |id| caller.can_see(id))
-        };
-        if !owner.is_some_and(may_see) {
+        if !owner.is_some_and(|owner| may_see(caller, owner)) {
             return Err(Error::NotFound("API key"));
         }
         let _read_anew = self.core.registry.end_key(key_id, now);
@@ -185,6 +195,11 @@ impl ApiKeys {
                 .id,
         ))
     }
+}
+
+/// Whether a caller may know of a key of this tenant, or of the installation.
+fn may_see(caller: &Caller, owner: Option<TenantId>) -> bool {
+    owner.map_or(caller.tenant_id().is_none(), |id| caller.can_see(id))
 }
 
 /// Room for one more key.
@@ -237,6 +252,7 @@ impl Room {
 serves! {
     ApiKeyService for ApiKeys {
         create_api_key => create(CreateApiKeyRequest) -> CreateApiKeyResponse;
+        get_api_key => get(GetApiKeyRequest) -> GetApiKeyResponse;
         list_api_keys => list(ListApiKeysRequest) -> ListApiKeysResponse;
         revoke_api_key => revoke(RevokeApiKeyRequest) -> RevokeApiKeyResponse;
     }

@@ -65,7 +65,7 @@ serves! {
         delete_endpoint => delete(DeleteEndpointRequest) -> DeleteEndpointResponse;
         pause_endpoint => pause(PauseEndpointRequest) -> PauseEndpointResponse;
         resume_endpoint => resume(ResumeEndpointRequest) -> ResumeEndpointResponse;
-        rotate_secret => rotate(RotateSecretRequest) -> RotateSecretResponse;
+        rotate_endpoint_secret => rotate(RotateEndpointSecretRequest) -> RotateEndpointSecretResponse;
         test_endpoint => test(TestEndpointRequest) -> TestEndpointResponse;
     }
 }

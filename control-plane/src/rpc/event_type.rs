@@ -4,7 +4,7 @@ use posthorn::v1::{self, event_type_service_server::EventTypeService};
 
 use super::{
     Call, Caller, Made, Mutations, Page, QueryFingerprint,
-    convert::{check_etag, etag, long_text, timestamp},
+    convert::{check_etag, check_mask, etag, fields, long_text, timestamp},
 };
 use crate::{
     audit::Record,
@@ -19,6 +19,13 @@ use crate::{
 };
 
 const DESCRIPTION_CHARS_MAX: usize = 1_000;
+
+fields! {
+    /// What an update can change.
+    Field {
+        Description: "description",
+    }
+}
 
 /// Serves `EventTypeService`.
 #[derive(Debug, Clone)]
@@ -132,6 +139,7 @@ impl EventTypes {
         let now = self.core.clock.now_ms();
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let (name, description) = (name(&request.name)?, description(&request.description)?);
+        check_mask::<Field>(request.update_mask.as_ref())?;
         let call = Call::new(
             caller,
             "UpdateEventType",

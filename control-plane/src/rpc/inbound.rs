@@ -118,6 +118,7 @@ serves! {
         replay_inbound_request => replay(ReplayInboundRequestRequest) -> ReplayInboundRequestResponse;
         accept_inbound_request => accept(AcceptInboundRequestRequest) -> AcceptInboundRequestResponse;
         hold_inbound_request => hold(HoldInboundRequestRequest) -> HoldInboundRequestResponse;
+        release_inbound_request => release(ReleaseInboundRequestRequest) -> ReleaseInboundRequestResponse;
     } with {
         type ConsumeStream = ConsumeStream;
 

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
+    ops::RangeInclusive,
     sync::Arc,
 };
 
@@ -20,16 +21,14 @@ use super::{
     ticket::Ticket,
 };
 
-/// The newest version of the protocol that is spoken here, and the oldest.
-const PROTOCOL: u32 = 2;
-const OLDEST_PROTOCOL: u32 = 2;
-
 /// Who the node is.
 #[derive(Debug, Clone)]
 pub(super) struct Identity {
     pub(super) node_id: String,
     pub(super) name: String,
     pub(super) capacity: u32,
+    /// The versions of the protocol that it speaks.
+    pub(super) protocols: RangeInclusive<u32>,
 }
 
 /// What the node holds and owes.
@@ -68,14 +67,14 @@ impl Books {
         let working = self.held.values().filter_map(Held::reference);
         let unsent = self.fresh.iter().map(Row::reference);
         let hello = Hello {
-            protocol: PROTOCOL,
+            protocol: *self.identity.protocols.end(),
             node_id: self.identity.node_id.clone(),
             name: self.identity.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             capacity: self.identity.capacity,
             in_flight: working.chain(unsent).chain(recital.held).collect(),
             unacknowledged: recital.hello,
-            oldest_protocol: OLDEST_PROTOCOL,
+            oldest_protocol: *self.identity.protocols.start(),
         };
         self.first = VecDeque::from([Message::Hello(hello)]);
         self.first

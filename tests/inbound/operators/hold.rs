@@ -1,8 +1,8 @@
 //! Retention of inbound requests, and the legal holds that stop it.
 
 use posthorn::v1::{
-    HoldInboundRequestRequest, HoldInboundRequestResponse, InboundActionKind,
-    ReadInboundPayloadRequest, Role, Verdict,
+    HoldInboundRequestRequest, InboundActionKind, InboundRequest, ReadInboundPayloadRequest,
+    ReleaseInboundRequestRequest, Role, Verdict,
 };
 use posthorn_harness::{Client, StoreKind};
 use tonic::{Code, Response, Status};
@@ -21,19 +21,30 @@ on_both! {
     a_hold_is_placed_and_lifted_by_operators_of_the_tenant,
 }
 
-async fn hold(
-    client: &Client,
-    id: &str,
-    held: bool,
-) -> Result<Response<HoldInboundRequestResponse>, Status> {
-    let request = HoldInboundRequestRequest {
-        tenant_id: client.tenant_id.clone(),
-        inbound_request_id: id.to_owned(),
-        held,
-        reason: "a court asked".to_owned(),
-        request_id: String::new(),
+/// Places a hold, or lifts it. Returns the request as it is then.
+async fn hold(client: &Client, id: &str, held: bool) -> Result<Response<InboundRequest>, Status> {
+    let (tenant_id, reason) = (client.tenant_id.clone(), "a court asked".to_owned());
+    let inbound_request_id = id.to_owned();
+    let answer = if held {
+        let request = HoldInboundRequestRequest {
+            tenant_id,
+            inbound_request_id,
+            reason,
+            ..HoldInboundRequestRequest::default()
+        };
+        let answer = client.inbound().hold_inbound_request(request).await?;
+        answer.map(|it| it.request)
+    } else {
+        let request = ReleaseInboundRequestRequest {
+            tenant_id,
+            inbound_request_id,
+            reason,
+            ..ReleaseInboundRequestRequest::default()
+        };
+        let answer = client.inbound().release_inbound_request(request).await?;
+        answer.map(|it| it.request)
     };
-    client.inbound().hold_inbound_request(request).await
+    Ok(answer.map(|request| request.expect("the answer holds it")))
 }
 
 /// Reads a request's body. None: it is erased.
@@ -69,13 +80,7 @@ async fn what_was_not_accepted_goes_after_three_days_unless_it_is_held(store: St
     let _goes_too = world.quarantined("evt_3").await;
     let accepted = world.accepted("evt_4", r#"{"type":"a.b"}"#).await;
     let placed = hold(&world.deployment.admin, &held.inbound_request_id, true).await;
-    assert!(
-        placed
-            .expect("it is held")
-            .into_inner()
-            .request
-            .is_some_and(|now| now.held)
-    );
+    assert!(placed.expect("it is held").into_inner().held);
     // Two days are not enough.
     for (days, left) in [(2, 2), (4, 1)] {
         pass(&mut world.deployment, 2 * DAY).await;
@@ -159,8 +164,8 @@ async fn a_hold_is_placed_and_lifted_by_operators_of_the_tenant(store: StoreKind
         .inbound_request_id;
     let operator = world.deployment.client(&[Role::Operator]).await;
     for held in [true, true, false, false, true] {
-        let answer = hold(&operator, &id, held).await.expect("it is changed");
-        let now = answer.into_inner().request.expect("the answer holds it");
+        let answer = hold(&operator, &id, held).await;
+        let now = answer.expect("it is changed").into_inner();
         assert_eq!(now.held, held);
         assert_eq!(world.get(&id).await.request, Some(now));
     }

@@ -46,8 +46,6 @@ use crate::{
     store::DueDelivery,
 };
 
-/// The versions of the protocol that this control plane speaks.
-const PROTOCOLS: RangeInclusive<u32> = 2..=2;
 /// How many leases are taken at one time.
 const LEASES_PER_MESSAGE: usize = 256;
 /// How many leases a node can hold.
@@ -81,7 +79,7 @@ pub(crate) async fn converse(
     };
     let node_id = hello.node_id.parse::<NodeId>();
     let node_id = node_id.map_err(|error| Error::invalid("hello.node_id", error.to_string()))?;
-    let protocol = agreed(&hello, &PROTOCOLS)?;
+    let protocol = agreed(&hello, &dispatch.0.core.protocols)?;
     check_hello(&hello)?;
     let opened = dispatch.open::<Node>(HolderId::Node(node_id), parts.key_id)?;
     tracing::info!(%node_id, name = hello.name, version = hello.version, "node {node_id} opened a session");

@@ -5,6 +5,7 @@ use rand::{SeedableRng as _, rngs::StdRng};
 
 use super::super::{Capture, Changed, SharedRegistry, fixture};
 use crate::{
+    audit::tests::recorded,
     model::{id::SourceId, source::Source, tenant::Tenant},
     store::{Change, Store, TenantDeletion},
     vault::Vault,
@@ -151,6 +152,15 @@ async fn a_secret_that_is_handed_over_is_taken_once() {
     assert_eq!(served(&shared, source.id), [("first".to_owned(), None)]);
     let nobodys = fixture::source(11, &tenant, PROVIDER).id;
     assert_eq!(capture(nobodys, "first").await, Capture::Missing);
+    // On record once, by its fingerprint.
+    let records = recorded(&store).await;
+    let [record] = records.as_slice() else {
+        panic!("{records:?}");
+    };
+    let kept = store.secret_list(source.id.into()).await.unwrap();
+    assert_eq!(record.method, "CaptureSourceSecret");
+    assert_eq!(record.target, source.id.to_string());
+    assert_eq!(record.changes[0].new.as_ref(), Some(&kept[0].fingerprint));
 }
 
 #[tokio::test]

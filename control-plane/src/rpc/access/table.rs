@@ -10,6 +10,7 @@ use crate::model::api_key::Role::{self, Admin, Consumer, Emitter, Node, Operator
 #[rustfmt::skip]
 pub(super) const TABLE: &[(&str, &[Role], &Kind)] = &[
     ("/posthorn.v1.ApiKeyService/CreateApiKey", &[Admin], CHANGE),
+    ("/posthorn.v1.ApiKeyService/GetApiKey", &[Admin], GET),
     ("/posthorn.v1.ApiKeyService/ListApiKeys", &[Admin], SCAN),
     ("/posthorn.v1.ApiKeyService/RevokeApiKey", &[Admin], VITAL),
     ("/posthorn.v1.AuditService/ListAudit", &[Admin], SCAN),
@@ -26,7 +27,7 @@ pub(super) const TABLE: &[(&str, &[Role], &Kind)] = &[
     ("/posthorn.v1.EndpointService/ListEndpoints", &[Admin, Operator, Viewer], SCAN),
     ("/posthorn.v1.EndpointService/PauseEndpoint", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.EndpointService/ResumeEndpoint", &[Admin, Operator], CHANGE),
-    ("/posthorn.v1.EndpointService/RotateSecret", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.EndpointService/RotateEndpointSecret", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.EndpointService/TestEndpoint", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.EndpointService/UpdateEndpoint", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.EventService/EmitEvent", &[Admin, Emitter], EMIT),
@@ -44,6 +45,7 @@ pub(super) const TABLE: &[(&str, &[Role], &Kind)] = &[
     ("/posthorn.v1.InboundService/HoldInboundRequest", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.InboundService/ListInboundRequests", &[Admin, Operator, Viewer], SCAN),
     ("/posthorn.v1.InboundService/ReadInboundPayload", &[Admin, Operator], SCAN),
+    ("/posthorn.v1.InboundService/ReleaseInboundRequest", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.InboundService/ReplayInboundRequest", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.InboundService/ReverifyInboundRequest", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.NodeService/Forward", &[Node], FORWARD),

@@ -46,7 +46,7 @@ pub(crate) fn check_mask<F: Field>(mask: Option<&FieldMask>) -> Result<Vec<F>, E
         let names = names.join(", ");
         Error::invalid(
             "update_mask",
-            format!("must name fields of `settings`, each once: {names}"),
+            format!("must name what is to change, each once: {names}"),
         )
     };
     if paths.is_empty() || paths.len() > F::ALL.len() {

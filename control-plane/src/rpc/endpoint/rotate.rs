@@ -24,15 +24,21 @@ impl Endpoints {
     pub(super) async fn rotate(
         &self,
         caller: &Caller,
-        request: v1::RotateSecretRequest,
-    ) -> Result<v1::RotateSecretResponse, Error> {
+        request: v1::RotateEndpointSecretRequest,
+    ) -> Result<v1::RotateEndpointSecretResponse, Error> {
         let now = self.core.clock.now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
         let overlap_ms = overlap_ms(request.overlap.as_ref())?;
         let key = ChosenKey::read(&request.secret)?;
         let mut content = request.clone();
         blind(&self.core.vault, &mut content.secret);
-        let call = Call::new(caller, "RotateSecret", &content, &request.request_id, now)?;
+        let call = Call::new(
+            caller,
+            "RotateEndpointSecret",
+            &content,
+            &request.request_id,
+            now,
+        )?;
         let change = async |tx: &mut RegistryTx| {
             // Held, so there is never a third secret.
             let endpoint = named.hold(tx, now).await?;
@@ -42,7 +48,7 @@ impl Endpoints {
             let after = described(tx, &endpoint, now).await?;
             let record = Record::of(endpoint.tenant_id, named.id);
             let record = record.changing(Some(&before), Some(&after));
-            let response = v1::RotateSecretResponse {
+            let response = v1::RotateEndpointSecretResponse {
                 endpoint: Some(after),
                 secret: String::new(),
             };

@@ -1,5 +1,7 @@
 //! Legal holds: while one is placed, a copy of the body is kept with the request itself, whatever becomes of its event.
 
+use std::sync::Arc;
+
 use posthorn::v1::{self, InboundActionKind};
 
 use super::{Inbounds, erased, view::request_proto};
@@ -10,6 +12,7 @@ use crate::{
         id::InboundId,
         inbound::{InboundRequest, Part, Verdict},
     },
+    registry::TenantEntry,
     rpc::{Call, Caller, Made, convert::id},
     store::LedgerTx,
 };
@@ -21,41 +24,80 @@ impl Inbounds {
         request: v1::HoldInboundRequestRequest,
     ) -> Result<v1::HoldInboundRequestResponse, Error> {
         let now = self.core.clock.now_ms();
-        let tenant = self.tenant(caller, &request.tenant_id)?;
-        let tenant_id = tenant.tenant.id;
-        let inbound_id = id::<InboundId>("inbound_request_id", &request.inbound_request_id)?;
+        let of = self.held(caller, &request.tenant_id, &request.inbound_request_id)?;
         let reason = super::reason(&request.reason)?;
-        let call = Call::new(
-            caller,
-            "HoldInboundRequest",
-            &request,
-            &request.request_id,
-            now,
-        )?;
+        let id = &request.request_id;
+        let call = Call::new(caller, "HoldInboundRequest", &request, id, now)?;
         let change = async |tx: &mut LedgerTx| {
-            let found = tx.inbound_lock(tenant_id, inbound_id).await?;
-            let mut found = found.ok_or(Error::NotFound("inbound request"))?;
-            let record = Record::of(tenant_id, found.id).because(&reason);
-            let record = record.setting("held", Some(found.held), request.held);
-            if found.held != request.held {
-                let kind = if request.held {
-                    place(tx, &found).await?;
-                    InboundActionKind::Hold
-                } else {
-                    lift(tx, &found).await?;
-                    InboundActionKind::Release
-                };
-                let action = super::action(caller, &found, kind, reason, now);
-                tx.inbound_action_record(&action).await?;
-                found.held = request.held;
-            }
+            let (record, found) = set_held(tx, caller, &of, (true, &reason), now).await?;
             let response = v1::HoldInboundRequestResponse {
                 request: Some(request_proto(&found)),
             };
             Ok(Made::new(response, record))
         };
-        self.mutations.make_in(tenant.shard, call, change).await
+        self.mutations.make_in(of.tenant.shard, call, change).await
     }
+
+    pub(super) async fn release(
+        &self,
+        caller: &Caller,
+        request: v1::ReleaseInboundRequestRequest,
+    ) -> Result<v1::ReleaseInboundRequestResponse, Error> {
+        let now = self.core.clock.now_ms();
+        let of = self.held(caller, &request.tenant_id, &request.inbound_request_id)?;
+        let reason = super::reason(&request.reason)?;
+        let id = &request.request_id;
+        let call = Call::new(caller, "ReleaseInboundRequest", &request, id, now)?;
+        let change = async |tx: &mut LedgerTx| {
+            let (record, found) = set_held(tx, caller, &of, (false, &reason), now).await?;
+            let response = v1::ReleaseInboundRequestResponse {
+                request: Some(request_proto(&found)),
+            };
+            Ok(Made::new(response, record))
+        };
+        self.mutations.make_in(of.tenant.shard, call, change).await
+    }
+
+    fn held(&self, caller: &Caller, tenant: &str, inbound: &str) -> Result<Held, Error> {
+        Ok(Held {
+            tenant: self.tenant(caller, tenant)?,
+            id: id("inbound_request_id", inbound)?,
+        })
+    }
+}
+
+/// Which request is held, or is to be.
+struct Held {
+    tenant: Arc<TenantEntry>,
+    id: InboundId,
+}
+
+/// Places a hold or lifts it, unless it is so already. Returns what is put on record, and the request as it is now.
+async fn set_held(
+    tx: &mut LedgerTx,
+    caller: &Caller,
+    of: &Held,
+    (held, reason): (bool, &str),
+    now: i64,
+) -> Result<(Record, InboundRequest), Error> {
+    let tenant_id = of.tenant.tenant.id;
+    let found = tx.inbound_lock(tenant_id, of.id).await?;
+    let mut found = found.ok_or(Error::NotFound("inbound request"))?;
+    let record = Record::of(tenant_id, found.id).because(reason);
+    let record = record.setting("held", Some(found.held), held);
+    if found.held != held {
+        let kind = if held {
+            place(tx, &found).await?;
+            InboundActionKind::Hold
+        } else {
+            lift(tx, &found).await?;
+            InboundActionKind::Release
+        };
+        let action = super::action(caller, &found, kind, reason.to_owned(), now);
+        tx.inbound_action_record(&action).await?;
+        found.held = held;
+    }
+    Ok((record, found))
 }
 
 async fn place(tx: &mut LedgerTx, request: &InboundRequest) -> Result<(), Error> {

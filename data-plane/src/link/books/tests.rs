@@ -7,12 +7,14 @@ use posthorn::v1::{HttpAnswer, LeaseReference, outcome::Result as Fact};
 
 use super::*;
 use crate::clock;
+use crate::link::PROTOCOLS;
 
 fn books(capacity: u32) -> Books {
     Books::new(Identity {
         node_id: "node_1".to_owned(),
         name: "test".to_owned(),
         capacity,
+        protocols: PROTOCOLS,
     })
 }
 

@@ -1,14 +1,14 @@
-//! A control plane whose clock is moved by its standard input: each line is a number of seconds to move it ahead by, and is
-//! answered by a line `moved`.
+//! A control plane as no installation has it: of another version of the nodes' protocol, or with a clock that is moved by
+//! its standard input. Each line there is a number of seconds to move it ahead by, and is answered by a line `moved`.
 
 use std::{io::BufRead as _, process::ExitCode, thread, time::Duration};
 
 use clap::Parser;
-use posthorn_control_plane::{Clock, Config, ControlPlane, bootstrap::Scope};
+use posthorn_control_plane::{Clock, Config, ControlPlane, Given, bootstrap::Scope};
 use posthorn_telemetry::{LogArgs, ended, init_logging, shutdown_on_signal};
 use secrecy::ExposeSecret as _;
 
-/// A control plane whose clock can be moved.
+/// A control plane as no installation has it.
 #[derive(Debug, Parser)]
 struct Args {
     #[command(flatten)]
@@ -18,11 +18,17 @@ struct Args {
     /// How many seconds the clock is ahead at the start.
     #[arg(long, default_value_t = 0)]
     ahead: u64,
+    /// The oldest version of the nodes' protocol that it speaks.
+    #[arg(long, default_value_t = 2)]
+    oldest_protocol: u32,
+    /// The newest one.
+    #[arg(long, default_value_t = 2)]
+    protocol: u32,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    ended("posthorn-control-plane-movable", run(Args::parse()).await)
+    ended("posthorn-control-plane-variant", run(Args::parse()).await)
 }
 
 async fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
@@ -33,7 +39,11 @@ async fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     let movable = clock.clone();
     thread::spawn(move || follow(&movable));
     let config = args.config.with_environment();
-    let control = ControlPlane::bind(config, Scope::Installation, clock, |keys| {
+    let given = Given {
+        clock,
+        protocols: args.oldest_protocol..=args.protocol,
+    };
+    let control = ControlPlane::bind(config, Scope::Installation, given, |keys| {
         println!("bootstrap-admin-key {}", keys.admin.expose_secret());
         Ok(())
     })
