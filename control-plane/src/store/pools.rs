@@ -52,7 +52,7 @@ const LEDGER_PLANNER: [(&str, &str); 4] = [
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
 ];
-/// How long a read on behalf of a caller may take on the server: [`super::reading::READ_WITHIN`].
+/// How long a read on behalf of a caller may take on the server: [`super::view::reading::READ_WITHIN`].
 const STATEMENT_TIMEOUT: (&str, &str) = ("statement_timeout", "5s");
 /// How long a change waits for another one that has locked its row.
 const LOCK_TIMEOUT: [(&str, &str); 1] = [("lock_timeout", "5s")];
