@@ -323,7 +323,9 @@ impl Messages {
     fn is_awaited(&self) -> bool {
         match &self.stage {
             Stage::Prefix(have) => {
-                !self.has_first || !have.is_empty() || self.claim.kind().takes_one
+                let kind = self.claim.kind();
+                let owes_first = kind.owes_first && !self.has_first;
+                owes_first || !have.is_empty() || kind.takes_one
             }
             _ => true,
         }

@@ -32,6 +32,8 @@ pub(crate) struct Kind {
     pub class: Class,
     /// Whether it takes one message, and not a stream of them.
     pub takes_one: bool,
+    /// Whether its caller has to say something at once, and not when there is something to say.
+    pub owes_first: bool,
     /// The longest message, in bytes.
     pub bytes_max: usize,
     /// How many elements of lists and maps, and how many messages within, one message may hold.
@@ -45,6 +47,7 @@ const fn plain(class: Class, bytes_max: usize, items_max: usize) -> Kind {
     Kind {
         class,
         takes_one: true,
+        owes_first: true,
         bytes_max,
         items_max,
     }
@@ -77,5 +80,9 @@ pub(crate) const EMITS: &Kind = &stream(Class::EmitStream, 4 * MIB, 65_536);
 pub(crate) const CONSUME: &Kind = &stream(Class::Consume, 4 * MIB, 16_384);
 /// A node's session: a thousand outcomes with their excerpts.
 pub(crate) const SESSION: &Kind = &stream(Class::Node, 16 * MIB, 98_304);
-/// What a node forwards: the first part of a body with its head, or a later part.
-pub(crate) const FORWARD: &Kind = &stream(Class::Node, MIB, 4_096);
+/// What a node forwards: the first part of a body with its head, or a later part. There is nothing to forward until a
+/// provider comes.
+pub(crate) const FORWARD: &Kind = &Kind {
+    owes_first: false,
+    ..stream(Class::Node, MIB, 4_096)
+};

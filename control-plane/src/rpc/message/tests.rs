@@ -74,6 +74,7 @@ impl Line {
 }
 
 const EMIT: &str = "/posthorn.v1.EventService/EmitEvent";
+const FORWARD: &str = "/posthorn.v1.NodeService/Forward";
 const EMITS: &str = "/posthorn.v1.EventService/EmitEvents";
 /// A message with a field that no method knows.
 const GOOD: &[u8] = &[0, 0, 0, 0, 4, 0xa2, 6, 1, b'a'];
@@ -169,6 +170,16 @@ async fn between_its_messages_a_stream_may_be_silent() {
     assert!(hour.await.is_err());
     line.send(GOOD);
     assert!(line.next().await.unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_forwards_may_be_silent_from_the_start_but_not_within_a_message() {
+    let mut line = Line::new(kinds::FORWARD, FORWARD);
+    let hour = tokio::time::timeout(std::time::Duration::from_hours(1), line.next());
+    assert!(hour.await.is_err());
+    line.send(&GOOD[..3]);
+    let late = line.next().await.unwrap().unwrap_err();
+    assert_eq!(late.code(), Code::DeadlineExceeded);
 }
 
 #[tokio::test]
