@@ -132,7 +132,7 @@ pub struct Limits {
     )]
     pub connection_age: Duration,
 
-    /// How long the first message of a call, and each message that has begun, may take to arrive, in seconds
+    /// How long the first message of a call (but of a node's Forward), and each message that has begun, may take to arrive, in seconds
     #[arg(
         id = "grpc-message-timeout",
         long = "grpc-message-timeout",

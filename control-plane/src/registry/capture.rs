@@ -8,7 +8,7 @@ use rand::CryptoRng;
 
 use super::{Changed, SharedRegistry};
 use crate::{
-    audit::{self, Record},
+    audit::Record,
     error::Error,
     model::{
         id::SourceId,
@@ -73,9 +73,8 @@ impl SharedRegistry {
             .because(HANDED_OVER)
             .setting("secrets", None, &sealed.fingerprint)
             .by_posthorn("CaptureSourceSecret", now_ms);
-        audit::write(&mut tx, &record).await?;
-        self.commit(tx, [Changed::Source(id)], Vec::new()).await?;
-        audit::log(&record);
+        self.commit_recorded(tx, Changed::Source(id), &record)
+            .await?;
         Ok(Capture::Kept)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Changed, SharedRegistry};
 use crate::{
-    audit::{self, Record},
+    audit::Record,
     error::Error,
     model::{
         id::{EndpointId, TenantId},
@@ -43,17 +43,14 @@ impl SharedRegistry {
         let mut tx = self.inner.loader.store().begin().await?;
         // An endpoint that is deleted meanwhile needs no disabling.
         let done = tx.endpoint_disable(id, GONE, now_ms).await?;
+        if done != Change::Done {
+            return self.commit(tx, [Changed::Endpoint(id)], Vec::new()).await;
+        }
         let record = Record::of(tenant_id, id)
             .because(GONE)
             .setting("state", None, "ENDPOINT_STATE_DISABLED")
             .by_posthorn("DisableGoneEndpoint", now_ms);
-        if done == Change::Done {
-            audit::write(&mut tx, &record).await?;
-        }
-        self.commit(tx, [Changed::Endpoint(id)], Vec::new()).await?;
-        if done == Change::Done {
-            audit::log(&record);
-        }
-        Ok(())
+        self.commit_recorded(tx, Changed::Endpoint(id), &record)
+            .await
     }
 }

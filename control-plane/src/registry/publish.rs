@@ -16,8 +16,9 @@ use tokio::sync::oneshot;
 
 use super::{Inner, Place, Registry, SharedRegistry, changed::Changed, load::Row};
 use crate::{
+    audit,
     error::Error,
-    model::{endpoint::LiveEndpoint, id::EndpointId},
+    model::{audit::AuditRecord, endpoint::LiveEndpoint, id::EndpointId},
     store::{self, RegistryTx},
 };
 
@@ -91,6 +92,19 @@ impl SharedRegistry {
         let promise = self.promise(changed).holding(places);
         tx.commit().await?;
         promise.kept().await
+    }
+
+    /// Commits what Posthorn itself changed of a row with the record of it, and waits until it is published.
+    pub(super) async fn commit_recorded(
+        &self,
+        mut tx: RegistryTx,
+        changed: Changed,
+        record: &AuditRecord,
+    ) -> Result<(), Error> {
+        audit::write(&mut tx, record).await?;
+        self.commit(tx, [changed], Vec::new()).await?;
+        audit::log(record);
+        Ok(())
     }
 
     /// Reads one row anew, and waits until it is published.
