@@ -82,6 +82,31 @@ const RULES: &[Rule] = &[
         except: &["control-plane/src/store.rs", "control-plane/src/store/"],
     },
     Rule {
+        what: "the wire stops at the door: messages are read and written by the services and at the streams alone",
+        folders: &["control-plane/src"],
+        words: &["posthorn::v1", "posthorn::node", "posthorn::{"],
+        except: &[
+            "control-plane/src/rpc.rs",
+            "control-plane/src/rpc/",
+            "control-plane/src/server.rs",
+            // By the contract's descriptors.
+            "control-plane/src/audit/diff.rs",
+            "control-plane/src/dispatch/holders/node",
+            "control-plane/src/dispatch/holders/consumer",
+            "control-plane/src/inbound/head.rs",
+            "control-plane/src/inbound/posted.rs",
+            "control-plane/src/inbound/reply.rs",
+            "control-plane/src/inbound/settings.rs",
+            "control-plane/src/inbound/stream.rs",
+        ],
+    },
+    Rule {
+        what: "a node speaks its own protocol, and nothing of what callers use",
+        folders: &["data-plane/src"],
+        words: &["posthorn::v1"],
+        except: &[],
+    },
+    Rule {
         what: "the store knows no gRPC",
         folders: &["control-plane/src/store.rs", "control-plane/src/store"],
         words: &["tonic::"],

@@ -7,7 +7,8 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use posthorn::v1::{DeliveryState, Hello, SourceSettings};
+use posthorn::node::v1::Hello;
+use posthorn::v1::{DeliveryState, SourceSettings};
 use posthorn_harness::{
     ControlPlaneOptions, Deployment, Provider, STANDARD_WEBHOOKS, Sql, Starting, StoreKind,
 };

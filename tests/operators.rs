@@ -199,9 +199,11 @@ async fn a_waiting_delivery_is_cancelled(store: StoreKind) {
     let deployment = Deployment::start(store).await;
     let grpcurl = operator(&deployment).await;
     let endpoint_id = endpoint(&grpcurl, &deployment, "/hook").await;
-    let pause = json!({"endpointId": endpoint_id, "reason": "not yet"});
+    let pause = json!({
+        "endpointId": endpoint_id, "state": "ENDPOINT_STATE_PAUSED", "reason": "not yet",
+    });
     grpcurl
-        .call("EndpointService/PauseEndpoint", pause)
+        .call("EndpointService/SetEndpointState", pause)
         .await
         .expect("it is paused");
     let event_id = emit(&grpcurl).await;
@@ -214,9 +216,9 @@ async fn a_waiting_delivery_is_cancelled(store: StoreKind) {
         let cancelled = cancelled.expect("it is cancelled");
         assert_eq!(cancelled["delivery"]["state"], "DELIVERY_STATE_CANCELLED");
     }
-    let resume = json!({"endpointId": endpoint_id});
+    let resume = json!({"endpointId": endpoint_id, "state": "ENDPOINT_STATE_ENABLED"});
     grpcurl
-        .call("EndpointService/ResumeEndpoint", resume)
+        .call("EndpointService/SetEndpointState", resume)
         .await
         .expect("it is resumed");
     let next = emit(&grpcurl).await;

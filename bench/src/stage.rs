@@ -267,6 +267,19 @@ impl Stage {
         self.memory("at the peak", peak_rss_bytes)
     }
 
+    /// Brings to the disk what has been written so far. The kernel would do so half a minute later, amid what is measured,
+    /// and every commit would wait for it.
+    pub(crate) async fn settle(&self) {
+        if let Some(postgres) = &self.postgres {
+            let connection = PgConnection::connect(&postgres.url()).await;
+            let mut connection = connection.expect("PostgreSQL takes connections");
+            let made = sqlx::query("checkpoint").execute(&mut connection).await;
+            made.expect("a checkpoint can be made");
+        }
+        let synced = tokio::process::Command::new("sync").status().await;
+        assert!(synced.is_ok_and(|status| status.success()), "`sync` works");
+    }
+
     /// The `PostgreSQL` server, if that is the store.
     pub(crate) fn postgres(&self) -> Option<&Postgres> {
         self.postgres.as_ref()

@@ -3,6 +3,7 @@
 pub(crate) mod api_key;
 pub(crate) mod audit;
 pub(crate) mod claim;
+pub(crate) mod column;
 pub(crate) mod delivery;
 pub(crate) mod endpoint;
 pub(crate) mod event;

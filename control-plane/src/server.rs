@@ -1,12 +1,13 @@
 //! The gRPC server: every service, and the layers that each call passes through.
 
+use posthorn::node::v1::node_service_server::NodeServiceServer;
 use posthorn::v1::{
     FILE_DESCRIPTOR_SET, api_key_service_server::ApiKeyServiceServer,
     audit_service_server::AuditServiceServer, delivery_service_server::DeliveryServiceServer,
     endpoint_service_server::EndpointServiceServer, event_service_server::EventServiceServer,
     event_type_service_server::EventTypeServiceServer,
-    inbound_service_server::InboundServiceServer, node_service_server::NodeServiceServer,
-    source_service_server::SourceServiceServer, tenant_service_server::TenantServiceServer,
+    inbound_service_server::InboundServiceServer, source_service_server::SourceServiceServer,
+    tenant_service_server::TenantServiceServer,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{server::NamedService, service::RoutesBuilder};

@@ -4,7 +4,7 @@
 
 use std::{array, time::Duration};
 
-use posthorn::v1::{ErrorKind, outcome::Result as Fact};
+use posthorn::node::v1::{ErrorKind, outcome::Result as Fact};
 use posthorn_telemetry::{
     Registry,
     prometheus_client::metrics::{

@@ -1,6 +1,6 @@
 //! A node and its control plane: sessions, credit, lost streams and drains, over real gRPC.
 
-use posthorn::v1::{
+use posthorn::node::v1::{
     NotStarted, NotStartedReason, Revoke, outcome::Result as Fact,
     session_request::Message as FromNode, session_response::Message as ToNode,
 };

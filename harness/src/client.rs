@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use posthorn::node::v1::node_service_client::NodeServiceClient;
 use posthorn::v1::{
     CreateApiKeyRequest, CreateEndpointRequest, CreateEndpointResponse, CreateSourceRequest,
     CreateSourceResponse, CreateTenantRequest, EmitEventRequest, EmitEventResponse,
@@ -11,8 +12,8 @@ use posthorn::v1::{
     delivery_service_client::DeliveryServiceClient, emit_event_request::Content,
     endpoint_service_client::EndpointServiceClient, event_service_client::EventServiceClient,
     event_type_service_client::EventTypeServiceClient,
-    inbound_service_client::InboundServiceClient, node_service_client::NodeServiceClient,
-    source_service_client::SourceServiceClient, tenant_service_client::TenantServiceClient,
+    inbound_service_client::InboundServiceClient, source_service_client::SourceServiceClient,
+    tenant_service_client::TenantServiceClient,
 };
 use tonic::{
     Request, Status,

@@ -1,5 +1,6 @@
 -- The schema on PostgreSQL. `sqlite/` has the same tables and columns in the same order, and a test compares the two.
--- Instants are milliseconds since 1970. Numbers that stand for words have the values of the contract's enums.
+-- Instants are milliseconds since 1970. Numbers that stand for words are those of
+-- `control-plane/src/model/`.
 
 
 -- The registry: tenants, event types, endpoints, sources, keys and sealed secrets. These tables are small and change by
@@ -196,7 +197,7 @@ create table delivery (
     attempt_base integer not null default 0 check (attempt_base between 0 and attempt_count),
     next_attempt_at bigint not null,
     dead_at bigint,
-    -- posthorn.v1.DeadReason: 1 attempts exhausted, 2 rejected, 3 gone, 4 lease lost.
+    -- 1 attempts exhausted, 2 rejected, 3 gone, 4 lease lost.
     dead_reason smallint check (dead_reason in (1, 2, 3, 4)),
     -- An operator's retry has not had its attempt yet.
     retry_open boolean not null default false,
@@ -222,7 +223,7 @@ create table attempt (
     tenant_id uuid not null,
     succeeded boolean not null,
     status_code smallint,
-    -- posthorn.v1.ErrorKind: 1 DNS error, 2 connection refused, 3 reset, 4 closed, 5 TLS error, 6 timeout, 7 protocol
+    -- 1 DNS error, 2 connection refused, 3 reset, 4 closed, 5 TLS error, 6 timeout, 7 protocol
     -- error, 8 response too large, 9 target not allowed, 10 HTTP 3xx, 11 HTTP 4xx, 12 HTTP 5xx, 13 handler failed.
     error_kind smallint check (error_kind in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)),
     started_at bigint not null,
@@ -243,7 +244,7 @@ create table delivery_action (
     shard smallint not null,
     delivery_id uuid not null,
     acted_at bigint not null,
-    -- posthorn.v1.DeliveryActionKind: 1 retry, 2 redrive, 3 cancel, 4 discard, 5 expire.
+    -- 1 retry, 2 redrive, 3 cancel, 4 discard, 5 expire.
     kind smallint not null check (kind in (1, 2, 3, 4, 5)),
     endpoint_id uuid not null,
     tenant_id uuid not null,
@@ -265,11 +266,11 @@ create table inbound_request (
     request_id uuid not null,
     tenant_id uuid not null,
     source_id uuid not null,
-    -- posthorn.v1.Verdict: 1 accepted, 2 duplicate, 3 conflict, 4 rejected, 5 quarantined.
+    -- 1 accepted, 2 duplicate, 3 conflict, 4 rejected, 5 quarantined.
     verdict smallint not null check (verdict in (1, 2, 3, 4, 5)),
     -- Why it was rejected or quarantined.
     reason text not null,
-    -- posthorn.v1.InboundChannel: 1 webhook, 2 poll.
+    -- 1 webhook, 2 poll.
     channel smallint not null check (channel in (1, 2)),
     -- 16 bytes that stand for the provider's id of the event, and 16 for what is unique: without that, the request's own
     -- id.
@@ -318,7 +319,7 @@ create table inbound_action (
     request_id uuid not null,
     acted_at bigint not null,
     action_id uuid not null,
-    -- posthorn.v1.InboundActionKind: 1 reverify, 2 replay, 3 hold, 4 release, 5 accept.
+    -- 1 reverify, 2 replay, 3 hold, 4 release, 5 accept.
     kind smallint not null check (kind in (1, 2, 3, 4, 5)),
     tenant_id uuid not null,
     key_id uuid not null,

@@ -145,7 +145,7 @@ async fn of_event_types(world: &World, done: &mut BTreeSet<String>) {
 }
 
 async fn of_deliveries(world: &World, done: &mut BTreeSet<String>) {
-    use posthorn::v1::{CreateEndpointRequest, PauseEndpointRequest, ResumeEndpointRequest};
+    use posthorn::v1::{CreateEndpointRequest, EndpointState, SetEndpointStateRequest};
     let tenant = &world.deployment.tenant_id;
     let settings = EndpointSettings {
         url: world.deployment.receiver.url("/"),
@@ -163,7 +163,8 @@ async fn of_deliveries(world: &World, done: &mut BTreeSet<String>) {
     });
     call!(world, done, endpoints.test_endpoint: TestEndpointRequest { tenant_id: tenant, endpoint_id: id });
     call!(world, done, endpoints.rotate_endpoint_secret: RotateEndpointSecretRequest { tenant_id: tenant, endpoint_id: id });
-    call!(world, done, endpoints.pause_endpoint: PauseEndpointRequest { tenant_id: tenant, endpoint_id: id });
+    call!(world, done, endpoints.set_endpoint_state: SetEndpointStateRequest {
+ state: i32::from(EndpointState::Paused), tenant_id: tenant, endpoint_id: id });
     let emitted = world.deployment.admin.emit("a.b", "{}").await;
     let delivery = delivery_of(&world.deployment.admin, &emitted.event_id).await;
     call!(world, done, deliveries.retry_delivery: RetryDeliveryRequest {
@@ -178,7 +179,8 @@ async fn of_deliveries(world: &World, done: &mut BTreeSet<String>) {
     call!(world, done, deliveries.discard_dead_letters: DiscardDeadLettersRequest {
         tenant_id: tenant, endpoint_id: id, reason: "none",
     });
-    call!(world, done, endpoints.resume_endpoint: ResumeEndpointRequest { tenant_id: tenant, endpoint_id: id });
+    call!(world, done, endpoints.set_endpoint_state: SetEndpointStateRequest {
+ state: i32::from(EndpointState::Enabled), tenant_id: tenant, endpoint_id: id });
     call!(world, done, endpoints.delete_endpoint: DeleteEndpointRequest { tenant_id: tenant, endpoint_id: id, force: true });
 }
 

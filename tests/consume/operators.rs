@@ -1,8 +1,8 @@
 //! What operators do to handlers and their deliveries.
 
 use posthorn::v1::{
-    CancelDeliveryRequest, DeleteEndpointRequest, DeliveryState, EndpointSettings,
-    PauseEndpointRequest, ResumeEndpointRequest, RotateEndpointSecretRequest, TestEndpointRequest,
+    CancelDeliveryRequest, DeleteEndpointRequest, DeliveryState, EndpointSettings, EndpointState,
+    RotateEndpointSecretRequest, SetEndpointStateRequest, TestEndpointRequest,
     UpdateEndpointRequest,
 };
 use posthorn_harness::StoreKind;
@@ -30,13 +30,14 @@ async fn a_paused_handler_gets_nothing_until_it_is_resumed(store: StoreKind) {
     let mut consumer = HandConsumer::ready(&stage.consumer, "g", handlers, 8).await;
     let tenant_id = stage.deployment.tenant_id.clone();
     let endpoint_id = stage.endpoint("g/paused").await.endpoint_id;
-    let request = PauseEndpointRequest {
+    let request = SetEndpointStateRequest {
+        state: EndpointState::Paused.into(),
         tenant_id: tenant_id.clone(),
         endpoint_id: endpoint_id.clone(),
         reason: "the ledger is being mended".to_owned(),
-        ..PauseEndpointRequest::default()
+        ..SetEndpointStateRequest::default()
     };
-    let paused = stage.admin().endpoints().pause_endpoint(request).await;
+    let paused = stage.admin().endpoints().set_endpoint_state(request).await;
     paused.expect("it is paused");
     let waiting = stage.emit("a").await;
     let passing = stage.emit("b").await;
@@ -44,12 +45,13 @@ async fn a_paused_handler_gets_nothing_until_it_is_resumed(store: StoreKind) {
     assert_eq!(handout.event_id, passing);
     consumer.ack(&handout, "").await;
     assert!(!consumer.has_handouts());
-    let request = ResumeEndpointRequest {
+    let request = SetEndpointStateRequest {
+        state: EndpointState::Enabled.into(),
         tenant_id,
         endpoint_id,
-        ..ResumeEndpointRequest::default()
+        ..SetEndpointStateRequest::default()
     };
-    let resumed = stage.admin().endpoints().resume_endpoint(request).await;
+    let resumed = stage.admin().endpoints().set_endpoint_state(request).await;
     resumed.expect("it is resumed");
     assert_eq!(consumer.handout().await.event_id, waiting);
 }

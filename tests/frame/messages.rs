@@ -17,7 +17,7 @@ use crate::support::{
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 const EMIT: &str = "/posthorn.v1.EventService/EmitEvent";
 const EMITS: &str = "/posthorn.v1.EventService/EmitEvents";
-const FORWARD: &str = "/posthorn.v1.NodeService/Forward";
+const FORWARD: &str = "/posthorn.node.v1.NodeService/Forward";
 const MIB: usize = 1024 * 1024;
 /// The bytes of three messages of nearly 4 MiB.
 const THREE_MESSAGES: f64 = 12_582_000.0;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use posthorn::node::v1::ForwardedRequest;
 use posthorn::v1::{
-    ComputedAnswer, ForwardedRequest, GetEventRequest, GetInboundRequestRequest,
-    GetInboundRequestResponse, InboundActionKind, InboundRequest, ListDeliveriesRequest,
-    ListInboundRequestsRequest, ReadInboundPayloadRequest, ReplayInboundRequestRequest,
-    ReverifyInboundRequestRequest, RotateSourceSecretRequest, SourceAnswer, SourceSettings,
-    SynchronousAnswer, Verdict, consume_request::Message as FromConsumer,
+    ComputedAnswer, GetEventRequest, GetInboundRequestRequest, GetInboundRequestResponse,
+    InboundActionKind, InboundRequest, ListDeliveriesRequest, ListInboundRequestsRequest,
+    ReadInboundPayloadRequest, ReplayInboundRequestRequest, ReverifyInboundRequestRequest,
+    RotateSourceSecretRequest, SourceAnswer, SourceSettings, SynchronousAnswer, Verdict,
+    consume_request::Message as FromConsumer,
 };
 use posthorn_harness::{Deployment, Request, StoreKind, eventually};
 

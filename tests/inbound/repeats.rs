@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use posthorn::node::v1::ForwardedRequest;
 use posthorn::v1::{
-    ForwardedRequest, InboundRequest, ListInboundRequestsRequest, OnConflict, SourceSettings,
-    Verdict,
+    InboundRequest, ListInboundRequestsRequest, OnConflict, SourceSettings, Verdict,
 };
 use posthorn_harness::{Deployment, STANDARD_WEBHOOKS, StoreKind};
 use sha2::Sha256;

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use posthorn::node::v1::{ForwardRequest, ForwardedRequest, Header};
 use posthorn::v1::{
-    CreateSourceResponse, ForwardRequest, ForwardedRequest, InboundHeaderField, InboundRequest,
-    ListInboundRequestsRequest, SetSourceStateRequest, SourceSettings, SourceState, Verdict,
+    CreateSourceResponse, InboundRequest, ListInboundRequestsRequest, SetSourceStateRequest,
+    SourceSettings, SourceState, Verdict,
 };
 use posthorn_harness::{Client, Deployment, Provider, STANDARD_WEBHOOKS, StoreKind};
 use sha2::Sha256;
@@ -390,7 +391,7 @@ async fn a_secret_that_is_handed_over_is_taken_once(store: StoreKind) {
 async fn a_stream_that_breaks_its_limits_ends(store: StoreKind) {
     let world = World::start(store, SourceSettings::default()).await;
     let plain = posted(&world.source_id, &[], "{}");
-    let field = InboundHeaderField {
+    let field = Header {
         name: "a".to_owned(),
         value: Bytes::from_static(b"b"),
     };

@@ -1,7 +1,8 @@
 //! Bodies that begin and do not end: what they may hold, and for how long.
 
 use bytes::Bytes;
-use posthorn::v1::{CreateSourceResponse, ForwardedRequest, Role, SourceSettings};
+use posthorn::node::v1::ForwardedRequest;
+use posthorn::v1::{CreateSourceResponse, Role, SourceSettings};
 use posthorn_harness::{
     Client, ControlPlaneOptions, Deployment, Provider, STANDARD_WEBHOOKS, StoreKind, get,
 };

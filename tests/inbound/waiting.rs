@@ -1,7 +1,8 @@
 //! Providers that wait for an answer that a consumer computes.
 
+use posthorn::node::v1::ForwardedAnswer;
 use posthorn::v1::{
-    AnswerHeader, ComputedAnswer, ForwardedAnswer, SourceAnswer, SourceSettings, SynchronousAnswer,
+    AnswerHeader, ComputedAnswer, SourceAnswer, SourceSettings, SynchronousAnswer,
     consume_request::Message as FromConsumer,
 };
 use posthorn_harness::{Deployment, Provider, STANDARD_WEBHOOKS, StoreKind};

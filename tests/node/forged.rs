@@ -1,10 +1,8 @@
 //! Words on leases that were not given to who says them: each changes nothing, whatever this process remembers.
 
 use bytes::Bytes;
-use posthorn::v1::{
-    DeliveryState, EndpointState, GetEndpointRequest, Hello, Lease, NotStartedReason, Outcomes,
-    Role,
-};
+use posthorn::node::v1::{Hello, Lease, NotStartedReason, Outcomes};
+use posthorn::v1::{DeliveryState, EndpointState, GetEndpointRequest, Role};
 use posthorn_harness::{Client, StoreKind, get};
 
 use super::Stage;

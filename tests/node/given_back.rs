@@ -1,8 +1,7 @@
 //! Leases given back, revoked, or not given to a node that drains.
 
-use posthorn::v1::{
-    CancelDeliveryRequest, DeliveryState, NotStartedReason, session_response::Message as ToNode,
-};
+use posthorn::node::v1::{NotStartedReason, session_response::Message as ToNode};
+use posthorn::v1::{CancelDeliveryRequest, DeliveryState};
 use posthorn_harness::StoreKind;
 
 use super::Stage;

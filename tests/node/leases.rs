@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use posthorn::v1::{
-    Credit, DeliveryState, ErrorKind, Lease, RetryDeliveryRequest,
-    session_request::Message as FromNode,
-};
+use posthorn::node::v1::{Credit, Lease, session_request::Message as FromNode};
+use posthorn::v1::{DeliveryState, ErrorKind, RetryDeliveryRequest};
 use posthorn_harness::StoreKind;
 use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP};
 use tonic::Code;

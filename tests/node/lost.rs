@@ -1,6 +1,7 @@
 //! Lost leases: who gets them next, and what late reports of them change.
 
-use posthorn::v1::{DeadReason, DeliveryState, Hello, Lease, Outcomes};
+use posthorn::node::v1::{Hello, Lease, Outcomes};
+use posthorn::v1::{DeadReason, DeliveryState};
 use posthorn_harness::StoreKind;
 
 use super::Stage;

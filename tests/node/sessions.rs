@@ -1,9 +1,10 @@
 //! Sessions: how they begin, and what ends them.
 
-use posthorn::v1::{
-    Attempt, Credit, DeliveryState, ErrorKind, Hello, HttpAnswer, Lease, Outcome, Outcomes, Role,
-    outcome::Result as OutcomeResult, session_request::Message as FromNode,
+use posthorn::node::v1::{
+    Credit, Hello, HttpAnswer, Lease, Outcome, Outcomes, outcome::Result as OutcomeResult,
+    session_request::Message as FromNode,
 };
+use posthorn::v1::{Attempt, DeliveryState, ErrorKind, Role};
 use posthorn_harness::StoreKind;
 use tonic::Code;
 
@@ -96,7 +97,7 @@ async fn a_session_begins_with_a_hello_that_is_within_its_limits(store: StoreKin
     for first in [
         FromNode::Credit(Credit::default()),
         FromNode::Outcomes(Outcomes::default()),
-        FromNode::Drain(posthorn::v1::Drain {}),
+        FromNode::Drain(posthorn::node::v1::Drain {}),
     ] {
         let client = stage.another_key().await;
         let mut node = HandNode::silent(&client).await.expect("a stream opens");

@@ -2,8 +2,8 @@
 
 use posthorn::v1::{
     CreateEndpointRequest, CreateTenantRequest, DeleteEndpointRequest, DeliveryActionKind,
-    DeliveryState, Endpoint, EndpointHeader, EndpointSettings, GetDeliveryRequest,
-    GetEndpointRequest, PauseEndpointRequest, TenantSettings, UpdateEndpointRequest,
+    DeliveryState, Endpoint, EndpointHeader, EndpointSettings, EndpointState, GetDeliveryRequest,
+    GetEndpointRequest, SetEndpointStateRequest, TenantSettings, UpdateEndpointRequest,
 };
 use posthorn_harness::{Client, Deployment, StoreKind};
 use tokio::task::JoinSet;
@@ -265,12 +265,16 @@ async fn an_endpoint_with_open_deliveries_is_deleted_only_by_force(store: StoreK
         .expect("the answer holds the endpoint")
         .endpoint_id;
     let mut endpoints = deployment.admin.endpoints();
-    let pause = PauseEndpointRequest {
+    let pause = SetEndpointStateRequest {
+        state: EndpointState::Paused.into(),
         tenant_id: deployment.tenant_id.clone(),
         endpoint_id: id.clone(),
-        ..PauseEndpointRequest::default()
+        ..SetEndpointStateRequest::default()
     };
-    endpoints.pause_endpoint(pause).await.expect("it is paused");
+    endpoints
+        .set_endpoint_state(pause)
+        .await
+        .expect("it is paused");
     let mut events = Vec::new();
     for _ in 0..3 {
         events.push(deployment.admin.emit("a.b", "{}").await.event_id);

@@ -1,8 +1,8 @@
 //! Endpoints that get nothing for a while: paused by people, disabled by 410 Gone.
 
 use posthorn::v1::{
-    DeadReason, DeliveryState, EndpointState, GetEndpointRequest, PauseEndpointRequest,
-    ResumeEndpointRequest, RetryDeliveryRequest,
+    DeadReason, DeliveryState, EndpointState, GetEndpointRequest, RetryDeliveryRequest,
+    SetEndpointStateRequest,
 };
 use posthorn_harness::{Answer, Client, Deployment, StoreKind};
 use tonic::Code;
@@ -26,12 +26,13 @@ async fn endpoint_state(deployment: &Deployment, endpoint_id: &str) -> EndpointS
 }
 
 async fn resume(client: &Client, endpoint_id: &str) {
-    let request = ResumeEndpointRequest {
+    let request = SetEndpointStateRequest {
+        state: EndpointState::Enabled.into(),
         tenant_id: client.tenant_id.clone(),
         endpoint_id: endpoint_id.to_owned(),
-        ..ResumeEndpointRequest::default()
+        ..SetEndpointStateRequest::default()
     };
-    let answer = client.endpoints().resume_endpoint(request).await;
+    let answer = client.endpoints().set_endpoint_state(request).await;
     let endpoint = answer.expect("it is resumed").into_inner().endpoint;
     let endpoint = endpoint.expect("the answer holds the endpoint");
     assert_eq!(endpoint.state(), EndpointState::Enabled);
@@ -80,17 +81,18 @@ async fn a_paused_endpoint_waits_and_is_resumed(store: StoreKind) {
     let endpoint_id = created.endpoint.expect("the answer holds it").endpoint_id;
     let other = deployment.receiver.url("/running");
     deployment.admin.create_endpoint(&other, &["*"]).await;
-    let pause = PauseEndpointRequest {
+    let pause = SetEndpointStateRequest {
+        state: EndpointState::Paused.into(),
         tenant_id: deployment.tenant_id.clone(),
         endpoint_id: endpoint_id.clone(),
         reason: "maintenance".to_owned(),
-        ..PauseEndpointRequest::default()
+        ..SetEndpointStateRequest::default()
     };
     for _ in 0..2 {
         let paused = deployment
             .admin
             .endpoints()
-            .pause_endpoint(pause.clone())
+            .set_endpoint_state(pause.clone())
             .await;
         let paused = paused.expect("it is paused").into_inner().endpoint;
         let paused = paused.expect("the answer holds the endpoint");

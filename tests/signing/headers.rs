@@ -3,7 +3,8 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use posthorn::v1::{
-    EndpointHeader, EndpointSettings, GetEndpointRequest, PauseEndpointRequest, TestEndpointRequest,
+    EndpointHeader, EndpointSettings, EndpointState, GetEndpointRequest, SetEndpointStateRequest,
+    TestEndpointRequest,
 };
 use posthorn_harness::{Deployment, StoreKind};
 use sha2::Sha256;
@@ -119,12 +120,13 @@ async fn a_repeated_test_has_its_first_answer_though_the_endpoint_was_paused(sto
     let mut endpoints = deployment.admin.endpoints();
     let first = endpoints.test_endpoint(request.clone()).await;
     let first = first.expect("it is accepted").into_inner();
-    let pause = PauseEndpointRequest {
+    let pause = SetEndpointStateRequest {
+        state: EndpointState::Paused.into(),
         tenant_id: deployment.tenant_id.clone(),
         endpoint_id: endpoint.endpoint_id,
-        ..PauseEndpointRequest::default()
+        ..SetEndpointStateRequest::default()
     };
-    let paused = endpoints.pause_endpoint(pause).await;
+    let paused = endpoints.set_endpoint_state(pause).await;
     paused.expect("it is paused");
     let again = endpoints.test_endpoint(request).await;
     let again = again.expect("it is a repeat").into_inner();

@@ -10,7 +10,7 @@ use prost_types::{FileDescriptorProto, FileDescriptorSet};
 const SERVICE: i32 = 6;
 const METHOD: i32 = 2;
 
-/// One RPC of package `posthorn.v1`.
+/// One RPC of the contract.
 #[derive(Debug)]
 pub(crate) struct Rpc {
     /// Such as `/posthorn.v1.EventService/EmitEvent`.
@@ -34,7 +34,7 @@ impl Rpc {
 /// Every RPC of the contract. Panics when the comment of one says no role.
 pub(crate) fn rpcs() -> Vec<Rpc> {
     let set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("build.rs wrote descriptors");
-    let ours = |file: &&FileDescriptorProto| file.package() == "posthorn.v1";
+    let ours = |file: &&FileDescriptorProto| file.package().starts_with("posthorn.");
     let files = set.file.iter().filter(ours).collect::<Vec<_>>();
     files
         .iter()
@@ -46,7 +46,7 @@ fn of_file(files: &[&FileDescriptorProto], file: &FileDescriptorProto) -> Vec<Rp
     let mut rpcs = Vec::new();
     for (service_index, service) in (0..).zip(&file.service) {
         for (method_index, method) in (0..).zip(&service.method) {
-            let path = format!("/posthorn.v1.{}/{}", service.name(), method.name());
+            let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
             let comment = comment(file, &[SERVICE, service_index, METHOD, method_index]);
             let (roles, installation_only) = roles(&path, &comment);
             rpcs.push(Rpc {

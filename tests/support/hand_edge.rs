@@ -7,10 +7,11 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use posthorn::v1::{
-    BodyPart, CreateSourceResponse, EdgeSettings, ForwardRequest, ForwardResponse, ForwardedAnswer,
-    ForwardedRequest, InboundHeaderField,
+use posthorn::node::v1::{
+    BodyPart, EdgeSettings, ForwardRequest, ForwardResponse, ForwardedAnswer, ForwardedRequest,
+    Header,
 };
+use posthorn::v1::CreateSourceResponse;
 use posthorn_harness::{Client, Provider};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -45,7 +46,7 @@ pub(crate) fn posted(
     headers: &[(&str, &str)],
     body: impl Into<Bytes>,
 ) -> ForwardedRequest {
-    let headers = headers.iter().map(|(name, value)| InboundHeaderField {
+    let headers = headers.iter().map(|(name, value)| Header {
         name: (*name).to_owned(),
         value: Bytes::copy_from_slice(value.as_bytes()),
     });
@@ -67,7 +68,7 @@ pub(crate) async fn forwarded(request: http::Request<Full<Bytes>>) -> ForwardedR
     let (head, body) = request.into_parts();
     let path_query = head.uri.to_string();
     let source_id = head.uri.path().trim_start_matches("/in/");
-    let headers = head.headers.iter().map(|(name, value)| InboundHeaderField {
+    let headers = head.headers.iter().map(|(name, value)| Header {
         name: name.as_str().to_owned(),
         value: Bytes::copy_from_slice(value.as_bytes()),
     });

@@ -1,11 +1,12 @@
 //! A node that the test moves by hand: it does nothing that it is not told, and sends no request to anyone.
 
 use bytes::Bytes;
-use posthorn::v1::{
-    Credit, Drain, ErrorKind, Hello, HttpAnswer, Lease, LeaseReference, NotStarted,
-    NotStartedReason, Outcome, Outcomes, SessionRequest, SessionResponse, outcome,
-    session_request::Message as FromNode, session_response::Message as ToNode,
+use posthorn::node::v1::{
+    Credit, Drain, Hello, HttpAnswer, Lease, LeaseReference, NotStarted, NotStartedReason, Outcome,
+    Outcomes, SessionRequest, SessionResponse, outcome, session_request::Message as FromNode,
+    session_response::Message as ToNode,
 };
+use posthorn::v1::ErrorKind;
 use posthorn_harness::Client;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use posthorn::v1::ResumeEndpointRequest;
+use posthorn::v1::{EndpointState, SetEndpointStateRequest};
 use posthorn_harness::{Standalone, rss_bytes};
 use tokio::time::sleep;
 
@@ -51,14 +51,15 @@ pub(crate) async fn run(settings: &Settings) -> Vec<Measure> {
         filled,
     ));
 
-    let request = ResumeEndpointRequest {
+    let request = SetEndpointStateRequest {
+        state: EndpointState::Enabled.into(),
         endpoint_id,
-        ..ResumeEndpointRequest::default()
+        ..SetEndpointStateRequest::default()
     };
     stage
         .client
         .endpoints()
-        .resume_endpoint(request)
+        .set_endpoint_state(request)
         .await
         .expect("the endpoint is resumed");
     measures.push(Measure::new(

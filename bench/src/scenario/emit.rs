@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use posthorn::v1::{EmitEventRequest, PauseEndpointRequest};
+use posthorn::v1::{EmitEventRequest, EndpointState, SetEndpointStateRequest};
 use posthorn_harness::Client;
 use tokio::sync::Semaphore;
 
@@ -73,14 +73,15 @@ pub(super) const SUBSCRIBED: &str = "bench.queued";
 /// Creates an endpoint and pauses it; returns its id.
 pub(super) async fn paused_endpoint(stage: &Stage, url: String) -> String {
     let endpoint_id = stage.endpoint(url, SUBSCRIBED.to_owned(), 1024).await;
-    let request = PauseEndpointRequest {
+    let request = SetEndpointStateRequest {
+        state: EndpointState::Paused.into(),
         endpoint_id: endpoint_id.clone(),
-        ..PauseEndpointRequest::default()
+        ..SetEndpointStateRequest::default()
     };
     stage
         .client
         .endpoints()
-        .pause_endpoint(request)
+        .set_endpoint_state(request)
         .await
         .expect("the endpoint is paused");
     endpoint_id

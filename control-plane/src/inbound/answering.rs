@@ -351,7 +351,7 @@ impl Taking<'_> {
     }
 
     fn count(self, verdict: Verdict) {
-        self.count_verdict(verdict.name());
+        self.count_verdict(verdict.as_str());
     }
 
     fn count_verdict(self, verdict: &'static str) {

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use posthorn::v1;
+use posthorn::node::v1;
 
 /// Whether the head of a request is one that HTTP has, and is of the source that it names.
 pub(super) fn is_well_formed(head: &v1::ForwardedRequest) -> bool {
@@ -40,8 +40,8 @@ mod tests {
         }
     }
 
-    fn field(name: &str, value: &'static [u8]) -> v1::InboundHeaderField {
-        v1::InboundHeaderField {
+    fn field(name: &str, value: &'static [u8]) -> v1::Header {
+        v1::Header {
             name: name.to_owned(),
             value: Bytes::from_static(value),
         }

@@ -7,7 +7,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
-use posthorn::v1;
+use posthorn::node::v1;
 use posthorn_verify::{Headers, Request};
 use tokio::time::Instant;
 

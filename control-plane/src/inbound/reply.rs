@@ -1,7 +1,7 @@
 //! What providers are answered. The texts are few and fixed: a refusal says no more than its status does, and every
 //! request that is not verified hears the same.
 
-use posthorn::v1;
+use posthorn::node::v1;
 
 use super::judge::{ADDRESS, Refused};
 use crate::model::source::Answer;
@@ -51,7 +51,7 @@ pub(super) fn proto(number: u64, answer: Answer) -> v1::ForwardedAnswer {
         number,
         status: u32::from(answer.status),
         headers: headers
-            .map(|(name, value)| v1::InboundHeaderField {
+            .map(|(name, value)| v1::Header {
                 name,
                 value: value.into(),
             })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use posthorn::v1;
+use posthorn::node::v1;
 
 use crate::{
     model::source::{BODY_BYTES_DEFAULT, LiveSource},

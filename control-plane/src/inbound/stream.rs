@@ -7,7 +7,7 @@
 
 use std::{collections::HashMap, pin::Pin};
 
-use posthorn::v1;
+use posthorn::node::v1;
 use tokio::{
     sync::{mpsc, watch},
     task::{AbortHandle, JoinError, JoinSet},

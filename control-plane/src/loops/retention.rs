@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use posthorn::v1::DeliveryActionKind;
-
 use super::every;
 use crate::{
     audit::{self, Record},
     core::Core,
-    model::{delivery::Action, inbound::QUARANTINE_MS, shard::ShardSet},
+    model::{
+        delivery::{Action, DeliveryActionKind},
+        inbound::QUARANTINE_MS,
+        shard::ShardSet,
+    },
     rpc::REMEMBERED_MS,
     store::{OpenFilter, Result, Store},
 };

@@ -2,33 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{AuditId, KeyId, TenantId};
+use super::{
+    column::column_enum,
+    id::{AuditId, KeyId, TenantId},
+};
 
-/// What became of the call that a record is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AuditOutcome {
-    /// It was done.
-    Done,
-    /// It was denied.
-    Denied,
-}
-
-impl AuditOutcome {
-    /// The value of the column.
-    pub(crate) fn column(self) -> i16 {
-        match self {
-            Self::Done => 1,
-            Self::Denied => 2,
-        }
-    }
-
-    /// Reads the value of the column.
-    pub(crate) fn from_column(value: i16) -> Option<Self> {
-        match value {
-            1 => Some(Self::Done),
-            2 => Some(Self::Denied),
-            _ => None,
-        }
+column_enum! {
+    /// What became of the call that a record is of.
+    AuditOutcome {
+        /// It was done.
+        Done = 1 "done",
+        /// It was denied.
+        Denied = 2 "denied",
     }
 }
 

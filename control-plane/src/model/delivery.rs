@@ -1,9 +1,9 @@
 //! Deliveries: one event on its way to one endpoint; their attempts, and what operators do to them.
 
 use bytes::Bytes;
-use posthorn::v1;
 
 use super::{
+    column::column_enum,
     id::{DeliveryId, EndpointId, KeyId, TenantId},
     lease::{HolderId, LeaseKey},
 };
@@ -43,50 +43,81 @@ pub(crate) enum OpenState {
     },
 }
 
-/// Why a delivery is dead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum DeadReason {
-    /// Every attempt of the schedule failed.
-    AttemptsExhausted,
-    /// The endpoint answered with a status that a retry cannot mend, or its handler says that none can.
-    Rejected,
-    /// The endpoint answered 410 Gone.
-    Gone,
-    /// Too many leases in a row were lost.
-    LeaseLost,
+column_enum! {
+    /// Where a delivery stands. The table of open deliveries holds the first two; the others are read from the logs.
+    DeliveryState {
+        /// An attempt is due, under way, or set for later.
+        Pending = 1 "pending",
+        /// Given up.
+        Dead = 2 "dead",
+        /// An attempt succeeded.
+        Delivered = 3 "delivered",
+        /// Ended by an operator, or with its endpoint.
+        Cancelled = 4 "cancelled",
+    }
 }
 
-impl DeadReason {
-    /// The value of the column, that of the protocol.
-    pub(crate) fn column(self) -> i16 {
-        let reason = match self {
-            Self::AttemptsExhausted => v1::DeadReason::AttemptsExhausted,
-            Self::Rejected => v1::DeadReason::Rejected,
-            Self::Gone => v1::DeadReason::Gone,
-            Self::LeaseLost => v1::DeadReason::LeaseLost,
-        };
-        reason as i16
+column_enum! {
+    /// Why a delivery is dead.
+    DeadReason {
+        /// Every attempt of the schedule failed.
+        AttemptsExhausted = 1 "attempts_exhausted",
+        /// The endpoint answered with a status that a retry cannot mend, or its handler says that none can.
+        Rejected = 2 "rejected",
+        /// The endpoint answered 410 Gone.
+        Gone = 3 "gone",
+        /// Too many leases in a row were lost.
+        LeaseLost = 4 "lease_lost",
     }
+}
 
-    /// Reads the value of the column.
-    pub(crate) fn from_column(value: i16) -> Option<Self> {
-        match v1::DeadReason::try_from(i32::from(value)).ok()? {
-            v1::DeadReason::Unspecified => None,
-            v1::DeadReason::AttemptsExhausted => Some(Self::AttemptsExhausted),
-            v1::DeadReason::Rejected => Some(Self::Rejected),
-            v1::DeadReason::Gone => Some(Self::Gone),
-            v1::DeadReason::LeaseLost => Some(Self::LeaseLost),
-        }
+column_enum! {
+    /// Why an attempt failed.
+    ErrorKind {
+        /// The name did not resolve.
+        DnsError = 1 "dns_error",
+        /// Nobody listens there, or there is no route.
+        ConnectionRefused = 2 "connection_refused",
+        /// The peer reset the connection.
+        ConnectionReset = 3 "connection_reset",
+        /// The peer closed the connection before the whole head of an answer.
+        ConnectionClosed = 4 "connection_closed",
+        /// No TLS connection could be made.
+        TlsError = 5 "tls_error",
+        /// No connection, or no head of an answer, in time.
+        Timeout = 6 "timeout",
+        /// The answer was not HTTP.
+        ProtocolError = 7 "protocol_error",
+        /// The head of the answer was over its limits.
+        ResponseTooLarge = 8 "response_too_large",
+        /// The URL leads to an address that Posthorn will not deliver to.
+        TargetNotAllowed = 9 "target_not_allowed",
+        /// The endpoint answered with a redirect.
+        Http3xx = 10 "http_3xx",
+        /// The endpoint answered 4xx.
+        Http4xx = 11 "http_4xx",
+        /// The endpoint answered 5xx.
+        Http5xx = 12 "http_5xx",
+        /// The consumer's handler said that it failed.
+        HandlerFailed = 13 "handler_failed",
+        /// Something of a kind that is not known here: the node is newer.
+        Other = 14 "other",
     }
+}
 
-    /// The word for it in metrics and logs.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::AttemptsExhausted => "attempts_exhausted",
-            Self::Rejected => "rejected",
-            Self::Gone => "gone",
-            Self::LeaseLost => "lease_lost",
-        }
+column_enum! {
+    /// What was done to a delivery other than an attempt.
+    DeliveryActionKind {
+        /// It was retried.
+        Retry = 1 "retry",
+        /// It was retried with other dead letters.
+        Redrive = 2 "redrive",
+        /// It was cancelled, or ended with its endpoint.
+        Cancel = 3 "cancel",
+        /// It was discarded with other dead letters.
+        Discard = 4 "discard",
+        /// It was older than what is kept.
+        Expire = 5 "expire",
     }
 }
 
@@ -124,7 +155,7 @@ pub(crate) enum AttemptResult {
         retry_after: String,
     },
     /// There was no answer, or a handler failed: a later attempt may mend it.
-    Failed(v1::ErrorKind),
+    Failed(ErrorKind),
     /// A handler did its work.
     Handled,
     /// A handler failed, and says that it always will.
@@ -138,7 +169,7 @@ impl AttemptResult {
             Self::Answered { status_code, .. } => AttemptOutcome::answered(*status_code),
             Self::Failed(error) => AttemptOutcome::failed(*error),
             Self::Handled => AttemptOutcome::handled(),
-            Self::Refused => AttemptOutcome::failed(v1::ErrorKind::HandlerFailed),
+            Self::Refused => AttemptOutcome::failed(ErrorKind::HandlerFailed),
         }
     }
 }
@@ -167,7 +198,7 @@ pub(crate) struct AttemptOutcome {
     /// The status code of the answer, if there was one.
     pub status_code: Option<u16>,
     /// Why it failed. None: it succeeded.
-    pub error: Option<v1::ErrorKind>,
+    pub error: Option<ErrorKind>,
 }
 
 impl AttemptOutcome {
@@ -175,9 +206,9 @@ impl AttemptOutcome {
     pub(crate) fn answered(status_code: u16) -> Self {
         let error = match status_code {
             200..=299 => None,
-            400..=499 => Some(v1::ErrorKind::Http4xx),
-            500..=599 => Some(v1::ErrorKind::Http5xx),
-            _ => Some(v1::ErrorKind::Http3xx),
+            400..=499 => Some(ErrorKind::Http4xx),
+            500..=599 => Some(ErrorKind::Http5xx),
+            _ => Some(ErrorKind::Http3xx),
         };
         Self {
             status_code: Some(status_code),
@@ -194,7 +225,7 @@ impl AttemptOutcome {
     }
 
     /// No answer.
-    pub(crate) fn failed(error: v1::ErrorKind) -> Self {
+    pub(crate) fn failed(error: ErrorKind) -> Self {
         Self {
             status_code: None,
             error: Some(error),
@@ -211,7 +242,7 @@ impl AttemptOutcome {
 #[derive(Debug, Clone)]
 pub(crate) struct Action {
     /// What.
-    pub kind: v1::DeliveryActionKind,
+    pub kind: DeliveryActionKind,
     /// Why.
     pub reason: String,
     /// The key that it is done with. None: Posthorn itself.

@@ -1,11 +1,11 @@
 //! Inbound requests: what was posted or found, and what became of it.
 
-use posthorn::v1;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
     claim::ClaimKey,
+    column::column_enum,
     event_type::EventTypeName,
     id::{EventId, InboundActionId, InboundId, KeyId, SourceId, TenantId},
 };
@@ -13,93 +13,45 @@ use super::{
 /// For how long what was rejected or quarantined is kept, in milliseconds.
 pub(crate) const QUARANTINE_MS: i64 = 72 * 60 * 60 * 1_000;
 
-/// What became of an inbound request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Verdict {
-    /// It verified and is an event.
-    Accepted,
-    /// It repeats an accepted one.
-    Duplicate,
-    /// It has the id of an accepted one and another body.
-    Conflict,
-    /// It did not verify.
-    Rejected,
-    /// It verified, but its content is not what the source takes.
-    Quarantined,
-}
-
-impl Verdict {
-    /// Its name in metrics.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Duplicate => "duplicate",
-            Self::Conflict => "conflict",
-            Self::Rejected => "rejected",
-            Self::Quarantined => "quarantined",
-        }
-    }
-
-    /// The value of the column: the number in the contract.
-    pub(crate) fn column(self) -> i16 {
-        match self {
-            Self::Accepted => 1,
-            Self::Duplicate => 2,
-            Self::Conflict => 3,
-            Self::Rejected => 4,
-            Self::Quarantined => 5,
-        }
-    }
-
-    /// Reads the value of the column.
-    pub(crate) fn from_column(value: i16) -> Option<Self> {
-        match value {
-            1 => Some(Self::Accepted),
-            2 => Some(Self::Duplicate),
-            3 => Some(Self::Conflict),
-            4 => Some(Self::Rejected),
-            5 => Some(Self::Quarantined),
-            _ => None,
-        }
-    }
-
-    /// The verdict in the contract.
-    pub(crate) fn proto(self) -> v1::Verdict {
-        match self {
-            Self::Accepted => v1::Verdict::Accepted,
-            Self::Duplicate => v1::Verdict::Duplicate,
-            Self::Conflict => v1::Verdict::Conflict,
-            Self::Rejected => v1::Verdict::Rejected,
-            Self::Quarantined => v1::Verdict::Quarantined,
-        }
+column_enum! {
+    /// What became of an inbound request.
+    Verdict {
+        /// It verified and is an event.
+        Accepted = 1 "accepted",
+        /// It repeats an accepted one.
+        Duplicate = 2 "duplicate",
+        /// It has the id of an accepted one and another body.
+        Conflict = 3 "conflict",
+        /// It did not verify.
+        Rejected = 4 "rejected",
+        /// It verified, but its content is not what the source takes.
+        Quarantined = 5 "quarantined",
     }
 }
 
-/// How a request came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Channel {
-    /// The provider posted it.
-    Webhook,
-    /// Polling found it.
-    Poll,
+column_enum! {
+    /// How a request came.
+    Channel {
+        /// The provider posted it.
+        Webhook = 1 "webhook",
+        /// Polling found it.
+        Poll = 2 "poll",
+    }
 }
 
-impl Channel {
-    /// The value of the column: the number in the contract.
-    pub(crate) fn column(self) -> i16 {
-        match self {
-            Self::Webhook => 1,
-            Self::Poll => 2,
-        }
-    }
-
-    /// Reads the value of the column.
-    pub(crate) fn from_column(value: i16) -> Option<Self> {
-        match value {
-            1 => Some(Self::Webhook),
-            2 => Some(Self::Poll),
-            _ => None,
-        }
+column_enum! {
+    /// What was done to an inbound request.
+    InboundActionKind {
+        /// It was verified again and accepted.
+        Reverify = 1 "reverify",
+        /// It was replayed.
+        Replay = 2 "replay",
+        /// A legal hold was placed.
+        Hold = 3 "hold",
+        /// The legal hold was lifted.
+        Release = 4 "release",
+        /// It was made an event although it had been taken for a repeat.
+        Accept = 5 "accept",
     }
 }
 
@@ -212,7 +164,7 @@ pub(crate) struct InboundAction {
     /// The tenant.
     pub tenant_id: TenantId,
     /// What.
-    pub kind: v1::InboundActionKind,
+    pub kind: InboundActionKind,
     /// Why.
     pub reason: String,
     /// The key that it was done with.

@@ -4,7 +4,10 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::id::{ConsumerId, DeliveryId, NodeId};
+use super::{
+    column::column_enum,
+    id::{ConsumerId, DeliveryId, NodeId},
+};
 
 /// What names a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,13 +29,14 @@ pub(crate) enum HolderId {
     Consumer(ConsumerId),
 }
 
-/// The kinds of holders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HolderKind {
-    /// Nodes.
-    Node,
-    /// Streams of consumers.
-    Consumer,
+column_enum! {
+    /// The kinds of holders.
+    HolderKind {
+        /// Nodes.
+        Node = 1 "node",
+        /// Streams of consumers.
+        Consumer = 2 "consumer",
+    }
 }
 
 impl HolderId {
@@ -54,21 +58,10 @@ impl HolderId {
 
     /// Takes the values that columns hold.
     pub(crate) fn from_columns(kind: i16, uuid: Uuid) -> Option<Self> {
-        match kind {
-            1 => Some(Self::Node(NodeId::from_uuid(uuid))),
-            2 => Some(Self::Consumer(ConsumerId::from_uuid(uuid))),
-            _ => None,
-        }
-    }
-}
-
-impl HolderKind {
-    /// The value of the column.
-    pub(crate) fn column(self) -> i16 {
-        match self {
-            Self::Node => 1,
-            Self::Consumer => 2,
-        }
+        Some(match HolderKind::from_column(kind)? {
+            HolderKind::Node => Self::Node(NodeId::from_uuid(uuid)),
+            HolderKind::Consumer => Self::Consumer(ConsumerId::from_uuid(uuid)),
+        })
     }
 }
 

@@ -5,67 +5,31 @@ use std::fmt;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
+    column::column_enum,
     id::{Id, Shard, TenantId},
     tenant::Tenant,
 };
 
-/// What an object is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum ObjectKind {
-    /// An endpoint.
-    Endpoint,
-    /// A source.
-    Source,
-}
-
-impl ObjectKind {
-    /// The value of the column.
-    pub(crate) fn column(self) -> i16 {
-        match self {
-            Self::Endpoint => 1,
-            Self::Source => 2,
-        }
-    }
-
-    /// Reads the value of the column.
-    pub(crate) fn from_column(value: i16) -> Option<Self> {
-        match value {
-            1 => Some(Self::Endpoint),
-            2 => Some(Self::Source),
-            _ => None,
-        }
+column_enum! {
+    /// What an object is.
+    ObjectKind {
+        /// An endpoint.
+        Endpoint = 1 "endpoint",
+        /// A source.
+        Source = 2 "source",
     }
 }
 
-/// Whether an object does its work. Each kind says what that means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ObjectState {
-    /// Events go to an endpoint; a source takes requests.
-    Enabled,
-    /// Events to an endpoint queue; a source answers requests that verify with 503.
-    Paused,
-    /// New events are not queued for an endpoint, and what is queued waits; a source answers requests that verify with 410.
-    Disabled,
-}
-
-impl ObjectState {
-    /// The value of the column.
-    pub(crate) fn column(self) -> i16 {
-        match self {
-            Self::Enabled => 1,
-            Self::Paused => 2,
-            Self::Disabled => 3,
-        }
-    }
-
-    /// Reads the value of the column.
-    pub(crate) fn from_column(value: i16) -> Option<Self> {
-        match value {
-            1 => Some(Self::Enabled),
-            2 => Some(Self::Paused),
-            3 => Some(Self::Disabled),
-            _ => None,
-        }
+column_enum! {
+    /// Whether an object does its work. Each kind says what that means.
+    ObjectState {
+        /// Events go to an endpoint; a source takes requests.
+        Enabled = 1 "enabled",
+        /// Events to an endpoint queue; a source answers requests that verify with 503.
+        Paused = 2 "paused",
+        /// New events are not queued for an endpoint, and what is queued waits; a source answers requests that verify with
+        /// 410.
+        Disabled = 3 "disabled",
     }
 }
 

@@ -1,10 +1,10 @@
 //! Schedules and decisions.
 
-use posthorn::v1::ErrorKind;
 use proptest::prelude::*;
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::*;
+use crate::model::delivery::ErrorKind;
 
 fn schedule(policy: &RetryPolicy) -> Vec<u64> {
     (1..).map_while(|made| policy.delay_ms(made)).collect()

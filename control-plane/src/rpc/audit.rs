@@ -4,14 +4,14 @@ use posthorn::v1::{self, audit_service_server::AuditService};
 
 use super::{
     Caller, Page, QueryFingerprint,
-    convert::{id, timestamp},
+    convert::{any_or, id, timestamp},
     time_range::TimeRange,
 };
 use crate::{
     core::Core,
     error::Error,
     model::{
-        audit::{AuditOutcome, AuditRecord, FieldChange},
+        audit::{AuditRecord, FieldChange},
         id::uuid_floor,
     },
     store::{AuditFilter, last_below},
@@ -73,7 +73,7 @@ impl Audits {
             key_id,
             method: filter("method", &request.method)?,
             target: filter("target", &request.target)?,
-            outcome: outcome(request.outcome)?,
+            outcome: any_or::<v1::AuditOutcome, _>("outcome", request.outcome)?,
             from: uuid_floor(range.from_ms),
             through: page
                 .after_uuid()?
@@ -104,20 +104,7 @@ fn filter<'a>(field: &str, text: &'a str) -> Result<Option<&'a str>, Error> {
     Ok((!text.is_empty()).then_some(text))
 }
 
-fn outcome(number: i32) -> Result<Option<AuditOutcome>, Error> {
-    match v1::AuditOutcome::try_from(number) {
-        Ok(v1::AuditOutcome::Unspecified) => Ok(None),
-        Ok(v1::AuditOutcome::Done) => Ok(Some(AuditOutcome::Done)),
-        Ok(v1::AuditOutcome::Denied) => Ok(Some(AuditOutcome::Denied)),
-        Err(_) => Err(Error::invalid("outcome", "must be a known outcome")),
-    }
-}
-
 fn proto(record: AuditRecord) -> v1::AuditRecord {
-    let outcome = match record.outcome {
-        AuditOutcome::Done => v1::AuditOutcome::Done,
-        AuditOutcome::Denied => v1::AuditOutcome::Denied,
-    };
     let key_id = record.actor.key_id();
     v1::AuditRecord {
         audit_id: record.id.to_string(),
@@ -132,7 +119,7 @@ fn proto(record: AuditRecord) -> v1::AuditRecord {
         target: record.target,
         reason: record.reason,
         request_id: record.request_id,
-        outcome: outcome.into(),
+        outcome: v1::AuditOutcome::from(record.outcome).into(),
         changes: record.changes.into_iter().map(change_proto).collect(),
     }
 }

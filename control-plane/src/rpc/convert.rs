@@ -8,6 +8,7 @@ mod mask;
 mod retry;
 mod text;
 mod time;
+mod words;
 
 pub(super) use header::{field_name, header_name, is_header_value, looks_secret};
 pub(super) use json::{json_object, json_object_proto, json_value};
@@ -17,6 +18,7 @@ pub(super) use text::{long_text, printable, visible_name};
 pub(super) use time::{
     duration_ms, duration_proto, duration_within, instant_ms, overlap_ms, timestamp,
 };
+pub(super) use words::{any_or, one_of};
 
 use crate::error::{Error, Violation};
 

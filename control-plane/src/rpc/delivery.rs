@@ -5,11 +5,12 @@ mod view;
 
 use std::collections::BTreeSet;
 
-use posthorn::v1::{self, DeliveryActionKind, delivery_service_server::DeliveryService};
+use posthorn::v1::{self, delivery_service_server::DeliveryService};
 
 use self::view::{action_proto, attempt_key, attempt_key_bytes, attempt_proto, delivery_proto};
 use super::{
-    Call, Caller, Made, Mutations, Page, QueryFingerprint, convert::visible_name,
+    Call, Caller, Made, Mutations, Page, QueryFingerprint,
+    convert::{any_or, visible_name},
     time_range::TimeRange,
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     dispatch::Dispatch,
     error::Error,
     model::{
-        delivery::Action,
+        delivery::{Action, DeliveryActionKind},
         id::{DeliveryId, EventId, InboundId, TenantId, uuid_floor},
     },
     registry::TenantEntry,
@@ -87,8 +88,7 @@ impl Deliveries {
             ("created_from", request.created_from.as_ref()),
             ("created_before", request.created_before.as_ref()),
         )?;
-        let state = v1::DeliveryState::try_from(request.state)
-            .map_err(|_| Error::invalid("state", "must be a known state"))?;
+        let state = any_or::<v1::DeliveryState, _>("state", request.state)?;
         let query = QueryFingerprint::new(
             "ListDeliveries",
             &[
@@ -114,7 +114,7 @@ impl Deliveries {
         let filter = DeliveryFilter {
             shard: tenant.shard,
             tenant_id: tenant.tenant.id,
-            state: i16::try_from(state as i32).unwrap_or(0),
+            state,
             endpoint_id: optional("endpoint_id", &request.endpoint_id)?,
             from,
             through,

@@ -63,8 +63,7 @@ serves! {
         list_endpoints => list(ListEndpointsRequest) -> ListEndpointsResponse;
         update_endpoint => update(UpdateEndpointRequest) -> UpdateEndpointResponse;
         delete_endpoint => delete(DeleteEndpointRequest) -> DeleteEndpointResponse;
-        pause_endpoint => pause(PauseEndpointRequest) -> PauseEndpointResponse;
-        resume_endpoint => resume(ResumeEndpointRequest) -> ResumeEndpointResponse;
+        set_endpoint_state => set_state(SetEndpointStateRequest) -> SetEndpointStateResponse;
         rotate_endpoint_secret => rotate(RotateEndpointSecretRequest) -> RotateEndpointSecretResponse;
         test_endpoint => test(TestEndpointRequest) -> TestEndpointResponse;
     }

@@ -12,7 +12,7 @@ mod view;
 
 use std::sync::Arc;
 
-use posthorn::v1::{self, InboundActionKind, inbound_service_server::InboundService};
+use posthorn::v1::{self, inbound_service_server::InboundService};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
@@ -28,7 +28,7 @@ use crate::{
     inbound::Inbound,
     model::{
         id::{InboundActionId, InboundId},
-        inbound::{InboundAction, InboundRequest},
+        inbound::{InboundAction, InboundActionKind, InboundRequest},
     },
     registry::TenantEntry,
 };

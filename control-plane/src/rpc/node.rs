@@ -1,6 +1,6 @@
 //! `NodeService`: the streams of a node, handed to the engine and to whatever takes what providers post.
 
-use posthorn::v1::{
+use posthorn::node::v1::{
     ForwardRequest, ForwardResponse, SessionRequest, SessionResponse,
     node_service_server::NodeService,
 };

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use posthorn::v1::{ErrorKind, HttpAnswer};
+use posthorn::node::v1::{ErrorKind, HttpAnswer};
 
 /// How much of a body is read at most, in bytes. A connection with more on it is closed.
 const BODY_READ_MAX: usize = 64 * 1024;

@@ -6,7 +6,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use posthorn::v1::ErrorKind;
+use posthorn::node::v1::ErrorKind;
 use posthorn_guard::{ResolveError, Resolver, Scheme, Target};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{

@@ -14,7 +14,7 @@ use hyper::{
     client::conn::{TrySendError, http1, http2},
     ext::on_informational,
 };
-use posthorn::v1::ErrorKind;
+use posthorn::node::v1::ErrorKind;
 use tokio::{task::AbortHandle, time::timeout};
 
 use super::{outcome, wire::Informational};

@@ -4,7 +4,7 @@
 
 use std::{error::Error, io};
 
-use posthorn::v1::ErrorKind;
+use posthorn::node::v1::ErrorKind;
 use tracing::warn;
 
 /// An endpoint sent more informational responses than are taken.

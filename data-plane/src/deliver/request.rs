@@ -4,7 +4,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::Full;
-use posthorn::v1::{ErrorKind, Lease};
+use posthorn::node::v1::{ErrorKind, Lease};
 use tracing::error;
 
 use super::connection::Outgoing;
@@ -29,7 +29,7 @@ fn headers(lease: &mut Lease) -> Result<HeaderMap, http::Error> {
     let mut headers = HeaderMap::with_capacity(leased.len() + 2);
     for header in leased {
         let name = HeaderName::try_from(header.name)?;
-        headers.append(name, HeaderValue::try_from(header.value)?);
+        headers.append(name, HeaderValue::from_maybe_shared(header.value)?);
     }
     Ok(headers)
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::header;
 use hyper::body::Incoming;
-use posthorn::v1::{ErrorKind, HttpAnswer, Lease, outcome::Result as Fact};
+use posthorn::node::v1::{ErrorKind, HttpAnswer, Lease, outcome::Result as Fact};
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 

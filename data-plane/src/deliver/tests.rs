@@ -13,7 +13,7 @@ mod zoo;
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
-use posthorn::v1::{ErrorKind, Header, HttpAnswer, Lease, outcome::Result as Fact};
+use posthorn::node::v1::{ErrorKind, Header, HttpAnswer, Lease, outcome::Result as Fact};
 use posthorn_guard::{Policy, Resolver};
 use posthorn_telemetry::Registry;
 
@@ -119,6 +119,6 @@ fn hasty_lease(url: &str) -> Lease {
 fn header(name: &str, value: &str) -> Header {
     Header {
         name: name.to_owned(),
-        value: value.to_owned(),
+        value: value.to_owned().into(),
     }
 }

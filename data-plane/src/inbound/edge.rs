@@ -154,7 +154,7 @@ pub(crate) fn fuzz(bytes: &[u8], piece: usize) {
             "no host is a target of a source"
         );
     }
-    let field = posthorn::v1::InboundHeaderField {
+    let field = posthorn::node::v1::Header {
         name: "x-forwarded-for".to_owned(),
         value: ::bytes::Bytes::copy_from_slice(bytes),
     };

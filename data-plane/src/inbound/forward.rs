@@ -22,7 +22,7 @@ use std::{
 
 use arc_swap::{ArcSwapOption, Guard};
 use bytes::Bytes;
-use posthorn::v1::{ForwardedAnswer, ForwardedRequest};
+use posthorn::node::v1::{ForwardedAnswer, ForwardedRequest};
 use tokio::{sync::oneshot, time::Instant};
 
 use self::book::Book;

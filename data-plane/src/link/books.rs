@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use posthorn::v1::{
+use posthorn::node::v1::{
     Drain, Hello, Lease, NotStartedReason, Outcome, Outcomes, session_request::Message,
 };
 use tokio::time::Instant;

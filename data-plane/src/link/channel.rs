@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use posthorn::v1::node_service_client::NodeServiceClient;
+use posthorn::node::v1::node_service_client::NodeServiceClient;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 use crate::Error;

@@ -3,7 +3,7 @@
 //! Credit goes back in portions, so that there is not a message for every lease; a portion is small against the whole,
 //! so that what is held back never stops the flow.
 
-use posthorn::v1::Credit;
+use posthorn::node::v1::Credit;
 
 /// How many bytes of bodies a node holds at most: far more than the largest body.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;

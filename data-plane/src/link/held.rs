@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use posthorn::v1::{Lease, LeaseReference, NotStarted, NotStartedReason, outcome::Result as Fact};
+use posthorn::node::v1::{
+    Lease, LeaseReference, NotStarted, NotStartedReason, outcome::Result as Fact,
+};
 use tokio::time::Instant;
 
 use super::ticket::Ticket;

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use posthorn::v1::{LeaseReference, Outcome, Outcomes};
+use posthorn::node::v1::{LeaseReference, Outcome, Outcomes};
 use prost::Message as _;
 use tokio::time::Instant;
 

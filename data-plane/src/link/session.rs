@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use posthorn::v1::{
+use posthorn::node::v1::{
     Leases, SessionRequest, SessionResponse, session_request, session_response::Message,
 };
 use tokio::{

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use posthorn::v1::NotStartedReason;
+use posthorn::node::v1::NotStartedReason;
 
 /// Not used, not withdrawn. Any other number but `BEGUN` is the reason why it was withdrawn.
 const UNUSED: i32 = NotStartedReason::Unspecified as i32;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use posthorn::v1::{Lease, NotStartedReason};
+use posthorn::node::v1::{Lease, NotStartedReason};
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
 use super::{

@@ -1,12 +1,12 @@
 //! What is forwarded, and what becomes of answers.
 
-use posthorn::v1::{ForwardedAnswer, InboundHeaderField};
+use posthorn::node::v1::{ForwardedAnswer, Header};
 
 use super::{SOURCE, World, patient, post, say, with};
 use crate::support::answer;
 
-fn field(name: &str, value: &str) -> InboundHeaderField {
-    InboundHeaderField {
+fn field(name: &str, value: &str) -> Header {
+    Header {
         name: name.to_owned(),
         value: value.as_bytes().to_vec().into(),
     }

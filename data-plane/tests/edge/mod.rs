@@ -15,7 +15,7 @@ mod tls;
 
 use std::time::Duration;
 
-use posthorn::v1::{EdgeSettings, EdgeSource};
+use posthorn::node::v1::{EdgeSettings, EdgeSource};
 use posthorn_data_plane::EdgeConfig;
 
 use crate::support::{Answer, Answered, Client, ControlPlane, Forwarded, Node};

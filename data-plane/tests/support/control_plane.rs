@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use posthorn::v1::{
+use posthorn::node::v1::{
     ForwardRequest, ForwardResponse, Hello, Lease, Leases, Outcomes, OutcomesCommitted,
     SessionRequest, SessionResponse, Welcome,
     node_service_server::{NodeService, NodeServiceServer},

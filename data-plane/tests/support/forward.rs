@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use posthorn::v1::{
-    EdgeSettings, ForwardRequest, ForwardResponse, ForwardedAnswer, ForwardedRequest,
-    InboundHeaderField,
+use posthorn::node::v1::{
+    EdgeSettings, ForwardRequest, ForwardResponse, ForwardedAnswer, ForwardedRequest, Header,
 };
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver},
@@ -132,7 +131,7 @@ impl Answered {
 
 /// An answer.
 pub(crate) fn answer(number: u64, status: u32, body: &'static str) -> ForwardedAnswer {
-    let header = InboundHeaderField {
+    let header = Header {
         name: "x-from".to_owned(),
         value: "control plane".into(),
     };

@@ -8,7 +8,7 @@ mod node;
 
 use std::time::Duration;
 
-use posthorn::v1::{Outcome, Outcomes};
+use posthorn::node::v1::{Outcome, Outcomes};
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use control_plane::ControlPlane;

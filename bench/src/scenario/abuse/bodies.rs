@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use posthorn::v1::{BodyPart, ForwardRequest, ForwardedRequest, Role};
+use posthorn::node::v1::{BodyPart, ForwardRequest, ForwardedRequest};
+use posthorn::v1::Role;
 use posthorn_harness::{Client, STANDARD_WEBHOOKS};
 use tokio::{
     task::JoinSet,

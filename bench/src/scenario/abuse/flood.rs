@@ -52,6 +52,7 @@ pub(super) async fn run(settings: &Settings) -> Vec<Measure> {
         settings.events.unwrap_or(EVENTS),
     )
     .await;
+    stage.settle().await;
 
     let calm = honest::day(&honest, duration).await;
     let stolen = Stolen::new(&stage, &attacker).await;

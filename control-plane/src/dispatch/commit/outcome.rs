@@ -5,7 +5,6 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use posthorn::v1::ErrorKind;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +14,11 @@ use crate::{
     dispatch::{Dispatch, schedule::Settled},
     error::Error,
     metrics::Word,
-    model::{delivery::Decision, id::DeliveryId, lease::LeaseKey},
+    model::{
+        delivery::{Decision, ErrorKind},
+        id::DeliveryId,
+        lease::LeaseKey,
+    },
     outage,
     store::{self, OutcomeRow},
 };
@@ -227,7 +230,7 @@ fn settled(row: &OutcomeRow, written: &Written) -> (LeaseKey, Settled) {
 fn count(dispatch: &Dispatch, row: &OutcomeRow) {
     let metrics = &dispatch.0.core.metrics;
     let attempt = &row.attempt;
-    let result = attempt.outcome.error.map_or("success", error_word);
+    let result = attempt.outcome.error.map_or("success", ErrorKind::as_str);
     metrics.attempts.get_or_create(&Word { result }).inc();
     let seconds = f64::from(attempt.duration_ms) / 1_000.0;
     metrics.attempt_seconds.observe(seconds);
@@ -260,33 +263,12 @@ fn log(row: &OutcomeRow) {
         attempt: number,
         ..
     } = attempt.lease;
-    let error = attempt.outcome.error.map_or("success", error_word);
+    let error = attempt.outcome.error.map_or("success", ErrorKind::as_str);
     if let Decision::Dead { reason, .. } = row.decision {
         let endpoint_id = attempt.endpoint_id;
         let reason = reason.as_str();
         tracing::warn!(%delivery_id, %endpoint_id, number, error, reason, "delivery {delivery_id} is dead: {reason}");
     } else {
         tracing::debug!(%delivery_id, number, error, "attempt {number} of {delivery_id}: {error}");
-    }
-}
-
-/// The word for an error kind in metrics and logs.
-fn error_word(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::Unspecified => "unspecified",
-        ErrorKind::DnsError => "dns_error",
-        ErrorKind::ConnectionRefused => "connection_refused",
-        ErrorKind::ConnectionReset => "connection_reset",
-        ErrorKind::ConnectionClosed => "connection_closed",
-        ErrorKind::TlsError => "tls_error",
-        ErrorKind::Timeout => "timeout",
-        ErrorKind::ProtocolError => "protocol_error",
-        ErrorKind::ResponseTooLarge => "response_too_large",
-        ErrorKind::TargetNotAllowed => "target_not_allowed",
-        ErrorKind::Http3xx => "http_3xx",
-        ErrorKind::Http4xx => "http_4xx",
-        ErrorKind::Http5xx => "http_5xx",
-        ErrorKind::HandlerFailed => "handler_failed",
-        ErrorKind::Other => "other",
     }
 }

@@ -21,7 +21,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use posthorn::v1::{self, ErrorKind, consume_response::Message as ToConsumer};
+use posthorn::v1::{self, consume_response::Message as ToConsumer};
 use prost::Message as _;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_stream::{Stream, StreamExt as _};
@@ -43,7 +43,7 @@ use crate::{
         schedule::{Grant, Schedule, Served},
     },
     model::{
-        delivery::AttemptResult,
+        delivery::{AttemptResult, ErrorKind},
         endpoint::LiveEndpoint,
         event::Event,
         id::{ConsumerId, EndpointId, InboundId, KeyId, Shard},

@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
 };
 
-use posthorn::v1::{
+use posthorn::node::v1::{
     self, session_request::Message as FromNode, session_response::Message as ToNode,
 };
 use prost::Message as _;

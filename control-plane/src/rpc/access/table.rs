@@ -9,6 +9,8 @@ use crate::model::api_key::Role::{self, Admin, Consumer, Emitter, Node, Operator
 /// Every call of the contract with the roles that may make it and its kind.
 #[rustfmt::skip]
 pub(super) const TABLE: &[(&str, &[Role], &Kind)] = &[
+    ("/posthorn.node.v1.NodeService/Forward", &[Node], FORWARD),
+    ("/posthorn.node.v1.NodeService/Session", &[Node], SESSION),
     ("/posthorn.v1.ApiKeyService/CreateApiKey", &[Admin], CHANGE),
     ("/posthorn.v1.ApiKeyService/GetApiKey", &[Admin], GET),
     ("/posthorn.v1.ApiKeyService/ListApiKeys", &[Admin], SCAN),
@@ -25,9 +27,8 @@ pub(super) const TABLE: &[(&str, &[Role], &Kind)] = &[
     ("/posthorn.v1.EndpointService/DeleteEndpoint", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.EndpointService/GetEndpoint", &[Admin, Operator, Viewer], GET),
     ("/posthorn.v1.EndpointService/ListEndpoints", &[Admin, Operator, Viewer], SCAN),
-    ("/posthorn.v1.EndpointService/PauseEndpoint", &[Admin, Operator], CHANGE),
-    ("/posthorn.v1.EndpointService/ResumeEndpoint", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.EndpointService/RotateEndpointSecret", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.EndpointService/SetEndpointState", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.EndpointService/TestEndpoint", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.EndpointService/UpdateEndpoint", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.EventService/EmitEvent", &[Admin, Emitter], EMIT),
@@ -48,8 +49,6 @@ pub(super) const TABLE: &[(&str, &[Role], &Kind)] = &[
     ("/posthorn.v1.InboundService/ReleaseInboundRequest", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.InboundService/ReplayInboundRequest", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.InboundService/ReverifyInboundRequest", &[Admin, Operator], CHANGE),
-    ("/posthorn.v1.NodeService/Forward", &[Node], FORWARD),
-    ("/posthorn.v1.NodeService/Session", &[Node], SESSION),
     ("/posthorn.v1.SourceService/CreateSource", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.SourceService/DeleteSource", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.SourceService/GetDriftReport", &[Admin, Operator, Viewer], GET),
@@ -125,7 +124,7 @@ mod tests {
         for file in files
             .file
             .iter()
-            .filter(|file| file.package() == "posthorn.v1")
+            .filter(|file| file.package().starts_with("posthorn."))
         {
             for service in &file.service {
                 for method in &service.method {
@@ -168,13 +167,16 @@ mod tests {
 
     #[test]
     fn only_calls_of_the_contract_are_found() {
-        assert_eq!(roles("/posthorn.v1.NodeService/Session"), Some(&[Node][..]));
+        assert_eq!(
+            roles("/posthorn.node.v1.NodeService/Session"),
+            Some(&[Node][..])
+        );
         assert!(is_unary("/posthorn.v1.EventService/EmitEvent"));
         for path in [
             "",
             "/",
-            "/posthorn.v1.NodeService/session",
-            "/posthorn.v1.NodeService/Session/",
+            "/posthorn.node.v1.NodeService/session",
+            "/posthorn.node.v1.NodeService/Session/",
         ] {
             assert_eq!(roles(path), None, "{path}");
             assert!(!is_unary(path));

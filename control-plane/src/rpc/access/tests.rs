@@ -72,7 +72,10 @@ fn a_key_is_let_through_where_its_role_is() {
     for (path, expected) in [
         (GET_TENANT, Code::Ok),
         (CREATE_TENANT, Code::PermissionDenied),
-        ("/posthorn.v1.NodeService/Session", Code::PermissionDenied),
+        (
+            "/posthorn.node.v1.NodeService/Session",
+            Code::PermissionDenied,
+        ),
         (
             "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
             Code::Ok,
@@ -123,7 +126,11 @@ fn a_node_sees_no_reflection() {
         Code::PermissionDenied
     );
     assert_eq!(
-        code(&fixture, "/posthorn.v1.NodeService/Session", &[&bearer]),
+        code(
+            &fixture,
+            "/posthorn.node.v1.NodeService/Session",
+            &[&bearer]
+        ),
         Code::Ok
     );
 }

@@ -9,7 +9,11 @@ use crate::{
         stream,
     },
     error::Error,
-    model::{delivery::AttemptResult, id::InboundId, source::Answer},
+    model::{
+        delivery::{AttemptResult, ErrorKind},
+        id::InboundId,
+        source::Answer,
+    },
     rpc::{
         convert::{duration_within, id},
         source::computed_answer,
@@ -78,7 +82,7 @@ fn read_nack(path: &str, nack: v1::Nack) -> Result<Word, Error> {
     let result = if nack.permanent {
         AttemptResult::Refused
     } else {
-        AttemptResult::Failed(v1::ErrorKind::HandlerFailed)
+        AttemptResult::Failed(ErrorKind::HandlerFailed)
     };
     Ok(Word {
         lease_id: nack.lease_id,
@@ -167,7 +171,7 @@ mod tests {
                 text: text.to_owned(),
             }]))
         };
-        let failed = AttemptResult::Failed(v1::ErrorKind::HandlerFailed);
+        let failed = AttemptResult::Failed(ErrorKind::HandlerFailed);
         let credit = Message::Credit(v1::ConsumeCredit { handouts: 9 });
         for (message, said) in [
             (ack("booked"), word(AttemptResult::Handled, "booked")),

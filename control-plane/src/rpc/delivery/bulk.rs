@@ -1,13 +1,16 @@
 //! What is done to many dead letters at a time: redrive and discard.
 
-use posthorn::v1::{self, DeliveryActionKind};
+use posthorn::v1;
 use prost_types::Timestamp;
 
 use super::{Deliveries, action, optional};
 use crate::{
     audit::Record,
     error::Error,
-    model::{delivery::Action, id::EndpointId},
+    model::{
+        delivery::{Action, DeliveryActionKind},
+        id::EndpointId,
+    },
     registry::TenantEntry,
     rpc::{Call, Caller, Made, time_range::TimeRange},
     store::{LedgerTx, OpenFilter},

@@ -47,7 +47,7 @@ pub(super) fn delivery_proto(
         }
         ViewState::Dead(reason, at) => {
             delivery.set_state(v1::DeliveryState::Dead);
-            delivery.dead_reason = i32::from(reason.column());
+            delivery.dead_reason = v1::DeadReason::from(reason).into();
             delivery.ended_at = Some(timestamp(at));
         }
         ViewState::Delivered(at) => {
@@ -69,7 +69,10 @@ pub(super) fn attempt_proto(attempt: &Attempt) -> v1::Attempt {
         number: attempt.lease.attempt,
         succeeded: attempt.outcome.succeeded(),
         status_code: attempt.outcome.status_code.map_or(0, u32::from),
-        error_kind: attempt.outcome.error.map_or(0, i32::from),
+        error_kind: attempt
+            .outcome
+            .error
+            .map_or(0, |kind| v1::ErrorKind::from(kind).into()),
         started_at: Some(timestamp(attempt.started_at)),
         duration_ms: attempt.duration_ms,
         holder_id: attempt.holder.to_string(),
@@ -81,7 +84,7 @@ pub(super) fn attempt_proto(attempt: &Attempt) -> v1::Attempt {
 /// An action of an operator.
 pub(super) fn action_proto(action: &Action) -> v1::DeliveryAction {
     v1::DeliveryAction {
-        kind: action.kind as i32,
+        kind: v1::DeliveryActionKind::from(action.kind).into(),
         reason: action.reason.clone(),
         key_id: action.key_id.map(|id| id.to_string()).unwrap_or_default(),
         acted_at: Some(timestamp(action.acted_at)),

@@ -1,54 +1,51 @@
-//! Pausing, resuming and trying endpoints.
+//! Whether an endpoint gets events, and trying one.
 
 use posthorn::v1;
 
-use super::{Endpoints, Named, change::described};
+use super::{Endpoints, change::described};
 use crate::{
     audit::Record,
     clock,
     error::Error,
     model::{id::EventId, object::ObjectState},
     registry::Changed,
-    rpc::{Call, Caller, Made, convert::printable, object},
+    rpc::{
+        Call, Caller, Made,
+        convert::{one_of, printable},
+        object,
+    },
     store::{LedgerTx, RegistryTx},
 };
 
 const REASON_CHARS_MAX: usize = 500;
 
 impl Endpoints {
-    pub(super) async fn pause(
+    pub(super) async fn set_state(
         &self,
         caller: &Caller,
-        request: v1::PauseEndpointRequest,
-    ) -> Result<v1::PauseEndpointResponse, Error> {
+        request: v1::SetEndpointStateRequest,
+    ) -> Result<v1::SetEndpointStateResponse, Error> {
         let now = self.core.clock.now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
+        let state = one_of::<v1::EndpointState, _>("state", request.state)?;
         let reason = printable("reason", &request.reason, REASON_CHARS_MAX)?;
-        let call = Call::new(caller, "PauseEndpoint", &request, &request.request_id, now)?;
+        let call = Call::new(
+            caller,
+            "SetEndpointState",
+            &request,
+            &request.request_id,
+            now,
+        )?;
         let change = async |tx: &mut RegistryTx| {
-            let (endpoint, record) =
-                set_state(tx, &named, ObjectState::Paused, &reason, now).await?;
-            let response = v1::PauseEndpointResponse {
-                endpoint: Some(endpoint),
-            };
-            let record = record.because(reason);
-            Ok(Made::new(response, record).of([Changed::Endpoint(named.id)]))
-        };
-        self.mutations.make(call, change).await
-    }
-
-    pub(super) async fn resume(
-        &self,
-        caller: &Caller,
-        request: v1::ResumeEndpointRequest,
-    ) -> Result<v1::ResumeEndpointResponse, Error> {
-        let now = self.core.clock.now_ms();
-        let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
-        let call = Call::new(caller, "ResumeEndpoint", &request, &request.request_id, now)?;
-        let change = async |tx: &mut RegistryTx| {
-            let (endpoint, record) = set_state(tx, &named, ObjectState::Enabled, "", now).await?;
-            let response = v1::ResumeEndpointResponse {
-                endpoint: Some(endpoint),
+            let mut endpoint = named.hold(tx, now).await?;
+            may_become(endpoint.state, state)?;
+            let before = described(tx, &endpoint, now).await?;
+            object::set_state(tx, &mut endpoint, state, &reason).await?;
+            let after = described(tx, &endpoint, now).await?;
+            let record = Record::of(endpoint.tenant_id, named.id).because(reason);
+            let record = record.changing(Some(&before), Some(&after));
+            let response = v1::SetEndpointStateResponse {
+                endpoint: Some(after),
             };
             Ok(Made::new(response, record).of([Changed::Endpoint(named.id)]))
         };
@@ -69,7 +66,7 @@ impl Endpoints {
         let endpoint = named.get(&self.core.store).await?;
         if endpoint.state != ObjectState::Enabled {
             return Err(Error::FailedPrecondition(
-                "the endpoint is not enabled: resume it first".to_owned(),
+                "the endpoint is not enabled: enable it first".to_owned(),
             ));
         }
         let registry = self.core.registry.snapshot();
@@ -93,23 +90,11 @@ impl Endpoints {
     }
 }
 
-/// Moves an endpoint to a state; what is disabled can only be enabled again.
-async fn set_state(
-    tx: &mut RegistryTx,
-    named: &Named,
-    state: ObjectState,
-    reason: &str,
-    now: i64,
-) -> Result<(v1::Endpoint, Record), Error> {
-    let mut endpoint = named.hold(tx, now).await?;
-    if state == ObjectState::Paused && endpoint.state == ObjectState::Disabled {
-        let text = "the endpoint is disabled: resume it first";
+/// Whether an endpoint may go from one state to another: to pause a disabled one would queue events for it again.
+fn may_become(from: ObjectState, to: ObjectState) -> Result<(), Error> {
+    if (from, to) == (ObjectState::Disabled, ObjectState::Paused) {
+        let text = "the endpoint is disabled: enable it first";
         return Err(Error::FailedPrecondition(text.to_owned()));
     }
-    let before = described(tx, &endpoint, now).await?;
-    object::set_state(tx, &mut endpoint, state, reason).await?;
-    let after = described(tx, &endpoint, now).await?;
-    let record = Record::of(endpoint.tenant_id, named.id);
-    let record = record.changing(Some(&before), Some(&after));
-    Ok((after, record))
+    Ok(())
 }

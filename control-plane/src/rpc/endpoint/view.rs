@@ -7,7 +7,6 @@ use crate::{
     error::Error,
     model::{
         endpoint::Endpoint,
-        object::ObjectState,
         secret::{Purpose, SealedSecret},
     },
     rpc::{
@@ -56,11 +55,6 @@ pub(in crate::rpc) fn proto(
     secrets: &[SealedSecret],
     now: i64,
 ) -> v1::Endpoint {
-    let state = match endpoint.state {
-        ObjectState::Enabled => v1::EndpointState::Enabled,
-        ObjectState::Paused => v1::EndpointState::Paused,
-        ObjectState::Disabled => v1::EndpointState::Disabled,
-    };
     let signing = || {
         secrets
             .iter()
@@ -74,7 +68,7 @@ pub(in crate::rpc) fn proto(
         endpoint_id: endpoint.id.to_string(),
         tenant_id: endpoint.tenant_id.to_string(),
         settings: Some(settings::proto(&endpoint.settings)),
-        state: state.into(),
+        state: v1::EndpointState::from(endpoint.state).into(),
         state_reason: endpoint.state_reason.clone(),
         etag: etag(endpoint.version),
         secret_fingerprint: current

@@ -2,7 +2,7 @@
 //!
 //! The record keeps its id, so that the event has it too, and what it had been taken to repeat.
 
-use posthorn::v1::{self, InboundActionKind};
+use posthorn::v1;
 
 use super::{Inbounds, erased, event::of_day, precondition, view::request_proto};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     model::{
         claim::ClaimKey,
-        inbound::{InboundAction, InboundRequest, Part, Verdict},
+        inbound::{InboundAction, InboundActionKind, InboundRequest, Part, Verdict},
     },
     rpc::{Call, Caller, Made},
     store::LedgerTx,
@@ -56,8 +56,8 @@ impl Inbounds {
             }
             let audited = audited.setting(
                 "verdict",
-                Some(record.verdict.name()),
-                Verdict::Accepted.name(),
+                Some(record.verdict.as_str()),
+                Verdict::Accepted.as_str(),
             );
             record.verdict = Verdict::Accepted;
             record.claim = ClaimKey::own(&record.provider_event_id, record.id);

@@ -2,11 +2,11 @@
 //!
 //! What a handler did that was deleted since is still shown, without its name.
 
-use posthorn::v1::{self, ErrorKind};
+use posthorn::v1;
 
 use crate::{
     model::{
-        delivery::Attempt,
+        delivery::{Attempt, ErrorKind},
         endpoint::Handler,
         id::{DeliveryId, EventId},
     },
@@ -78,7 +78,7 @@ fn handling(registry: &Registry, attempt: &Attempt) -> Option<v1::Handling> {
     let said = String::from_utf8_lossy(&attempt.excerpt).into_owned();
     let (effect, error) = match attempt.outcome.error {
         None => (said, String::new()),
-        Some(kind) if said.is_empty() => (String::new(), error_kind(kind)),
+        Some(kind) if said.is_empty() => (String::new(), kind.as_str().to_owned()),
         Some(_) => (String::new(), said),
     };
     Some(v1::Handling {
@@ -99,11 +99,4 @@ fn is_handlers(attempt: &Attempt) -> bool {
     let outcome = attempt.outcome;
     outcome.status_code.is_none()
         && (outcome.succeeded() || outcome.error == Some(ErrorKind::HandlerFailed))
-}
-
-/// A kind of error in words, such as `timeout`.
-fn error_kind(kind: ErrorKind) -> String {
-    let name = kind.as_str_name();
-    let name = name.strip_prefix("ERROR_KIND_").unwrap_or(name);
-    name.to_ascii_lowercase()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use posthorn::v1::{self, InboundActionKind};
+use posthorn::v1;
 
 use super::{Inbounds, erased, view::request_proto};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     model::{
         id::InboundId,
-        inbound::{InboundRequest, Part, Verdict},
+        inbound::{InboundActionKind, InboundRequest, Part, Verdict},
     },
     registry::TenantEntry,
     rpc::{Call, Caller, Made, convert::id},

@@ -1,6 +1,6 @@
 //! Replays: the bytes of an inbound request once more, as a new event.
 
-use posthorn::v1::{self, InboundActionKind};
+use posthorn::v1;
 
 use super::{Inbounds, erased, precondition};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     model::{
         event::NewEvent,
         id::EventId,
-        inbound::{InboundAction, InboundRequest, Part, Verdict},
+        inbound::{InboundAction, InboundActionKind, InboundRequest, Part, Verdict},
     },
     rpc::{Call, Caller, Made},
     store::LedgerTx,

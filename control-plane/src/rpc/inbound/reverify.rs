@@ -3,7 +3,7 @@
 //! The record keeps its id, so that the event has it too, and is written anew in the transaction that writes the event.
 
 use bytes::Bytes;
-use posthorn::v1::{self, InboundActionKind};
+use posthorn::v1;
 
 use super::{Inbounds, erased, event::of_day, precondition, view::request_proto};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     error::Error,
     inbound::{Judgement, Posted, arrivals},
     model::{
-        inbound::{InboundRequest, Verdict},
+        inbound::{InboundActionKind, InboundRequest, Verdict},
         object::ObjectState,
     },
     rpc::{Call, Caller, Made},
@@ -72,7 +72,7 @@ impl Inbounds {
                 request: Some(request_proto(&record)),
             };
             let audited = Record::of(record.tenant_id, record.id).because(&reason);
-            let verdicts = (before.verdict.name(), record.verdict.name());
+            let verdicts = (before.verdict.as_str(), record.verdict.as_str());
             let audited = audited.setting("verdict", Some(verdicts.0), verdicts.1);
             Ok(Made::new(response, audited).then(move |_| written.committed()))
         };

@@ -6,7 +6,7 @@ use posthorn::v1;
 use crate::{
     model::{
         id::InboundId,
-        inbound::{Channel, InboundAction, InboundRequest},
+        inbound::{InboundAction, InboundRequest},
     },
     rpc::convert::timestamp,
 };
@@ -18,7 +18,7 @@ pub(super) fn summary_proto(request: &InboundRequest) -> v1::InboundRequest {
         inbound_request_id: request.id.to_string(),
         tenant_id: request.tenant_id.to_string(),
         source_id: request.source_id.to_string(),
-        verdict: request.verdict.proto().into(),
+        verdict: v1::Verdict::from(request.verdict).into(),
         reason: request.reason.clone(),
         provider_event_id: request.provider_event_id.clone(),
         event_type: request.event_type.to_string(),
@@ -29,7 +29,7 @@ pub(super) fn summary_proto(request: &InboundRequest) -> v1::InboundRequest {
         body_sha256: hex::encode(request.body_hash),
         remote_address: request.remote_address.clone(),
         received_at: Some(timestamp(request.received_at)),
-        channel: channel_proto(request.channel).into(),
+        channel: v1::InboundChannel::from(request.channel).into(),
         answer_status: request.answer_status.into(),
         held: request.held,
         batch_id: id(request
@@ -55,18 +55,11 @@ pub(super) fn request_proto(request: &InboundRequest) -> v1::InboundRequest {
 /// What was done to a request.
 pub(super) fn action_proto(action: &InboundAction) -> v1::InboundAction {
     v1::InboundAction {
-        kind: action.kind.into(),
+        kind: v1::InboundActionKind::from(action.kind).into(),
         acted_at: Some(timestamp(action.acted_at)),
         key_id: action.key_id.to_string(),
         reason: action.reason.clone(),
         event_id: action.event_id.map(|id| id.to_string()).unwrap_or_default(),
-    }
-}
-
-fn channel_proto(channel: Channel) -> v1::InboundChannel {
-    match channel {
-        Channel::Webhook => v1::InboundChannel::Webhook,
-        Channel::Poll => v1::InboundChannel::Poll,
     }
 }
 

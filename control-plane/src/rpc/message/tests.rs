@@ -74,7 +74,7 @@ impl Line {
 }
 
 const EMIT: &str = "/posthorn.v1.EventService/EmitEvent";
-const FORWARD: &str = "/posthorn.v1.NodeService/Forward";
+const FORWARD: &str = "/posthorn.node.v1.NodeService/Forward";
 const EMITS: &str = "/posthorn.v1.EventService/EmitEvents";
 /// A message with a field that no method knows.
 const GOOD: &[u8] = &[0, 0, 0, 0, 4, 0xa2, 6, 1, b'a'];

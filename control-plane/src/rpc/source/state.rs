@@ -6,9 +6,12 @@ use super::Sources;
 use crate::{
     audit::Record,
     error::Error,
-    model::object::ObjectState,
     registry::Changed,
-    rpc::{Call, Caller, Made, convert::printable, object},
+    rpc::{
+        Call, Caller, Made,
+        convert::{one_of, printable},
+        object,
+    },
     store::RegistryTx,
 };
 
@@ -22,7 +25,7 @@ impl Sources {
     ) -> Result<v1::SetSourceStateResponse, Error> {
         let now = self.core.clock.now_ms();
         let named = self.named(caller, &request.tenant_id, &request.source_id)?;
-        let state = state(request.state)?;
+        let state = one_of::<v1::SourceState, _>("state", request.state)?;
         let reason = printable("reason", &request.reason, REASON_CHARS_MAX)?;
         let call = Call::new(caller, "SetSourceState", &request, &request.request_id, now)?;
         let change = async |tx: &mut RegistryTx| {
@@ -38,16 +41,5 @@ impl Sources {
             Ok(Made::new(response, record).of([Changed::Source(named.id)]))
         };
         self.mutations.make(call, change).await
-    }
-}
-
-fn state(number: i32) -> Result<ObjectState, Error> {
-    match v1::SourceState::try_from(number) {
-        Ok(v1::SourceState::Enabled) => Ok(ObjectState::Enabled),
-        Ok(v1::SourceState::Paused) => Ok(ObjectState::Paused),
-        Ok(v1::SourceState::Disabled) => Ok(ObjectState::Disabled),
-        Ok(v1::SourceState::Unspecified) | Err(_) => {
-            Err(Error::invalid("state", "must be a state of a source"))
-        }
     }
 }

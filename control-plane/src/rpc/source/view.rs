@@ -5,7 +5,7 @@ use posthorn::v1;
 use super::{Sources, settings};
 use crate::{
     error::Error,
-    model::{object::ObjectState, secret::SealedSecret, source::Source},
+    model::{secret::SealedSecret, source::Source},
     rpc::{
         Caller,
         convert::{etag, timestamp},
@@ -67,7 +67,7 @@ impl Sources {
             source_id: source.id.to_string(),
             tenant_id: source.tenant_id.to_string(),
             settings: Some(settings::proto(&source.settings)),
-            state: state_proto(source.state).into(),
+            state: v1::SourceState::from(source.state).into(),
             state_reason: source.state_reason.clone(),
             etag: etag(source.version),
             url: url.unwrap_or_default(),
@@ -83,14 +83,6 @@ impl Sources {
 fn covers_body(source: &Source) -> bool {
     let verifier = source.settings.verifier();
     verifier.is_ok_and(|verifier| verifier.is_none_or(|verifier| verifier.covers_body()))
-}
-
-fn state_proto(state: ObjectState) -> v1::SourceState {
-    match state {
-        ObjectState::Enabled => v1::SourceState::Enabled,
-        ObjectState::Paused => v1::SourceState::Paused,
-        ObjectState::Disabled => v1::SourceState::Disabled,
-    }
 }
 
 fn secret_proto(secret: &SealedSecret) -> v1::SourceSecret {

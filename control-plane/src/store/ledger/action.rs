@@ -1,11 +1,10 @@
 //! Actions: the log of what operators did to deliveries.
 
-use posthorn::v1::DeliveryActionKind;
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::model::{
-    delivery::Action,
+    delivery::{Action, DeliveryActionKind},
     id::{DeliveryId, EndpointId, KeyId, TenantId},
 };
 use crate::store::{Error, LedgerTx, Result, Store};
@@ -65,7 +64,7 @@ impl LedgerTx {
             .bind(id.shard().column())
             .bind(id.uuid())
             .bind(action.acted_at)
-            .bind(action.kind as i16)
+            .bind(action.kind.column())
             .bind(endpoint_id.uuid())
             .bind(tenant_id.uuid())
             .bind(&action.reason)
@@ -81,8 +80,9 @@ impl LedgerTx {
 
 impl ActionRow {
     fn into_action(self) -> Result<Action> {
+        let kind = DeliveryActionKind::from_column(self.kind);
         Ok(Action {
-            kind: DeliveryActionKind::try_from(i32::from(self.kind)).map_err(Error::bug)?,
+            kind: kind.ok_or_else(|| Error::bug(format!("action kind {}", self.kind)))?,
             reason: self.reason,
             key_id: self.key_id.map(KeyId::from_uuid),
             acted_at: self.acted_at,

@@ -1,12 +1,11 @@
 //! Attempts: reading the log.
 
 use bytes::Bytes;
-use posthorn::v1::ErrorKind;
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::model::{
-    delivery::{Attempt, AttemptOutcome},
+    delivery::{Attempt, AttemptOutcome, ErrorKind},
     id::{DeliveryId, EndpointId, EventId, TenantId},
     lease::{HolderId, LeaseKey},
 };
@@ -117,9 +116,9 @@ impl AttemptRow {
             .map(u16::try_from)
             .transpose()
             .map_err(Error::bug)?;
-        let error = self
-            .error_kind
-            .map(|kind| ErrorKind::try_from(i32::from(kind)));
+        let error = self.error_kind.map(|kind| {
+            ErrorKind::from_column(kind).ok_or_else(|| Error::bug(format!("error kind {kind}")))
+        });
         let holder = HolderId::from_columns(self.holder_kind, self.holder_id);
         Ok(Attempt {
             lease: LeaseKey {
@@ -131,7 +130,7 @@ impl AttemptRow {
             tenant_id: TenantId::from_uuid(self.tenant_id),
             outcome: AttemptOutcome {
                 status_code: code,
-                error: error.transpose().map_err(Error::bug)?,
+                error: error.transpose()?,
             },
             started_at: self.started_at,
             duration_ms: u32::try_from(self.duration_ms).map_err(Error::bug)?,

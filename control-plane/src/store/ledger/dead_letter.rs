@@ -3,12 +3,11 @@
 //! Each works in two statements of one transaction: the first records an action for what matches, the second changes
 //! exactly what was recorded. So the log and the deliveries cannot disagree.
 
-use posthorn::v1::DeliveryActionKind;
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
 use crate::model::{
-    delivery::Action,
+    delivery::{Action, DeliveryActionKind},
     id::{DeliveryId, EndpointId, KeyId, Shard, TenantId},
 };
 use crate::store::{
@@ -66,7 +65,7 @@ macro_rules! bind_record {
     ($query:expr, $filter:ident, $action:ident) => {
         $query
             .bind($action.acted_at)
-            .bind($action.kind as i16)
+            .bind($action.kind.column())
             .bind(&$action.reason)
             .bind($action.key_id.map(KeyId::uuid))
             .bind($filter.shard.column())
@@ -102,7 +101,7 @@ impl LedgerTx {
             .bind(action.acted_at)
             .bind(filter.shard.column())
             .bind(filter.tenant_id.map(TenantId::uuid))
-            .bind(action.kind as i16)
+            .bind(action.kind.column())
             .fetch_all(&mut **tx)
             .await?
             .iter()
@@ -140,7 +139,7 @@ impl LedgerTx {
             .bind(filter.tenant_id.map(TenantId::uuid))
             .bind(filter.endpoint_id.map(EndpointId::uuid))
             .bind(action.acted_at)
-            .bind(action.kind as i16)
+            .bind(action.kind.column())
             .execute(&mut **tx)
             .await
             .map(|done| done.rows_affected())

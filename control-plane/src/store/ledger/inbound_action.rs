@@ -3,13 +3,12 @@
 //! Every change runs in a transaction that has locked the request, so that retention and two operators never disagree
 //! about a body.
 
-use posthorn::v1::InboundActionKind;
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::model::{
     id::{EventId, InboundActionId, InboundId, KeyId, TenantId},
-    inbound::{InboundAction, InboundRequest},
+    inbound::{InboundAction, InboundActionKind, InboundRequest},
 };
 use crate::store::{Error, LedgerTx, Result, Store};
 
@@ -66,7 +65,7 @@ impl LedgerTx {
             .bind(action.request_id.uuid())
             .bind(action.acted_at)
             .bind(action.id.uuid())
-            .bind(action.kind as i16)
+            .bind(action.kind.column())
             .bind(action.tenant_id.uuid())
             .bind(action.key_id.uuid())
             .bind(&action.reason)
@@ -155,11 +154,12 @@ impl LedgerTx {
 
 impl ActionRow {
     fn into_action(self) -> Result<InboundAction> {
+        let kind = InboundActionKind::from_column(self.kind);
         Ok(InboundAction {
             id: InboundActionId::from_uuid(self.action_id),
             request_id: InboundId::from_uuid(self.request_id),
             tenant_id: TenantId::from_uuid(self.tenant_id),
-            kind: InboundActionKind::try_from(i32::from(self.kind)).map_err(Error::bug)?,
+            kind: kind.ok_or_else(|| Error::bug(format!("action kind {}", self.kind)))?,
             reason: self.reason,
             key_id: KeyId::from_uuid(self.key_id),
             acted_at: self.acted_at,

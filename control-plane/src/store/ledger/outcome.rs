@@ -12,7 +12,7 @@ use sqlx::{PgPool, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use crate::model::{
-    delivery::{Attempt, DeadReason, Decision},
+    delivery::{Attempt, DeadReason, Decision, ErrorKind},
     id::DeliveryId,
 };
 use crate::store::{OneOf, Result, Store, pools::SqliteWriter};
@@ -233,10 +233,7 @@ fn status_code(attempt: &Attempt) -> Option<i16> {
 }
 
 fn error_kind(attempt: &Attempt) -> Option<i16> {
-    attempt
-        .outcome
-        .error
-        .and_then(|kind| i16::try_from(kind as i32).ok())
+    attempt.outcome.error.map(ErrorKind::column)
 }
 
 fn excerpt(bytes: &Bytes) -> Option<&[u8]> {

@@ -1,7 +1,8 @@
-//! Tests of the pools on SQLite, where all share one writer.
+//! Tests of the pools: mostly on SQLite, where all share one writer.
 
 use std::sync::{Arc, Mutex};
 
+use posthorn_harness::Postgres;
 use tempfile::TempDir;
 use tokio::{task::JoinSet, time::timeout};
 
@@ -115,4 +116,45 @@ async fn a_read_of_a_caller_that_takes_too_long_is_slow_and_not_a_fault() {
     assert!(matches!(answer, Err(Error::Slow)), "{answer:?}");
     // The limit was that read's own.
     callers.ping().await.unwrap();
+}
+
+/// What goes on in a connection of `PostgreSQL` is over long before another connection could be made.
+#[tokio::test]
+async fn callers_who_come_and_go_cost_nobody_a_connection() {
+    let server = Postgres::shared().await;
+    let store = Store::open(&server.database("come_and_go").await).await;
+    let callers = store.unwrap().for_callers();
+    let several = READ_CONNECTIONS_MAX as usize;
+    let mut before = backends(&callers, several).await;
+    for _ in 0..several {
+        let mut reading = Reading::begin(&callers).await.unwrap();
+        let OneOf::Postgres(conn) = reading.conn() else {
+            panic!("it is PostgreSQL");
+        };
+        let statement = sqlx::query("select pg_sleep(0.05)").execute(conn);
+        let waited = timeout(std::time::Duration::from_millis(1), statement).await;
+        assert!(waited.is_err());
+    }
+    let mut after = backends(&callers, several).await;
+    before.sort_unstable();
+    after.sort_unstable();
+    assert_eq!(before, after);
+}
+
+/// Takes so many connections for reads at one time, and asks each which process serves it.
+async fn backends(store: &Store, several: usize) -> Vec<i32> {
+    let mut readings = Vec::new();
+    for _ in 0..several {
+        readings.push(Reading::begin(store).await.unwrap());
+    }
+    let mut pids = Vec::new();
+    for reading in &mut readings {
+        let OneOf::Postgres(conn) = reading.conn() else {
+            panic!("it is PostgreSQL");
+        };
+        let answer = sqlx::query_scalar("select pg_backend_pid()").fetch_one(conn);
+        let answer = answer.await;
+        pids.push(reading.answered(answer).unwrap());
+    }
+    pids
 }

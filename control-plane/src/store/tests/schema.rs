@@ -7,7 +7,6 @@
 
 use std::collections::BTreeSet;
 
-use posthorn::v1::{DeliveryActionKind, ErrorKind, InboundActionKind};
 use posthorn_harness::Postgres;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, SqlitePool};
 use tempfile::TempDir;
@@ -15,8 +14,8 @@ use tempfile::TempDir;
 use super::super::*;
 use crate::model::{
     audit::AuditOutcome,
-    delivery::DeadReason,
-    inbound::{Channel, Verdict},
+    delivery::{DeadReason, DeliveryActionKind, ErrorKind},
+    inbound::{Channel, InboundActionKind, Verdict},
     object::ObjectKind,
     object::ObjectState,
     secret::Purpose,
@@ -93,7 +92,7 @@ impl<'a> Reader<'a> {
 
     async fn postgres(&mut self) -> BTreeSet<String> {
         let mut lines = BTreeSet::new();
-        for statement in [PG_COLUMNS, PG_KEYS, PG_FOREIGN_KEYS] {
+        for statement in [PG_COLUMNS, PG_KEYS, PG_FOREIGN_KEYS, PG_VIEWS] {
             lines.extend(texts(&mut self.postgres, statement).await);
         }
         for (kind, statement) in [("check", PG_CHECKS), ("computed", PG_COMPUTED)] {
@@ -111,7 +110,7 @@ impl<'a> Reader<'a> {
 
     async fn sqlite(&mut self) -> BTreeSet<String> {
         let mut lines = BTreeSet::new();
-        for statement in [LITE_COLUMNS, LITE_KEYS, LITE_FOREIGN_KEYS] {
+        for statement in [LITE_COLUMNS, LITE_KEYS, LITE_FOREIGN_KEYS, LITE_VIEWS] {
             let rows = sqlx::query_scalar::<_, String>(statement);
             lines.extend(rows.fetch_all(self.sqlite).await.unwrap());
         }
@@ -214,6 +213,17 @@ const LITE_COLUMNS: &str = "
                   iif(c.\"notnull\", ' not null', ''), coalesce(' default ' || c.dflt_value, ''))
     from sqlite_schema t, pragma_table_xinfo(t.name) c
     where t.type = 'table' and t.name not like '\\_%' escape '\\'";
+
+/// The columns of views, without their types: SQLite has none for instants and ids.
+const PG_VIEWS: &str = "
+    select format('%s: column %s %s', c.relname, a.attnum, a.attname)
+    from pg_class c
+    join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+    where c.relnamespace = 'public'::regnamespace and c.relkind = 'v'";
+const LITE_VIEWS: &str = "
+    select printf('%s: column %s %s', v.name, c.cid + 1, c.name)
+    from sqlite_schema v, pragma_table_info(v.name) c
+    where v.type = 'view' and v.name not like '\\_%' escape '\\'";
 
 const PG_KEYS: &str = "
     select format('%s: primary key %s', x.indrelid::regclass,
@@ -364,12 +374,12 @@ async fn columns_that_stand_for_words_hold_those_that_the_code_knows() {
         (
             "attempt",
             "error_kind",
-            words(|v| v > 0 && ErrorKind::try_from(i32::from(v)).is_ok()),
+            words(|v| ErrorKind::from_column(v).is_some()),
         ),
         (
             "delivery_action",
             "kind",
-            words(|v| v > 0 && DeliveryActionKind::try_from(i32::from(v)).is_ok()),
+            words(|v| DeliveryActionKind::from_column(v).is_some()),
         ),
         (
             "inbound_request",
@@ -389,7 +399,7 @@ async fn columns_that_stand_for_words_hold_those_that_the_code_knows() {
         (
             "inbound_action",
             "kind",
-            words(|v| v > 0 && InboundActionKind::try_from(i32::from(v)).is_ok()),
+            words(|v| InboundActionKind::from_column(v).is_some()),
         ),
     ];
     let lines = reader.postgres().await;

@@ -4,7 +4,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::model::{
-    delivery::{DeadReason, DeliveryView, ViewState},
+    delivery::{DeadReason, DeliveryState, DeliveryView, ViewState},
     id::{DeliveryId, EndpointId, Shard, TenantId},
 };
 use crate::store::{
@@ -20,8 +20,8 @@ pub(crate) struct DeliveryFilter {
     pub shard: Shard,
     /// The tenant.
     pub tenant_id: TenantId,
-    /// Only those in this state: posthorn.v1.DeliveryState, 0 for any.
-    pub state: i16,
+    /// Only those in this state.
+    pub state: Option<DeliveryState>,
     /// Only those to this endpoint.
     pub endpoint_id: Option<EndpointId>,
     /// The first id that may be listed.
@@ -36,7 +36,7 @@ pub(crate) struct DeliveryFilter {
 struct ViewRow {
     delivery_id: Uuid,
     endpoint_id: Uuid,
-    state: i32,
+    state: i16,
     attempt_count: i32,
     at: i64,
     dead_reason: Option<i16>,
@@ -56,7 +56,7 @@ pub(in crate::store) const LIST: &str = "select delivery_id, endpoint_id, state,
          ) as opened
          union all
          select * from (
-             select delivery_id, endpoint_id, 3, max(number), min(started_at + duration_ms),
+             select delivery_id, endpoint_id, cast(3 as smallint), max(number), min(started_at + duration_ms),
                     cast(null as smallint)
              from attempt a
              where $3 in (0, 3) and shard = $1 and tenant_id = $2 and succeeded
@@ -71,7 +71,7 @@ pub(in crate::store) const LIST: &str = "select delivery_id, endpoint_id, state,
          ) as delivered
          union all
          select * from (
-             select delivery_id, endpoint_id, 4, max(attempt_count), max(acted_at), cast(null as smallint)
+             select delivery_id, endpoint_id, cast(4 as smallint), max(attempt_count), max(acted_at), cast(null as smallint)
              from delivery_action
              where $3 in (0, 4) and shard = $1 and tenant_id = $2 and kind in (3, 4, 5)
                and ($4 is null or endpoint_id = $4) and delivery_id between $5 and $6
@@ -99,7 +99,7 @@ impl Store {
         let filter = DeliveryFilter {
             shard: id.shard(),
             tenant_id,
-            state: 0,
+            state: None,
             endpoint_id: None,
             from: id.uuid(),
             through: id.uuid(),
@@ -135,11 +135,14 @@ async fn delivery_slice(
     let mut stopped_at = None;
     let ids = (filter.from, filter.through);
     for (floor, states) in [
-        (OPEN_FLOOR, &[0, 1, 2][..]),
-        (DELIVERED_FLOOR, &[0, 3]),
-        (CANCELLED_FLOOR, &[0, 4]),
+        (
+            OPEN_FLOOR,
+            &[DeliveryState::Pending, DeliveryState::Dead][..],
+        ),
+        (DELIVERED_FLOOR, &[DeliveryState::Delivered]),
+        (CANCELLED_FLOOR, &[DeliveryState::Cancelled]),
     ] {
-        if states.contains(&filter.state) {
+        if filter.state.is_none_or(|state| states.contains(&state)) {
             let floor = scan_floor(reading, floor, filter.shard, ids, SLICE_ROWS_MAX);
             stopped_at = stopped_at.max(floor.await?);
         }
@@ -165,7 +168,7 @@ async fn delivery_views(
         )
         .bind(filter.shard.column())
         .bind(filter.tenant_id.uuid())
-        .bind(filter.state)
+        .bind(filter.state.map_or(0, DeliveryState::column))
         .bind(filter.endpoint_id.map(EndpointId::uuid))
         .bind(filter.from)
         .bind(filter.through)
@@ -179,12 +182,12 @@ async fn delivery_views(
 impl ViewRow {
     fn into_view(self) -> Result<DeliveryView> {
         let reason = self.dead_reason.and_then(DeadReason::from_column);
-        let state = match (self.state, reason) {
-            (1, None) => ViewState::Pending(self.at),
-            (2, Some(reason)) => ViewState::Dead(reason, self.at),
-            (3, None) => ViewState::Delivered(self.at),
-            (4, None) => ViewState::Cancelled(self.at),
-            (state, _) => return Err(Error::bug(format!("delivery in state {state}"))),
+        let state = match (DeliveryState::from_column(self.state), reason) {
+            (Some(DeliveryState::Pending), None) => ViewState::Pending(self.at),
+            (Some(DeliveryState::Dead), Some(reason)) => ViewState::Dead(reason, self.at),
+            (Some(DeliveryState::Delivered), None) => ViewState::Delivered(self.at),
+            (Some(DeliveryState::Cancelled), None) => ViewState::Cancelled(self.at),
+            _ => return Err(Error::bug(format!("delivery in state {}", self.state))),
         };
         Ok(DeliveryView {
             id: DeliveryId::from_uuid(self.delivery_id),

@@ -1,8 +1,10 @@
 //! One read of the database, which ends with whoever waits for it.
 //!
 //! A future that is dropped does not stop the statement that it waits for. So a read that was not brought to its end leaves
-//! nothing behind: on PostgreSQL its connection is closed, which the server notices within a second; on SQLite the statement
-//! is interrupted. What callers read has a limit in time too.
+//! nothing behind: on SQLite the statement is interrupted; on PostgreSQL the pool waits 2 s for its end, and then closes the
+//! connection, which the server notices within another second. It is not closed at once: nearly every statement ends sooner
+//! than somebody else could make another connection, so that a caller who comes and goes would slow all others. What
+//! callers read has a limit in time too.
 
 use std::{
     sync::{
@@ -125,11 +127,6 @@ impl Drop for Reading {
         if let Some(leash) = &self.leash {
             let state = if self.has_ended { ENDED } else { DROPPED };
             leash.state.store(state, Ordering::Relaxed);
-        }
-        if let OneOf::Postgres(conn) = &mut self.conn
-            && !self.has_ended
-        {
-            conn.close_on_drop();
         }
     }
 }

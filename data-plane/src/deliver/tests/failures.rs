@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use posthorn::v1::ErrorKind;
+use posthorn::node::v1::ErrorKind;
 use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 
 use super::{

@@ -2,7 +2,7 @@
 
 use std::{env, net::IpAddr, process::Command};
 
-use posthorn::v1::ErrorKind;
+use posthorn::node::v1::ErrorKind;
 use posthorn_guard::testing::{NameServer, Reply};
 
 use super::{Node, lease, zoo::Zoo};

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use posthorn::v1::{ErrorKind, Lease};
+use posthorn::node::v1::{ErrorKind, Lease};
 use tokio::io::AsyncWriteExt as _;
 
 use super::{Node, lease, zoo::Zoo};

@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, sync::Arc};
 
-use posthorn::v1::ErrorKind;
+use posthorn::node::v1::ErrorKind;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::{
     ServerConfig,

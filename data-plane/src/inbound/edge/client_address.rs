@@ -93,14 +93,14 @@ fn address(text: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use http::Method;
-    use posthorn::v1::InboundHeaderField;
+    use posthorn::node::v1::Header;
 
     use super::*;
 
     fn check(peer: &str, fields: &[(&str, &str)], expected: &str) {
         let proxies = ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"];
         let proxies = proxies.map(|range| range.parse().expect("a range"));
-        let fields = fields.iter().map(|(name, value)| InboundHeaderField {
+        let fields = fields.iter().map(|(name, value)| Header {
             name: (*name).to_owned(),
             value: value.as_bytes().to_vec().into(),
         });

@@ -7,7 +7,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
-use posthorn::v1::{ForwardedAnswer, ForwardedRequest};
+use posthorn::node::v1::{ForwardedAnswer, ForwardedRequest};
 use tokio::time::{Instant, timeout};
 
 use super::{

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use http::Method;
-use posthorn::v1::InboundHeaderField;
+use posthorn::node::v1::Header;
 
 use super::{host, host::Hosts, refusal::Refusal, target};
 use crate::inbound::forward::SourceId;
@@ -18,7 +18,7 @@ pub(crate) struct Head {
     /// The target as received.
     pub(crate) target: Bytes,
     /// The fields in the order received, names in lower case.
-    pub(crate) fields: Vec<InboundHeaderField>,
+    pub(crate) fields: Vec<Header>,
 }
 
 /// How long the body is.

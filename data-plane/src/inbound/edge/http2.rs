@@ -19,7 +19,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use posthorn::v1::InboundHeaderField;
+use posthorn::node::v1::Header;
 use posthorn_guard::flood::{Counted, Counting, Flood};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -260,8 +260,8 @@ fn check_host(authority: &str, headers: &http::HeaderMap) -> Result<(), Refusal>
     }
 }
 
-fn field(name: &str, value: &[u8]) -> InboundHeaderField {
-    InboundHeaderField {
+fn field(name: &str, value: &[u8]) -> Header {
+    Header {
         name: name.to_owned(),
         value: Bytes::copy_from_slice(value),
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use posthorn::v1::{BodyPart, ForwardRequest, ForwardedAnswer, ForwardedRequest};
+use posthorn::node::v1::{BodyPart, ForwardRequest, ForwardedAnswer, ForwardedRequest};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::Held;

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use posthorn::v1::ForwardRequest;
+use posthorn::node::v1::ForwardRequest;
 use tokio_stream::Stream;
 
 use super::{Forwarder, book::Next};

@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use posthorn::v1::EdgeSettings;
+use posthorn::node::v1::EdgeSettings;
 
 /// What every source has unless something else is said, in bytes.
 const BODY_BYTES: u64 = 1024 * 1024;
@@ -113,7 +113,7 @@ impl SourceSettings {
 
 #[cfg(test)]
 mod tests {
-    use posthorn::v1::EdgeSource;
+    use posthorn::node::v1::EdgeSource;
 
     use super::*;
 

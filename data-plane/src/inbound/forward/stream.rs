@@ -4,7 +4,7 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use posthorn::v1::{ForwardResponse, ForwardedAnswer};
+use posthorn::node::v1::{ForwardResponse, ForwardedAnswer};
 use posthorn_telemetry::Readiness;
 use rand::rngs::SmallRng;
 use tokio::time::{Instant, sleep, timeout};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use posthorn::v1::{HttpAnswer, LeaseReference, outcome::Result as Fact};
+use posthorn::node::v1::{HttpAnswer, LeaseReference, outcome::Result as Fact};
 
 use super::*;
 use crate::clock;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use posthorn::v1::{HttpAnswer, outcome::Result as Fact};
+use posthorn::node::v1::{HttpAnswer, outcome::Result as Fact};
 
 use super::*;
 use crate::clock;

@@ -1,14 +1,14 @@
 //! What a node reports, read from its messages and held to their limits.
 
 use bytes::Bytes;
-use posthorn::v1::{self, outcome::Result as NodeResult};
+use posthorn::node::v1::{self, outcome::Result as NodeResult};
 
 use super::proof::Claim;
 use crate::{
     dispatch::report::{Attempted, Report},
     error::Error,
     model::{
-        delivery::AttemptResult,
+        delivery::{AttemptResult, ErrorKind},
         id::{DeliveryId, ParseIdError},
         lease::LeaseKey,
     },
@@ -87,7 +87,7 @@ fn parse_one(outcome: v1::Outcome, path: &str) -> Result<Claim<Report>, Error> {
         }
         Some(NodeResult::Error(kind)) => (failed(kind), Bytes::new()),
         // A result that only newer nodes have.
-        None => (failed(v1::ErrorKind::Other.into()), Bytes::new()),
+        None => (AttemptResult::Failed(ErrorKind::Other), Bytes::new()),
         Some(NodeResult::Answer(answer)) => parse_answer(answer, path)?,
     };
     Ok(Claim {
@@ -105,9 +105,18 @@ fn parse_one(outcome: v1::Outcome, path: &str) -> Result<Claim<Report>, Error> {
 
 /// An attempt without an answer. A kind of error that is not known here is one all the same: its node is newer.
 fn failed(kind: i32) -> AttemptResult {
-    let kind = v1::ErrorKind::try_from(kind).ok();
-    let kind = kind.filter(|kind| *kind != v1::ErrorKind::Unspecified);
-    AttemptResult::Failed(kind.unwrap_or(v1::ErrorKind::Other))
+    AttemptResult::Failed(match v1::ErrorKind::try_from(kind) {
+        Ok(v1::ErrorKind::DnsError) => ErrorKind::DnsError,
+        Ok(v1::ErrorKind::ConnectionRefused) => ErrorKind::ConnectionRefused,
+        Ok(v1::ErrorKind::ConnectionReset) => ErrorKind::ConnectionReset,
+        Ok(v1::ErrorKind::ConnectionClosed) => ErrorKind::ConnectionClosed,
+        Ok(v1::ErrorKind::TlsError) => ErrorKind::TlsError,
+        Ok(v1::ErrorKind::Timeout) => ErrorKind::Timeout,
+        Ok(v1::ErrorKind::ProtocolError) => ErrorKind::ProtocolError,
+        Ok(v1::ErrorKind::ResponseTooLarge) => ErrorKind::ResponseTooLarge,
+        Ok(v1::ErrorKind::TargetNotAllowed) => ErrorKind::TargetNotAllowed,
+        Ok(v1::ErrorKind::Unspecified) | Err(_) => ErrorKind::Other,
+    })
 }
 
 fn parse_answer(answer: v1::HttpAnswer, path: &str) -> Result<(AttemptResult, Bytes), Error> {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use posthorn::v1;
+use posthorn::node::v1;
 use secrecy::ExposeSecret as _;
 
 use crate::{
@@ -114,7 +114,7 @@ fn is_set_by(endpoint: &Endpoint, posting: &Posting, name: &str) -> bool {
 fn header(name: &str, value: String) -> v1::Header {
     v1::Header {
         name: name.to_owned(),
-        value,
+        value: value.into(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::mem::size_of;
 
-use posthorn::v1;
+use posthorn::{node, v1};
 use proptest::prelude::*;
 use prost_types::{ListValue, Struct, Value, value::Kind};
 
@@ -95,9 +95,9 @@ fn an_item_takes_no_more_memory_than_is_paid_for_it() {
     for (what, bytes) in [
         ("event", size_of::<v1::EmitEventRequest>()),
         ("value", size_of::<Value>()),
-        ("outcome", size_of::<v1::Outcome>()),
-        ("header", size_of::<v1::InboundHeaderField>()),
-        ("lease", size_of::<v1::LeaseReference>()),
+        ("outcome", size_of::<node::v1::Outcome>()),
+        ("header", size_of::<node::v1::Header>()),
+        ("lease", size_of::<node::v1::LeaseReference>()),
         ("entry of an object", size_of::<(String, Value)>()),
     ] {
         // A list that grows may have room for twice its elements.

@@ -3,7 +3,7 @@ use super::*;
 const SOURCE: &str = "/in/src_01hzy3v7gq8ye9p0abcdefghjk";
 
 fn head(method: &str, target: &str, fields: &[(&str, &str)]) -> Head {
-    let field = |(name, value): &(&str, &str)| InboundHeaderField {
+    let field = |(name, value): &(&str, &str)| Header {
         name: (*name).to_owned(),
         value: value.as_bytes().to_vec().into(),
     };

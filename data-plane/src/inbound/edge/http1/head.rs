@@ -7,7 +7,7 @@
 use bytes::{Bytes, BytesMut};
 use http::Method;
 use httparse::{EMPTY_HEADER, Error as ParseError, Status};
-use posthorn::v1::InboundHeaderField;
+use posthorn::node::v1::Header;
 
 use super::super::{
     head::{Head, Length},
@@ -198,8 +198,8 @@ fn parse(head: &Bytes, limits: &HeadLimits) -> Result<Parsed, NoHead> {
     })
 }
 
-fn field(head: &Bytes, line: &httparse::Header<'_>) -> InboundHeaderField {
-    InboundHeaderField {
+fn field(head: &Bytes, line: &httparse::Header<'_>) -> Header {
+    Header {
         name: line.name.to_ascii_lowercase(),
         value: head.slice_ref(line.value),
     }

@@ -1,6 +1,6 @@
 use std::{task::Waker, time::Duration};
 
-use posthorn::v1::InboundHeaderField;
+use posthorn::node::v1::Header;
 
 use super::*;
 use crate::clock;
@@ -100,7 +100,7 @@ fn a_message_has_its_limits() {
     assert_eq!(world.message().expect("a message").requests.len(), 16);
     assert_eq!(world.message().expect("a message").requests.len(), 4);
     let many_headers = ForwardedRequest {
-        headers: vec![InboundHeaderField::default(); 64],
+        headers: vec![Header::default(); 64],
         ..ForwardedRequest::default()
     };
     for _ in 0..60 {
