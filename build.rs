@@ -5,7 +5,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed=proto/posthorn");
+    println!("cargo:rerun-if-changed=proto");
     let packages = ["proto/posthorn/v1", "proto/posthorn/node/v1"].map(fs::read_dir);
     let mut files = Vec::<PathBuf>::new();
     for package in packages {
@@ -18,6 +18,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out, descriptors.encode_to_vec())?;
     let mut config = tonic_prost_build::Config::new();
     config.enable_type_names();
+    // Its errors are made by the same crate.
+    config.extern_path(".google.rpc", "::tonic_types::pb");
     tonic_prost_build::configure()
         .bytes(".posthorn")
         .compile_fds_with_config(descriptors, config)?;

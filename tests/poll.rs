@@ -1,9 +1,10 @@
 //! Sources that are pulled: beside a webhook, or instead of one.
 
+use std::collections::BTreeSet;
+
 use posthorn::v1::{
-    AnswerHeader, CreateSourceRequest, GetDriftReportRequest, GetDriftReportResponse,
-    GetSourceRequest, InboundChannel, ListInboundRequestsRequest, PollSettings, SourceSettings,
-    UpdateSourceRequest,
+    CreateSourceRequest, GetDriftReportRequest, GetDriftReportResponse, GetSourceRequest, Header,
+    InboundChannel, ListInboundRequestsRequest, PollSettings, SourceSettings, UpdateSourceRequest,
 };
 use posthorn_harness::{
     Answer, Client, Deployment, Provider, STANDARD_WEBHOOKS, StoreKind, eventually,
@@ -57,7 +58,7 @@ async fn every_item_of_every_page_is_one_event_with_its_bytes(store: StoreKind) 
         poll: Some(PollSettings {
             cursor: "/next".to_owned(),
             initial_cursor: "p1".to_owned(),
-            headers: vec![AnswerHeader {
+            headers: vec![Header {
                 name: "authorization".to_owned(),
                 value: "{secret}".to_owned(),
             }],
@@ -113,26 +114,29 @@ async fn what_the_webhook_had_missed_is_delivered_and_reported_as_drift(store: S
     let posted = provider.post("w1", r#"{"id":"w1","from":"webhook"}"#).await;
     assert!(posted.expect("the edge answers").status.is_success());
 
-    // The list shows the same event in other words, and one that never came.
+    // The list shows the same event in other words, and two that never came.
     receiver.answer(
         "/list",
-        list(r#"{"data": [{"id":"w1","full":true},{"id":"w2","full":true}]}"#),
+        list(r#"{"data": [{"id":"w1","full":true},{"id":"w2","full":true},{"id":"w3","full":true}]}"#),
     );
     add_poll(admin, &source.source_id, poll(receiver.url("/list"))).await;
-    let arrivals = receiver.received(HOOK).await_distinct(2, DEADLINE).await;
+    let arrivals = receiver.received(HOOK).await_distinct(3, DEADLINE).await;
     let bodies = arrivals.iter().map(|request| &request.body[..]);
-    assert!(bodies.eq([
+    let expected = [
         &br#"{"id":"w1","from":"webhook"}"#[..],
-        br#"{"id":"w2","full":true}"#
-    ]));
+        br#"{"id":"w2","full":true}"#,
+        br#"{"id":"w3","full":true}"#,
+    ];
+    assert_eq!(bodies.collect::<BTreeSet<_>>(), BTreeSet::from(expected));
 
     eventually("the pull is noted", DEADLINE, async || {
         drift(admin, &source.source_id).await.polled_at.is_some()
     })
     .await;
     let report = drift(admin, &source.source_id).await;
-    assert_eq!((report.by_webhook, report.by_poll), (1, 1), "{report:?}");
-    assert_eq!(report.items[0].provider_event_id, "w2");
+    assert_eq!((report.by_webhook, report.by_poll), (1, 2), "{report:?}");
+    let missed = report.items.iter().map(|item| &item.provider_event_id[..]);
+    assert!(missed.eq(["w3", "w2"]), "{report:?}");
     let request = ListInboundRequestsRequest {
         tenant_id: admin.tenant_id.clone(),
         source_id: source.source_id.clone(),
@@ -149,7 +153,7 @@ async fn what_the_webhook_had_missed_is_delivered_and_reported_as_drift(store: S
     // The webhook comes after all: it is answered, and is no second event.
     let posted = provider.post("w2", r#"{"id":"w2","from":"webhook"}"#).await;
     assert!(posted.expect("the edge answers").status.is_success());
-    assert_eq!(receiver.received(HOOK).count(), 2);
+    assert_eq!(receiver.received(HOOK).count(), 3);
 }
 
 async fn a_list_that_fails_is_reported_and_loses_nothing(store: StoreKind) {
@@ -196,12 +200,22 @@ async fn add_poll(admin: &Client, source_id: &str, poll: PollSettings) {
     updated.expect("the source is updated");
 }
 
+/// The report on a source, with all items, which come one at a time.
 async fn drift(admin: &Client, source_id: &str) -> GetDriftReportResponse {
-    let request = GetDriftReportRequest {
+    let mut request = GetDriftReportRequest {
         tenant_id: admin.tenant_id.clone(),
         source_id: source_id.to_owned(),
+        page_size: 1,
         ..GetDriftReportRequest::default()
     };
-    let report = admin.sources().get_drift_report(request).await;
-    report.expect("there is a report").into_inner()
+    let mut items = Vec::new();
+    loop {
+        let report = admin.sources().get_drift_report(request.clone()).await;
+        let mut report = report.expect("there is a report").into_inner();
+        items.append(&mut report.items);
+        if report.next_page_token.is_empty() {
+            return GetDriftReportResponse { items, ..report };
+        }
+        request.page_token = report.next_page_token;
+    }
 }

@@ -4,8 +4,8 @@ use std::{path::Path, process::Stdio};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use posthorn::v1::{
-    AnswerHeader, CreateEndpointRequest, CreateSourceRequest, DeliveryState, EndpointHeader,
-    EndpointSettings, ExplicitRetry, GetDeliveryRequest, GetEndpointRequest, GetSourceRequest,
+    CreateEndpointRequest, CreateSourceRequest, DeliveryState, EndpointHeader, EndpointSettings,
+    ExplicitRetry, GetDeliveryRequest, GetEndpointRequest, GetSourceRequest, Header,
     ListApiKeysRequest, ListEndpointsRequest, ListSourcesRequest, PollSettings, RetryPolicy, Role,
     RotateEndpointSecretRequest, RotateSourceSecretRequest, SourceSettings, TestEndpointRequest,
     retry_policy::Schedule,
@@ -172,7 +172,7 @@ async fn plant_source(deployment: &Deployment) -> Vec<String> {
         provider: "standard_webhooks".to_owned(),
         poll: Some(PollSettings {
             url: deployment.receiver.url("/list"),
-            headers: vec![AnswerHeader {
+            headers: vec![Header {
                 name: "authorization".to_owned(),
                 value: "Bearer {secret}".to_owned(),
             }],

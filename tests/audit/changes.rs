@@ -38,7 +38,7 @@ on_both! {
 }
 
 /// Calls that change nothing.
-const READS: [&str; 20] = [
+const READS: [&str; 21] = [
     "GetApiKey",
     "GetDelivery",
     "GetDriftReport",
@@ -55,6 +55,7 @@ const READS: [&str; 20] = [
     "ListEndpoints",
     "ListEventTypes",
     "ListEvents",
+    "ListHandlings",
     "ListInboundRequests",
     "ListProviders",
     "ListSources",

@@ -6,6 +6,7 @@ use posthorn::v1::{
 use posthorn_harness::{Client, Deployment, StoreKind};
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Status};
+use tonic_types::RpcStatusExt as _;
 
 use crate::support::{DEADLINE, refusal::Refusal};
 
@@ -67,10 +68,10 @@ async fn each_event_of_a_batch_gets_its_own_result_in_order(store: StoreKind) {
     end.expect("the stream ends well");
     assert_eq!(responses.len(), 1);
     assert_eq!(responses[0].sequence, 7);
-    let outcomes: Vec<_> = responses[0].results.iter().map(outcome).collect();
+    let outcomes = responses[0].results.iter().map(outcome);
     let accepted = (Code::Ok, "");
     assert_eq!(
-        outcomes,
+        outcomes.collect::<Vec<_>>(),
         [
             accepted,
             (Code::InvalidArgument, "event_type"),
@@ -79,6 +80,7 @@ async fn each_event_of_a_batch_gets_its_own_result_in_order(store: StoreKind) {
             (Code::PermissionDenied, ""),
             accepted,
         ]
+        .map(|(code, field)| (code, field.to_owned()))
     );
     let received = deployment.receiver.received("/");
     received.await_distinct(3, DEADLINE).await;
@@ -86,15 +88,18 @@ async fn each_event_of_a_batch_gets_its_own_result_in_order(store: StoreKind) {
 }
 
 /// The code of a result, and the field when that is what the code is about.
-fn outcome(result: &posthorn::v1::EmitResult) -> (Code, &str) {
+fn outcome(result: &posthorn::v1::EmitResult) -> (Code, String) {
     match result.result.as_ref().expect("a result is set") {
-        EmitResult::Accepted(_) => (Code::Ok, ""),
+        EmitResult::Accepted(_) => (Code::Ok, String::new()),
         EmitResult::Refused(refused) => {
             assert!(!refused.message.is_empty(), "{refused:?}");
-            match Code::from_i32(refused.code) {
-                Code::InvalidArgument => (Code::InvalidArgument, refused.field.as_str()),
-                other => (other, ""),
-            }
+            let fields = refused.get_details_bad_request();
+            let fields = fields
+                .map(|details| details.field_violations)
+                .unwrap_or_default();
+            let first = fields.into_iter().next();
+            let field = first.map(|violation| violation.field);
+            (Code::from_i32(refused.code), field.unwrap_or_default())
         }
     }
 }

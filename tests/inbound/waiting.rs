@@ -2,7 +2,7 @@
 
 use posthorn::node::v1::ForwardedAnswer;
 use posthorn::v1::{
-    AnswerHeader, ComputedAnswer, SourceAnswer, SourceSettings, SynchronousAnswer,
+    ComputedAnswer, Header, SourceAnswer, SourceSettings, SynchronousAnswer,
     consume_request::Message as FromConsumer,
 };
 use posthorn_harness::{Deployment, Provider, STANDARD_WEBHOOKS, StoreKind};
@@ -30,7 +30,7 @@ struct World {
 fn text(status: u32, body: &str) -> SourceAnswer {
     SourceAnswer {
         status,
-        headers: vec![AnswerHeader {
+        headers: vec![Header {
             name: "x-part".to_owned(),
             value: body.to_owned(),
         }],

@@ -13,6 +13,7 @@ use crate::support::{
     follow::{attempts_of, await_state, delivery},
     hand_node::{HandNode, answered, failed, hello},
     refusal::assert_refused,
+    time::millis,
 };
 
 on_both! {
@@ -58,7 +59,7 @@ async fn a_lease_is_a_complete_request(store: StoreKind) {
     let attempts = attempts_of(&stage.deployment.admin, &delivery.delivery_id).await;
     assert_eq!(attempts.len(), 1);
     assert_eq!(attempts[0].holder_id, hello(1, 8).node_id);
-    assert_eq!(attempts[0].duration_ms, 5);
+    assert_eq!(attempts[0].duration, Some(millis(5)));
     assert_eq!(attempts[0].response_excerpt, "by hand");
 }
 

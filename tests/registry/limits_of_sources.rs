@@ -1,7 +1,7 @@
 //! What a source's settings may not be, and which field the refusal names.
 
 use posthorn::v1::{
-    AnswerHeader, CreateSourceRequest, OnConflict, PollSettings, SourceAnswer, SourceSettings,
+    CreateSourceRequest, Header, OnConflict, PollSettings, SourceAnswer, SourceSettings,
     SynchronousAnswer,
 };
 use posthorn_harness::{Deployment, StoreKind};
@@ -172,7 +172,7 @@ fn bad_numbers() -> Vec<Case> {
     cases
 }
 
-fn answer(status: u32, body: Vec<u8>, headers: Vec<AnswerHeader>) -> SourceAnswer {
+fn answer(status: u32, body: Vec<u8>, headers: Vec<Header>) -> SourceAnswer {
     SourceAnswer {
         status,
         headers,
@@ -180,8 +180,8 @@ fn answer(status: u32, body: Vec<u8>, headers: Vec<AnswerHeader>) -> SourceAnswe
     }
 }
 
-fn header(name: &str, value: &str) -> AnswerHeader {
-    AnswerHeader {
+fn header(name: &str, value: &str) -> Header {
+    Header {
         name: name.to_owned(),
         value: value.to_owned(),
     }

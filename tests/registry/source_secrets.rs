@@ -1,8 +1,8 @@
 //! The secrets of sources: made or given, rotated, and never shown again.
 
 use posthorn::v1::{
-    AnswerHeader, CreateSourceRequest, PollSettings, RotateSourceSecretRequest, Source,
-    SourceSettings, UpdateSourceRequest,
+    CreateSourceRequest, Header, PollSettings, RotateSourceSecretRequest, Source, SourceSettings,
+    UpdateSourceRequest,
 };
 use posthorn_harness::{Deployment, StoreKind};
 use prost_types::Duration;
@@ -245,7 +245,7 @@ async fn a_poll_secret_goes_nowhere_else_with_a_changed_url(store: StoreKind) {
     let poll = |url: &str| SourceSettings {
         poll: Some(PollSettings {
             url: url.to_owned(),
-            headers: vec![AnswerHeader {
+            headers: vec![Header {
                 name: "authorization".to_owned(),
                 value: "Bearer {secret}".to_owned(),
             }],

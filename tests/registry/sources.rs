@@ -390,7 +390,7 @@ async fn polling_begins_with_its_settings_and_ends_with_them(store: StoreKind) {
     let report = GetDriftReportRequest {
         tenant_id: source.tenant_id.clone(),
         source_id: source.source_id.clone(),
-        received_from: None,
+        ..GetDriftReportRequest::default()
     };
     let answer = sources.get_drift_report(report.clone()).await;
     let drift = answer.expect("it is polled").into_inner();
@@ -416,7 +416,12 @@ async fn polling_begins_with_its_settings_and_ends_with_them(store: StoreKind) {
 async fn the_providers_are_those_that_a_source_can_have(store: StoreKind) {
     let deployment = Deployment::start(store).await;
     let mut sources = deployment.admin.sources();
-    let answer = sources.list_providers(ListProvidersRequest {}).await;
+    let answer = sources
+        .list_providers(ListProvidersRequest {
+            page_size: 500,
+            ..ListProvidersRequest::default()
+        })
+        .await;
     let providers = answer.expect("they are listed").into_inner().providers;
     assert!(providers.iter().map(|known| &known.name).is_sorted());
     for wanted in ["stripe", "github", "shopify", "standard_webhooks"] {

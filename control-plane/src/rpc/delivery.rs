@@ -11,6 +11,7 @@ use self::view::{action_proto, attempt_key, attempt_key_bytes, attempt_proto, de
 use super::{
     Call, Caller, Made, Mutations, Page, QueryFingerprint,
     convert::{any_or, visible_name},
+    page::bad_token,
     time_range::TimeRange,
 };
 use crate::{
@@ -156,12 +157,7 @@ impl Deliveries {
             .await?
             .ok_or(Error::NotFound("delivery"))?;
         let after = page.after().map_or(Some((0, i64::MIN)), attempt_key);
-        let after = after.ok_or_else(|| {
-            Error::invalid(
-                "page_token",
-                "must be the `next_page_token` of the page before",
-            )
-        })?;
+        let after = after.ok_or_else(bad_token)?;
         let rows = self
             .core
             .store

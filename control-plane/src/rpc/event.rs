@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use posthorn::v1::{self, emit_result, event_service_server::EventService};
+use prost::Message as _;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -255,23 +256,24 @@ fn emit_result(result: Result<Accepted, Error>) -> v1::EmitResult {
     let result = match result {
         Ok(done) => emit_result::Result::Accepted(accepted(done)),
         Err(error) => {
-            let field = match &error {
-                Error::Invalid(violations) => {
-                    violations.first().map(|violation| violation.field.clone())
-                }
-                _ => None,
-            };
             // The status logs the cause of a bug once, under the id in its message.
-            let status = Status::from(error);
-            emit_result::Result::Refused(v1::EmitError {
-                code: status.code() as i32,
-                message: status.message().to_owned(),
-                field: field.unwrap_or_default(),
-            })
+            emit_result::Result::Refused(status_proto(&Status::from(error)))
         }
     };
     v1::EmitResult {
         result: Some(result),
+    }
+}
+
+/// What a failed call would end with. Its details, when it has some, hold all of it.
+fn status_proto(status: &Status) -> tonic_types::Status {
+    match tonic_types::Status::decode(status.details()) {
+        Ok(whole) if !status.details().is_empty() => whole,
+        _ => tonic_types::Status {
+            code: status.code().into(),
+            message: status.message().to_owned(),
+            details: Vec::new(),
+        },
     }
 }
 

@@ -113,6 +113,7 @@ serves! {
     InboundService for Inbounds {
         list_inbound_requests => list(ListInboundRequestsRequest) -> ListInboundRequestsResponse;
         get_inbound_request => get(GetInboundRequestRequest) -> GetInboundRequestResponse;
+        list_handlings => handlings(ListHandlingsRequest) -> ListHandlingsResponse;
         read_inbound_payload => read(ReadInboundPayloadRequest) -> ReadInboundPayloadResponse;
         reverify_inbound_request => reverify(ReverifyInboundRequestRequest) -> ReverifyInboundRequestResponse;
         replay_inbound_request => replay(ReplayInboundRequestRequest) -> ReplayInboundRequestResponse;

@@ -78,6 +78,11 @@ impl Page {
         i64::from(self.limit) + 1
     }
 
+    /// How many rows it has at most.
+    pub(crate) fn rows(&self) -> usize {
+        usize::try_from(self.limit).unwrap_or(usize::MAX)
+    }
+
     /// The key of the row that the page begins after.
     pub(crate) fn after(&self) -> Option<&[u8]> {
         self.after.as_deref()
@@ -104,7 +109,7 @@ impl Page {
         mut rows: Vec<T>,
         key: impl Fn(&T) -> K,
     ) -> (Vec<T>, String) {
-        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let limit = self.rows();
         let has_more = rows.len() > limit;
         rows.truncate(limit);
         let last = rows.last().filter(|_| has_more);
@@ -145,7 +150,8 @@ fn key_of(token: &str, query: &QueryFingerprint) -> Option<Vec<u8>> {
     (*tag == query.tag(key)).then(|| key.to_vec())
 }
 
-fn bad_token() -> Error {
+/// The error for a token whose key is none of the list.
+pub(crate) fn bad_token() -> Error {
     Error::invalid(
         "page_token",
         "must be the `next_page_token` of the page before, of the same list and query",

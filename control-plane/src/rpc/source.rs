@@ -54,9 +54,9 @@ impl Sources {
     async fn providers(
         &self,
         _: &Caller,
-        _: v1::ListProvidersRequest,
+        request: v1::ListProvidersRequest,
     ) -> Result<v1::ListProvidersResponse, Error> {
-        Ok(providers::list())
+        providers::list(&request)
     }
 
     fn tenant(&self, caller: &Caller, text: &str) -> Result<Arc<TenantEntry>, Error> {

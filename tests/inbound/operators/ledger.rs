@@ -2,7 +2,7 @@
 
 use posthorn::v1::{
     DeleteEndpointRequest, ExplicitRetry, Handler, Handling, ListEndpointsRequest,
-    ReplayInboundRequestRequest, RetryPolicy, Role, retry_policy::Schedule,
+    ListHandlingsRequest, ReplayInboundRequestRequest, RetryPolicy, Role, retry_policy::Schedule,
 };
 use posthorn_harness::StoreKind;
 
@@ -30,8 +30,26 @@ fn patient(name: &str) -> Handler {
     }
 }
 
+/// What was done with a request, two at a time.
 async fn handlings(world: &World, id: &str) -> Vec<Handling> {
-    world.get(id).await.handlings
+    let mut request = ListHandlingsRequest {
+        tenant_id: world.deployment.tenant_id.clone(),
+        inbound_request_id: id.to_owned(),
+        page_size: 2,
+        ..ListHandlingsRequest::default()
+    };
+    let mut inbound = world.deployment.admin.inbound();
+    let mut every = Vec::new();
+    loop {
+        let page = inbound.list_handlings(request.clone()).await;
+        let page = page.expect("it is there").into_inner();
+        assert!(page.handlings.len() <= 2, "{:?}", page.handlings);
+        every.extend(page.handlings);
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() {
+            return every;
+        }
+    }
 }
 
 /// What one handler did, in the order of its tries.

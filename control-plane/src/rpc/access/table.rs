@@ -44,6 +44,7 @@ pub(super) const TABLE: &[(&str, &[Role], &Kind)] = &[
     ("/posthorn.v1.InboundService/Consume", &[Admin, Consumer], CONSUME),
     ("/posthorn.v1.InboundService/GetInboundRequest", &[Admin, Operator, Viewer], GET),
     ("/posthorn.v1.InboundService/HoldInboundRequest", &[Admin, Operator], CHANGE),
+    ("/posthorn.v1.InboundService/ListHandlings", &[Admin, Operator, Viewer], SCAN),
     ("/posthorn.v1.InboundService/ListInboundRequests", &[Admin, Operator, Viewer], SCAN),
     ("/posthorn.v1.InboundService/ReadInboundPayload", &[Admin, Operator], SCAN),
     ("/posthorn.v1.InboundService/ReleaseInboundRequest", &[Admin, Operator], CHANGE),

@@ -7,7 +7,7 @@ use crate::{
         delivery::{Action, Attempt, DeliveryView, ViewState},
         id::{InboundId, TenantId},
     },
-    rpc::convert::timestamp,
+    rpc::convert::{duration_proto, timestamp},
 };
 
 /// The key of an attempt in a page token: its number and its lease.
@@ -74,7 +74,7 @@ pub(super) fn attempt_proto(attempt: &Attempt) -> v1::Attempt {
             .error
             .map_or(0, |kind| v1::ErrorKind::from(kind).into()),
         started_at: Some(timestamp(attempt.started_at)),
-        duration_ms: attempt.duration_ms,
+        duration: Some(duration_proto(attempt.duration_ms.into())),
         holder_id: attempt.holder.to_string(),
         response_excerpt: String::from_utf8_lossy(&attempt.excerpt).into_owned(),
         late: attempt.late,

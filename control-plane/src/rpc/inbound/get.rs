@@ -6,7 +6,6 @@ use uuid::Uuid;
 use super::{
     Inbounds, erased,
     event::content_type,
-    handling::handlings,
     view::{action_proto, request_proto, summary_proto},
 };
 use crate::{
@@ -38,13 +37,9 @@ impl Inbounds {
         } else {
             Vec::new()
         };
-        let registry = self.core.registry.snapshot();
-        let replays = actions.iter().filter_map(|action| action.event_id);
-        let events = found.event_id().into_iter().chain(replays);
         Ok(v1::GetInboundRequestResponse {
             request: Some(request_proto(&found)),
             items: items.iter().map(summary_proto).collect(),
-            handlings: handlings(&self.core.store, &registry, events).await?,
             actions: actions.iter().map(action_proto).collect(),
         })
     }

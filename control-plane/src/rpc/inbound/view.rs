@@ -1,6 +1,5 @@
 //! Inbound requests and what was done to them, as the contract shows them.
 
-use bytes::Bytes;
 use posthorn::v1;
 
 use crate::{
@@ -42,9 +41,9 @@ pub(super) fn summary_proto(request: &InboundRequest) -> v1::InboundRequest {
 /// A request by itself.
 pub(super) fn request_proto(request: &InboundRequest) -> v1::InboundRequest {
     let headers = request.head.headers.iter();
-    let headers = headers.map(|(name, value)| v1::InboundHeader {
+    let headers = headers.map(|(name, value)| v1::Header {
         name: name.clone(),
-        value: latin1(value),
+        value: value.clone(),
     });
     v1::InboundRequest {
         headers: headers.collect(),
@@ -60,26 +59,5 @@ pub(super) fn action_proto(action: &InboundAction) -> v1::InboundAction {
         key_id: action.key_id.to_string(),
         reason: action.reason.clone(),
         event_id: action.event_id.map(|id| id.to_string()).unwrap_or_default(),
-    }
-}
-
-/// The bytes of a header's value, which is kept as the Latin-1 characters of its bytes.
-fn latin1(value: &str) -> Bytes {
-    value
-        .chars()
-        .map(|char| u8::try_from(char).unwrap_or(b'?'))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_value_of_a_header_is_the_bytes_that_came() {
-        let bytes = (0..=u8::MAX).collect::<Vec<_>>();
-        let kept = bytes.iter().copied().map(char::from).collect::<String>();
-        assert_eq!(latin1(&kept), bytes);
-        assert_eq!(latin1(""), Bytes::new());
     }
 }

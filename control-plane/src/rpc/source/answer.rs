@@ -128,8 +128,8 @@ pub(super) fn proto(answer: &Answer) -> v1::SourceAnswer {
 }
 
 /// The contract's form of a header.
-pub(super) fn header_proto(name: &str, value: &str) -> v1::AnswerHeader {
-    v1::AnswerHeader {
+pub(super) fn header_proto(name: &str, value: &str) -> v1::Header {
+    v1::Header {
         name: name.to_owned(),
         value: value.to_owned(),
     }
@@ -149,7 +149,7 @@ fn status(field: &str, status: u32, bounds: &Bounds) -> Result<u16, Error> {
     status.ok_or_else(|| Error::invalid(format!("{field}.status"), bounds.status_rule))
 }
 
-fn headers(field: &str, new: &[v1::AnswerHeader]) -> Result<Vec<(String, String)>, Error> {
+fn headers(field: &str, new: &[v1::Header]) -> Result<Vec<(String, String)>, Error> {
     if new.len() > HEADERS_MAX {
         return Err(Error::invalid(field, "must be at most 16 headers"));
     }

@@ -111,7 +111,7 @@ fn target(url: &str, policy: &Policy) -> Result<Target, Error> {
     Ok(target)
 }
 
-fn headers(new: &[v1::AnswerHeader]) -> Result<Vec<(String, String)>, Error> {
+fn headers(new: &[v1::Header]) -> Result<Vec<(String, String)>, Error> {
     let field = "settings.poll.headers";
     if new.len() > HEADERS_MAX {
         return Err(Error::invalid(field, "must be at most 16 headers"));

@@ -4,15 +4,24 @@ use posthorn::v1;
 use posthorn_verify::{Options, Provider, Settings, Verifier, catalogue};
 
 use super::title::title;
-use crate::rpc::convert::duration_proto;
+use crate::{
+    error::Error,
+    rpc::{Page, QueryFingerprint, convert::duration_proto},
+};
 
-/// All of them, by name.
-pub(super) fn list() -> v1::ListProvidersResponse {
-    let names = catalogue().names();
-    let providers = names.filter_map(|name| catalogue().get(name)).map(proto);
-    v1::ListProvidersResponse {
-        providers: providers.collect(),
-    }
+/// A page of them, by name.
+pub(super) fn list(request: &v1::ListProvidersRequest) -> Result<v1::ListProvidersResponse, Error> {
+    let query = QueryFingerprint::new("ListProviders", &[]);
+    let page = Page::parse(request.page_size, &request.page_token, query)?;
+    let after = page.after_text()?;
+    let names = catalogue().names().filter(|name| *name > after);
+    let names = names.take(page.rows() + 1).collect::<Vec<_>>();
+    let (names, next_page_token) = page.cut(names, |name| *name);
+    let providers = names.into_iter().filter_map(|name| catalogue().get(name));
+    Ok(v1::ListProvidersResponse {
+        providers: providers.map(proto).collect(),
+        next_page_token,
+    })
 }
 
 fn proto(provider: &Provider) -> v1::Provider {
@@ -43,17 +52,35 @@ fn covers_body(provider: &Provider) -> bool {
 mod tests {
     use super::*;
 
+    /// All pages of so many rows.
+    fn every(page_size: i32) -> Vec<v1::Provider> {
+        let (mut every, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let request = v1::ListProvidersRequest {
+                page_size,
+                page_token,
+            };
+            let page = list(&request).unwrap();
+            every.extend(page.providers);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return every;
+            }
+        }
+    }
+
     #[test]
     fn every_provider_is_listed_once_by_name() {
-        let names = list().providers.into_iter().map(|provider| provider.name);
+        let names = every(7).into_iter().map(|provider| provider.name);
         let names = names.collect::<Vec<_>>();
         assert!(names.is_sorted_by(|a, b| a < b));
+        assert_eq!(names.len(), catalogue().names().count());
         assert!(names.iter().any(|name| name == "standard_webhooks"));
     }
 
     #[test]
     fn a_provider_says_what_a_source_of_it_needs() {
-        let providers = list().providers;
+        let providers = every(500);
         let provider = providers
             .iter()
             .find(|known| known.name == "standard_webhooks");

@@ -109,9 +109,9 @@ pub(in crate::store) const DRIFT_COUNTS: &str = "
 pub(in crate::store) const DRIFT_LIST: &str = "
     select request_id, provider_event_id, event_type, received_at
     from inbound_request
-    where shard = $1 and source_id = $2 and request_id >= $3 and channel = 2 and verdict = 1
+    where shard = $1 and source_id = $2 and request_id >= $3 and request_id < $4 and channel = 2 and verdict = 1
     order by request_id desc
-    limit $4";
+    limit $5";
 
 impl Store {
     /// Where polling of a source stands. None: it is not polled.
@@ -256,17 +256,19 @@ impl Store {
         })?)
     }
 
-    /// Up to `limit` events of a source that came by polling first since `from`, the newest first.
+    /// Up to `limit` events of a source that came by polling first since `from` and have an id below this one, the newest
+    /// first.
     pub(crate) async fn poll_drift_list(
         &self,
         shard: Shard,
         source: SourceId,
         from: i64,
+        below: Uuid,
         limit: i64,
     ) -> Result<Vec<DriftRow>> {
         let rows: Vec<Row> = read!(self, conn => {
             let query = sqlx::query_as(DRIFT_LIST).bind(shard.column()).bind(source.uuid());
-            query.bind(uuid_floor(from)).bind(limit).fetch_all(conn).await
+            query.bind(uuid_floor(from)).bind(below).bind(limit).fetch_all(conn).await
         })?;
         rows.into_iter().map(DriftRow::try_from).collect()
     }

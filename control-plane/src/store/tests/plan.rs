@@ -182,7 +182,7 @@ fn statements(names_indexes: bool) -> Vec<Statement> {
             "GetDriftReport lists",
             ledger::poll::DRIFT_LIST,
             "source_id",
-            &[SMALL, ID, LOW, COUNT],
+            &[SMALL, ID, LOW, HIGH, COUNT],
         ),
         sorted(statement(
             "what is polled next",

@@ -17,7 +17,7 @@ pub(super) fn handout(
     answer_within: &AnswerWithin,
 ) -> v1::Handout {
     let inbound_id = event.inbound_id();
-    let header = |(name, value): &(String, String)| v1::AnswerHeader {
+    let header = |(name, value): &(String, String)| v1::Header {
         name: name.clone(),
         value: value.clone(),
     };
