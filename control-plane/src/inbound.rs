@@ -46,7 +46,7 @@ pub(crate) use self::{
 use self::{keys::Keys, meter::Meters, streams::Streams, waits::Waits};
 use crate::{
     config::ForwardConfig, core::Core, dispatch::Dispatch, fetch::Fetch, loops::every,
-    metrics::Word, model::inbound::InboundRequest,
+    metrics::ResultLabel, model::inbound::InboundRequest,
 };
 
 /// How often what is kept of each source is counted anew.
@@ -118,6 +118,8 @@ impl Inbound {
 
     fn count_refusal(&self, reason: &'static str) {
         let refusals = &self.0.core.metrics.inbound_refusals;
-        refusals.get_or_create(&Word { result: reason }).inc();
+        refusals
+            .get_or_create(&ResultLabel { result: reason })
+            .inc();
     }
 }

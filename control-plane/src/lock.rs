@@ -34,7 +34,7 @@ pub(crate) type Leaf<T> = Lock<T, LEAF>;
 pub(crate) struct Locked<'a, T> {
     guard: MutexGuard<'a, T>,
     #[cfg(debug_assertions)]
-    _held: order::Held,
+    _held: order::RankGuard,
 }
 
 impl<T, const RANK: u8> Lock<T, RANK> {
@@ -47,7 +47,7 @@ impl<T, const RANK: u8> Lock<T, RANK> {
     pub(crate) fn lock(&self) -> Locked<'_, T> {
         Locked {
             #[cfg(debug_assertions)]
-            _held: order::Held::take(RANK),
+            _held: order::RankGuard::take(RANK),
             guard: self.0.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
@@ -83,9 +83,9 @@ mod order {
     }
 
     /// A lock that is held.
-    pub(super) struct Held(u8);
+    pub(super) struct RankGuard(u8);
 
-    impl Held {
+    impl RankGuard {
         pub(super) fn take(rank: u8) -> Self {
             HELD.with_borrow_mut(|held| {
                 let highest = held.iter().max();
@@ -99,7 +99,7 @@ mod order {
         }
     }
 
-    impl Drop for Held {
+    impl Drop for RankGuard {
         fn drop(&mut self) {
             HELD.with_borrow_mut(|held| {
                 if let Some(at) = held.iter().rposition(|rank| *rank == self.0) {

@@ -24,7 +24,7 @@ use crate::{error::Error, model::id::SourceId};
 
 /// A label of one word.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Word {
+pub(crate) struct ResultLabel {
     /// What happened.
     pub result: &'static str,
 }
@@ -47,31 +47,31 @@ pub(crate) struct State {
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     /// Emits by what became of them.
-    pub emits: Family<Word, Counter>,
+    pub emits: Family<ResultLabel, Counter>,
     /// Deliveries that ended, by how.
-    pub deliveries: Family<Word, Counter>,
+    pub deliveries: Family<ResultLabel, Counter>,
     /// Attempts by what came of them.
-    pub attempts: Family<Word, Counter>,
+    pub attempts: Family<ResultLabel, Counter>,
     /// How long attempts took.
     pub attempt_seconds: Histogram,
     /// From the emit to the report of the first attempt.
     pub first_attempt_seconds: Histogram,
     /// Pulls of sources that are polled, by how they ended.
-    pub polls: Family<Word, Counter>,
+    pub polls: Family<ResultLabel, Counter>,
     /// Inbound requests by source and by what became of them.
     inbound: InboundCounts,
     /// Inbound requests that were refused, by reason.
-    pub inbound_refusals: Family<Word, Counter>,
+    pub inbound_refusals: Family<ResultLabel, Counter>,
     /// Providers that wait for a computed answer.
     pub inbound_waiting: Gauge,
     /// Computed answers, by how the wait for them ended.
-    pub inbound_waits: Family<Word, Counter>,
+    pub inbound_waits: Family<ResultLabel, Counter>,
     /// Streams of forwarded requests.
     pub forwards: Gauge,
     /// Bytes of forwarded requests that are held until they are answered.
     pub forward_bytes: Gauge,
     /// Streams of nodes and consumers that their key had no room for, by what they were.
-    pub streams_refused: Family<Word, Counter>,
+    pub streams_refused: Family<ResultLabel, Counter>,
     /// How long group commits took.
     pub commit_seconds: Family<Commit, Histogram, fn() -> Histogram>,
     /// How many rows group commits carried.
@@ -95,7 +95,7 @@ pub(crate) struct Metrics {
     /// Reports under a lease that is not the delivery's.
     pub stale_reports: Counter,
     /// What nodes said of leases that they were not given, by what was wrong with the proof.
-    pub forged_reports: Family<Word, Counter>,
+    pub forged_reports: Family<ResultLabel, Counter>,
     /// What gRPC takes on and what it refuses.
     pub grpc: GrpcMetrics,
 }
@@ -151,7 +151,7 @@ impl Metrics {
     /// Notes whether a key had room for a stream: `session`, `forward` or `consume`.
     pub(crate) fn opened<T>(&self, what: &'static str, opened: &Result<T, Error>) {
         if let Err(Error::Exhausted(_)) = opened {
-            let word = Word { result: what };
+            let word = ResultLabel { result: what };
             self.streams_refused.get_or_create(&word).inc();
         }
     }

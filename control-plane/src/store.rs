@@ -102,7 +102,7 @@ pub(crate) use view::inbound_view::InboundFilter;
 pub(crate) use view::scan::{Scanned, last_below};
 
 use crate::model::id::Shard;
-use keep::heartbeat::Doubt;
+use keep::heartbeat::WriteHealth;
 use pools::{Conn, PgPools, Pools, Rank, SqlitePools, SqliteWriter};
 
 /// How long a statement of the hot path may take. Two in a row take less than a call may, so that its caller hears what is
@@ -125,7 +125,7 @@ pub(crate) enum OneOf<P, S> {
 pub(crate) struct Store {
     pools: Arc<Pools>,
     rank: Rank,
-    doubt: Arc<Doubt>,
+    write_health: Arc<WriteHealth>,
 }
 
 impl Store {
@@ -140,7 +140,7 @@ impl Store {
         let store = Self {
             pools: Arc::new(pools),
             rank: Rank::Engine,
-            doubt: Arc::default(),
+            write_health: Arc::default(),
         };
         store.migrate().await?;
         Ok(store)
@@ -160,7 +160,7 @@ impl Store {
         Self {
             pools: Arc::clone(&self.pools),
             rank,
-            doubt: Arc::clone(&self.doubt),
+            write_health: Arc::clone(&self.write_health),
         }
     }
 
@@ -240,7 +240,7 @@ impl Store {
     async fn within<T>(&self, statement: impl Future<Output = Result<T>>) -> Result<T> {
         let answered = tokio::time::timeout(STATEMENT_TIMEOUT, statement).await;
         let answered = answered.unwrap_or_else(|_| Err(Error::timed_out()));
-        answered.inspect_err(|error| self.doubt.note(error))
+        answered.inspect_err(|error| self.write_health.note(error))
     }
 
     /// Closes every connection, waiting for those in use.

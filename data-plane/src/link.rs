@@ -1,17 +1,17 @@
 //! The node's link to the control plane: sessions, one after the other, until the node has drained.
 //!
 //! * `session` is one stream: it speaks, listens and starts work;
-//! * `books` is what the node holds and owes, across sessions; `ledger`, `credit`, `held` and `ticket` are parts of it;
+//! * `lease_table` is what the node holds and owes, across sessions; `ledger`, `credit`, `held` and `ticket` are parts of it;
 //! * `work` is the task of one lease;
 //! * `channel` and `backoff` are how and when to connect.
 //!
 //! A lost session stops nothing: attempts go on, and their outcomes are reported in the next one.
 
 mod backoff;
-mod books;
 mod channel;
 mod credit;
 mod held;
+mod lease_table;
 mod ledger;
 mod session;
 mod ticket;
@@ -33,8 +33,8 @@ use tonic::{
 use tracing::{info, warn};
 
 use self::{
-    books::{Books, Identity},
     held::Finished,
+    lease_table::{Identity, LeaseTable},
     session::{Ended, Lost},
 };
 use crate::{deliver::Sender, metrics::Metrics};
@@ -54,7 +54,7 @@ pub(crate) struct Link {
     metrics: Arc<Metrics>,
     readiness: Readiness,
     rng: SmallRng,
-    books: Books,
+    table: LeaseTable,
     /// Ends of leases, from their tasks. There are never more than leases.
     ends: UnboundedSender<Finished>,
     ended: UnboundedReceiver<Finished>,
@@ -96,7 +96,7 @@ impl Link {
             metrics: parts.metrics,
             readiness: parts.readiness,
             rng: parts.rng,
-            books: Books::new(identity),
+            table: LeaseTable::new(identity),
             ends,
             ended,
         }
@@ -112,7 +112,7 @@ impl Link {
             () = self.hold_sessions(&drain) => true,
             () = late => false,
         };
-        let (working, uncommitted) = (self.books.working(), self.books.uncommitted());
+        let (working, uncommitted) = (self.table.working(), self.table.uncommitted());
         if settled {
             info!("drained");
         } else {
@@ -134,7 +134,7 @@ impl Link {
                     self.pause(wait, drain).await;
                 }
             }
-            if self.books.is_settled() {
+            if self.table.is_settled() {
                 return;
             }
         }
@@ -143,7 +143,7 @@ impl Link {
     /// Waits for the next session. What ends meanwhile is noted, so that the next `Hello` knows it.
     async fn pause(&mut self, wait: Duration, drain: &CancellationToken) {
         let drained = async {
-            if self.books.is_draining() {
+            if self.table.is_draining() {
                 std::future::pending::<()>().await;
             }
             drain.cancelled().await;
@@ -159,24 +159,24 @@ impl Link {
     fn drain(&mut self) {
         info!("draining");
         self.readiness.set(NOT_DRAINING, false);
-        self.books.drain();
+        self.table.drain();
     }
 
     fn finish(&mut self, ended: impl IntoIterator<Item = Finished>) {
         for finished in ended {
             self.metrics.ended(&finished.fact, finished.took);
-            self.books.finish(finished);
+            self.table.finish(finished);
         }
     }
 
-    /// Shows the books in the metrics.
+    /// Shows the table in the metrics.
     fn show(&self) {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.metrics.in_flight.set(gauge(self.books.working()));
+        self.metrics.in_flight.set(gauge(self.table.working()));
         self.metrics
             .uncommitted
-            .set(gauge(self.books.uncommitted()));
-        self.metrics.credit.set(self.books.credit().into());
+            .set(gauge(self.table.uncommitted()));
+        self.metrics.credit.set(self.table.credit().into());
     }
 }
 

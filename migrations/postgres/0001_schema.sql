@@ -1,6 +1,5 @@
 -- The schema on PostgreSQL. `sqlite/` has the same tables and columns in the same order, and a test compares the two.
--- Instants are milliseconds since 1970. Numbers that stand for words are those of
--- `control-plane/src/model/`.
+-- Instants are milliseconds since 1970. Numbers that stand for words are those of `control-plane/src/model/`.
 
 
 -- The registry: tenants, event types, endpoints, sources, keys and sealed secrets. These tables are small and change by
@@ -224,7 +223,8 @@ create table attempt (
     succeeded boolean not null,
     status_code smallint,
     -- 1 DNS error, 2 connection refused, 3 reset, 4 closed, 5 TLS error, 6 timeout, 7 protocol
-    -- error, 8 response too large, 9 target not allowed, 10 HTTP 3xx, 11 HTTP 4xx, 12 HTTP 5xx, 13 handler failed.
+    -- error, 8 response too large, 9 target not allowed, 10 HTTP 3xx, 11 HTTP 4xx, 12 HTTP 5xx, 13 handler failed,
+    -- 14 other.
     error_kind smallint check (error_kind in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)),
     started_at bigint not null,
     duration_ms integer not null,

@@ -1,6 +1,5 @@
 -- The schema on SQLite. `postgres/` has the same tables and columns in the same order, and a test compares the two.
--- Instants are milliseconds since 1970. Numbers that stand for words are those of
--- `control-plane/src/model/`. Tables with
+-- Instants are milliseconds since 1970. Numbers that stand for words are those of `control-plane/src/model/`. Tables with
 -- long rows have rowids: without one, a row of more than a quarter of a page goes to overflow pages of its own.
 
 
@@ -225,7 +224,8 @@ create table attempt (
     succeeded integer not null check (succeeded in (false, true)),
     status_code integer,
     -- 1 DNS error, 2 connection refused, 3 reset, 4 closed, 5 TLS error, 6 timeout, 7 protocol
-    -- error, 8 response too large, 9 target not allowed, 10 HTTP 3xx, 11 HTTP 4xx, 12 HTTP 5xx, 13 handler failed.
+    -- error, 8 response too large, 9 target not allowed, 10 HTTP 3xx, 11 HTTP 4xx, 12 HTTP 5xx, 13 handler failed,
+    -- 14 other.
     error_kind integer check (error_kind in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)),
     started_at integer not null,
     duration_ms integer not null,

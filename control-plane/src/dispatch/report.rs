@@ -55,7 +55,7 @@ pub(super) struct Attempted {
 }
 
 /// What a report meets.
-struct Standing {
+struct ReportedDelivery {
     endpoint_id: EndpointId,
     tenant_id: TenantId,
     /// The delivery's current lease. None: the lease was lost.
@@ -95,7 +95,7 @@ impl Dispatch {
         let mut rows = Vec::with_capacity(attempts.len());
         for (attempted, reported) in attempts.into_iter().zip(reported) {
             let lease = attempted.lease;
-            let standing = match Standing::known(&registry, &reported) {
+            let standing = match ReportedDelivery::known(&registry, &reported) {
                 Some(standing) => Some(standing),
                 None => self.look_up(holder, lease, reported).await?,
             };
@@ -125,7 +125,7 @@ impl Dispatch {
         registry: &Registry,
         holder: HolderId,
         attempted: Attempted,
-        standing: &Standing,
+        standing: &ReportedDelivery,
     ) -> OutcomeRow {
         let now_ms = self.0.core.clock.now_ms();
         let outcome = attempted.result.outcome();
@@ -157,7 +157,7 @@ impl Dispatch {
         holder: HolderId,
         lease: LeaseKey,
         reported: Reported,
-    ) -> Result<Option<Standing>, Error> {
+    ) -> Result<Option<ReportedDelivery>, Error> {
         match reported {
             Reported::Current(granted) => {
                 let tenant_id = self.tenant_of(lease.delivery_id).await;
@@ -166,7 +166,7 @@ impl Dispatch {
                     let ended = [(lease, Settled::Ended)];
                     self.0.schedule.settle(ended.into_iter());
                 }
-                Ok(tenant_id.map(|tenant_id| Standing {
+                Ok(tenant_id.map(|tenant_id| ReportedDelivery {
                     endpoint_id: granted.endpoint_id,
                     tenant_id,
                     current: Some(granted),
@@ -186,7 +186,7 @@ impl Dispatch {
         &self,
         holder: HolderId,
         lease: LeaseKey,
-    ) -> Result<Option<Standing>, Error> {
+    ) -> Result<Option<ReportedDelivery>, Error> {
         let (store, id) = (&self.0.core.store, lease.delivery_id);
         let attempts = store.attempt_numbers(id).await?;
         let is_logged = attempts.contains(&(lease.attempt, lease.lease_id));
@@ -197,7 +197,7 @@ impl Dispatch {
         }
         let late = |endpoint_id, tenant_id| {
             self.0.core.metrics.stale_reports.inc();
-            Standing {
+            ReportedDelivery {
                 endpoint_id,
                 tenant_id,
                 current: None,
@@ -226,7 +226,7 @@ impl Dispatch {
     }
 }
 
-impl Standing {
+impl ReportedDelivery {
     /// What a report of a current lease meets, if the registry serves its endpoint.
     fn known(registry: &Registry, reported: &Reported) -> Option<Self> {
         let Reported::Current(granted) = reported else {

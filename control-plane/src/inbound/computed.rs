@@ -8,7 +8,7 @@ use super::{Inbound, waits::Wait};
 use crate::{
     clock,
     dispatch::Received,
-    metrics::Word,
+    metrics::ResultLabel,
     model::{
         id::InboundId,
         source::{Answer, Synchronous},
@@ -131,7 +131,7 @@ impl Inbound {
 
     fn count_wait(&self, result: &'static str) {
         let waits = &self.0.core.metrics.inbound_waits;
-        waits.get_or_create(&Word { result }).inc();
+        waits.get_or_create(&ResultLabel { result }).inc();
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     dispatch::Dispatch,
     fetch::Fetch,
     inbound::Inbound,
-    metrics::Word,
+    metrics::ResultLabel,
     model::{
         id::{Shard, SourceId},
         object::ObjectState,
@@ -178,7 +178,7 @@ impl Due {
         };
         let result = if ended.is_ok() { "succeeded" } else { "failed" };
         let polls = &self.polling.core.metrics.polls;
-        polls.get_or_create(&Word { result }).inc();
+        polls.get_or_create(&ResultLabel { result }).inc();
         if let Err(error) = &ended {
             tracing::warn!(%source_id, error = ?error, "polling source {source_id} failed: {error}");
         }

@@ -32,7 +32,7 @@ pub(super) struct Places {
     strangers: Gauge,
     callers: Gauge,
     nodes: Gauge,
-    held: Leaf<Held>,
+    held: Leaf<Connections>,
 }
 
 /// A connection's place. Dropping it gives it back.
@@ -44,7 +44,7 @@ pub(super) struct Place {
 
 /// Who holds what. Numbers rise with age.
 #[derive(Debug, Default)]
-struct Held {
+struct Connections {
     next: u64,
     strangers: Strangers,
     callers: BTreeMap<u64, Arc<Peer>>,
@@ -91,7 +91,13 @@ impl Places {
         }
     }
 
-    fn send_away(&self, held: &mut Held, stranger: &Peer, reason: &'static str, now: Instant) {
+    fn send_away(
+        &self,
+        held: &mut Connections,
+        stranger: &Peer,
+        reason: &'static str,
+        now: Instant,
+    ) {
         held.strangers.remove(stranger);
         stranger.send_away();
         self.metrics.refuse(reason);
@@ -120,14 +126,14 @@ impl Places {
         self.show(&held);
     }
 
-    fn show(&self, held: &Held) {
+    fn show(&self, held: &Connections) {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.strangers.set(gauge(held.strangers.len()));
         self.callers.set(gauge(held.callers.len()));
         self.nodes.set(gauge(held.nodes));
     }
 
-    fn lock(&self) -> Locked<'_, Held> {
+    fn lock(&self) -> Locked<'_, Connections> {
         self.held.lock()
     }
 }
@@ -166,7 +172,7 @@ impl Host for Places {
     }
 }
 
-impl Held {
+impl Connections {
     /// The stranger that must go before another of this network gets in, and the limit that says so.
     fn in_the_way(
         &self,

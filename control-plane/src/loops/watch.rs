@@ -20,7 +20,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 pub(crate) async fn keep_watched(core: Core, readiness: Readiness) {
     let store = core.store.vital();
     for tick in 0_u32.. {
-        let answer = if tick % BEAT_EVERY == 0 || store.is_doubted() {
+        let answer = if tick % BEAT_EVERY == 0 || store.is_failing() {
             store.heartbeat(core.clock.now_ms()).await
         } else {
             let answer = timeout(ANSWER_WITHIN, store.ping()).await;
@@ -33,11 +33,11 @@ pub(crate) async fn keep_watched(core: Core, readiness: Readiness) {
                 readiness.set_missing(DATABASE, error.words());
             }
         }
-        if store.is_doubted() {
+        if store.is_failing() {
             sleep(TICK).await;
         } else {
             // Whichever comes first.
-            let _ = timeout(TICK, store.doubted()).await;
+            let _ = timeout(TICK, store.write_failed()).await;
         }
     }
 }

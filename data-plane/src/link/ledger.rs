@@ -34,7 +34,7 @@ pub(super) struct Ledger {
 
 /// What a new session begins with.
 #[derive(Debug, Default)]
-pub(super) struct Recital {
+pub(super) struct ResumeList {
     /// What goes into the `Hello`.
     pub(super) hello: Vec<Outcomes>,
     /// What is sent after it, because it would be too much for one message.
@@ -96,19 +96,19 @@ impl Ledger {
     }
 
     /// What a new session has to say.
-    pub(super) fn recite(&self, now: Instant) -> Recital {
-        let mut recital = Recital::default();
+    pub(super) fn resume_list(&self, now: Instant) -> ResumeList {
+        let mut list = ResumeList::default();
         let mut bytes = 0;
         for batch in &self.batches {
             bytes += batch.bytes;
             if bytes <= HELLO_BYTES_MAX {
-                recital.hello.push(batch.message(now));
+                list.hello.push(batch.message(now));
             } else {
-                recital.later.push(batch.message(now));
-                recital.held.extend(batch.rows.iter().map(Row::reference));
+                list.later.push(batch.message(now));
+                list.held.extend(batch.rows.iter().map(Row::reference));
             }
         }
-        recital
+        list
     }
 
     /// How many outcomes are not committed.

@@ -1,4 +1,4 @@
-//! One session: says what the books have to say, and does what the control plane asks.
+//! One session: says what the table have to say, and does what the control plane asks.
 //!
 //! Batches form by themselves: while the stream takes no message, ends of leases gather, and go out as one.
 
@@ -74,7 +74,7 @@ async fn converse(
     drain: &CancellationToken,
     welcomed: &mut Option<Instant>,
 ) -> Result<(), Lost> {
-    let idle = link.books.is_idle();
+    let idle = link.table.is_idle();
     let (messages, mut inbound) = tokio::select! {
         opened = open(link) => opened?,
         () = drain.cancelled(), if idle => {
@@ -84,7 +84,7 @@ async fn converse(
     };
     let too_late = clock::now() + WELCOME_MAX;
     let mut ended = Vec::with_capacity(ROWS_MAX);
-    while !link.books.is_settled() {
+    while !link.table.is_settled() {
         tokio::select! {
             biased;
             response = inbound.message() => {
@@ -94,13 +94,13 @@ async fn converse(
                 debug_assert!(count > 0, "the link holds a sender itself");
                 link.finish(ended.drain(..));
             }
-            permit = messages.reserve(), if link.books.has_message() => {
+            permit = messages.reserve(), if link.table.has_message() => {
                 let permit = permit.map_err(|_| Lost::Closed)?;
-                if let Some(message) = link.books.next_message(clock::now()) {
+                if let Some(message) = link.table.next_message(clock::now()) {
                     permit.send(wrap(message));
                 }
             }
-            () = drain.cancelled(), if !link.books.is_draining() => link.drain(),
+            () = drain.cancelled(), if !link.table.is_draining() => link.drain(),
             () = sleep_until(too_late), if welcomed.is_none() => return Err(Lost::Silent),
         }
         link.show();
@@ -116,8 +116,8 @@ async fn open(
 ) -> Result<(mpsc::Sender<SessionRequest>, Streaming<SessionResponse>), Lost> {
     let mut client = channel::connect(&link.endpoint).await?;
     let (messages, receiver) = mpsc::channel(MESSAGES_WAITING_MAX);
-    link.books.open_session(clock::now());
-    if let Some(hello) = link.books.next_message(clock::now()) {
+    link.table.open_session(clock::now());
+    if let Some(hello) = link.table.next_message(clock::now()) {
         messages.try_send(wrap(hello)).map_err(|_| Lost::Closed)?;
     }
     let mut request = Request::new(ReceiverStream::new(receiver));
@@ -133,8 +133,8 @@ async fn open(
 fn receive(link: &mut Link, response: SessionResponse, welcomed: &mut Option<Instant>) {
     match response.message {
         Some(Message::Leases(leases)) => start(link, leases),
-        Some(Message::OutcomesCommitted(committed)) => link.books.commit(committed.through),
-        Some(Message::Revoke(revoke)) => link.books.revoke(&revoke.lease_ids),
+        Some(Message::OutcomesCommitted(committed)) => link.table.commit(committed.through),
+        Some(Message::Revoke(revoke)) => link.table.revoke(&revoke.lease_ids),
         Some(Message::Welcome(welcome)) => {
             info!(
                 version = welcome.version,
@@ -151,7 +151,7 @@ fn receive(link: &mut Link, response: SessionResponse, welcomed: &mut Option<Ins
 fn start(link: &mut Link, leases: Leases) {
     let arrived = clock::now();
     for lease in leases.leases {
-        let Some(ticket) = link.books.enter(&lease) else {
+        let Some(ticket) = link.table.enter(&lease) else {
             warn!(lease_id = lease.lease_id, "lease came twice");
             continue;
         };

@@ -11,7 +11,7 @@ use super::{Load, Pending, Writing, shutting_down};
 use crate::{
     dispatch::Dispatch,
     error::Error,
-    metrics::Word,
+    metrics::ResultLabel,
     model::{
         endpoint::Endpoint,
         event::{Event, NewEvent},
@@ -73,7 +73,7 @@ impl Dispatch {
                     .core
                     .metrics
                     .emits
-                    .get_or_create(&Word { result: "shed" })
+                    .get_or_create(&ResultLabel { result: "shed" })
                     .inc();
                 Error::Exhausted(
                     "too many emits of this tenant wait: slow down, or emit over a stream"
@@ -262,7 +262,7 @@ fn answer(dispatch: &Dispatch, row: &EmitRow, emitted: Emitted) -> Result<Accept
             .core
             .metrics
             .emits
-            .get_or_create(&Word { result })
+            .get_or_create(&ResultLabel { result })
             .inc()
     };
     match emitted {
@@ -308,7 +308,7 @@ fn refuse(
         .core
         .metrics
         .emits
-        .get_or_create(&Word { result: "failed" })
+        .get_or_create(&ResultLabel { result: "failed" })
         .clone();
     failed.inc_by(replies.len() as u64);
     let mut error = Some(Error::from(error));

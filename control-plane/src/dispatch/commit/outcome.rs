@@ -13,7 +13,7 @@ use crate::{
     clock,
     dispatch::{Dispatch, schedule::Settled},
     error::Error,
-    metrics::Word,
+    metrics::ResultLabel,
     model::{
         delivery::{Decision, ErrorKind},
         id::DeliveryId,
@@ -151,7 +151,7 @@ async fn commit(dispatch: &Dispatch, rows: Vec<OutcomeRow>) {
 
 /// What became of a batch.
 #[derive(Debug, Default)]
-struct Written {
+struct BatchResult {
     /// The deliveries that a retry or a death moved.
     moved: HashSet<DeliveryId>,
     /// The leases whose rows the database refused for good.
@@ -159,13 +159,13 @@ struct Written {
 }
 
 /// Writes a batch, however long that takes. A row that the database refuses for good is logged and left out.
-async fn write(dispatch: &Dispatch, rows: &[OutcomeRow]) -> Written {
+async fn write(dispatch: &Dispatch, rows: &[OutcomeRow]) -> BatchResult {
     loop {
         match dispatch.0.core.store.outcome_batch(rows).await {
             Ok(moved) => {
-                return Written {
+                return BatchResult {
                     moved,
-                    ..Written::default()
+                    ..BatchResult::default()
                 };
             }
             Err(error) if error.is_fault_of_a_row() => {
@@ -180,8 +180,12 @@ async fn write(dispatch: &Dispatch, rows: &[OutcomeRow]) -> Written {
 }
 
 /// Writes the rows of a refused batch one by one, so that one does not take the others with it.
-async fn write_singly(dispatch: &Dispatch, rows: &[OutcomeRow], error: store::Error) -> Written {
-    let mut written = Written::default();
+async fn write_singly(
+    dispatch: &Dispatch,
+    rows: &[OutcomeRow],
+    error: store::Error,
+) -> BatchResult {
+    let mut written = BatchResult::default();
     if let [row] = rows {
         let delivery_id = row.attempt.lease.delivery_id;
         tracing::error!(%delivery_id, error = ?error, "the outcome of {delivery_id} could not be written");
@@ -197,7 +201,7 @@ async fn write_singly(dispatch: &Dispatch, rows: &[OutcomeRow], error: store::Er
     written
 }
 
-fn settle(dispatch: &Dispatch, rows: &[OutcomeRow], written: &Written) {
+fn settle(dispatch: &Dispatch, rows: &[OutcomeRow], written: &BatchResult) {
     let schedule = &dispatch.0.schedule;
     let (late, current): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.attempt.late);
     let delivered = late.into_iter().filter(|row| {
@@ -215,7 +219,7 @@ fn settle(dispatch: &Dispatch, rows: &[OutcomeRow], written: &Written) {
 }
 
 /// What became of the lease of a row.
-fn settled(row: &OutcomeRow, written: &Written) -> (LeaseKey, Settled) {
+fn settled(row: &OutcomeRow, written: &BatchResult) -> (LeaseKey, Settled) {
     let key = row.attempt.lease;
     let settled = match row.decision {
         _ if written.refused.contains(&key.lease_id) => Settled::Unknown,
@@ -231,7 +235,10 @@ fn count(dispatch: &Dispatch, row: &OutcomeRow) {
     let metrics = &dispatch.0.core.metrics;
     let attempt = &row.attempt;
     let result = attempt.outcome.error.map_or("success", ErrorKind::as_str);
-    metrics.attempts.get_or_create(&Word { result }).inc();
+    metrics
+        .attempts
+        .get_or_create(&ResultLabel { result })
+        .inc();
     let seconds = f64::from(attempt.duration_ms) / 1_000.0;
     metrics.attempt_seconds.observe(seconds);
     if attempt.lease.attempt == 1 {
@@ -252,7 +259,7 @@ fn count(dispatch: &Dispatch, row: &OutcomeRow) {
     };
     metrics
         .deliveries
-        .get_or_create(&Word { result: ended })
+        .get_or_create(&ResultLabel { result: ended })
         .inc();
 }
 

@@ -70,14 +70,14 @@ pub(crate) enum Said {
     /// It can take so many more.
     Credit(u32),
     /// It is done with deliveries.
-    Words(Vec<Word>),
+    Results(Vec<HandlerResult>),
     /// It needs so many milliseconds more, from now, for these leases.
     Extensions(Vec<(u64, u64)>),
 }
 
 /// What a handler says of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Word {
+pub(crate) struct HandlerResult {
     /// The lease.
     pub lease_id: u64,
     /// What came of it.
@@ -271,7 +271,7 @@ impl Holder<Consumer> {
                     self.held().add_credit(handouts, 0);
                     self.wake();
                 }
-                Said::Words(words) => self.take_words(words, &acknowledged).await?,
+                Said::Results(results) => self.take_results(results, &acknowledged).await?,
                 Said::Extensions(extensions) => {
                     let now = self.dispatch.0.schedule.uptime_ms();
                     let mut held = self.held();
@@ -284,15 +284,19 @@ impl Holder<Consumer> {
         Ok(())
     }
 
-    /// Takes words on deliveries. A word on what the stream never held is settled at once and changes nothing.
-    async fn take_words(&self, words: Vec<Word>, acknowledged: &watch::Sender<u64>) -> StreamEnd {
+    /// Takes results on deliveries. A result of what the stream never held is settled at once and changes nothing.
+    async fn take_results(
+        &self,
+        results: Vec<HandlerResult>,
+        acknowledged: &watch::Sender<u64>,
+    ) -> StreamEnd {
         let now = self.dispatch.0.schedule.uptime_ms();
-        let lease_ids = words.iter().map(|word| word.lease_id).collect();
-        let mut reports = Vec::with_capacity(words.len());
-        for word in words {
-            let ended = self.held().end(word.lease_id, now);
+        let lease_ids = results.iter().map(|one| one.lease_id).collect();
+        let mut reports = Vec::with_capacity(results.len());
+        for one in results {
+            let ended = self.held().end(one.lease_id, now);
             if let Some((lease, held_ms)) = ended.map(|ended| self.reportable(ended)) {
-                reports.push(attempted(lease, word.result, word.text, held_ms));
+                reports.push(attempted(lease, one.result, one.text, held_ms));
             }
         }
         self.wake();

@@ -88,12 +88,12 @@ pub(super) struct Lane {
     pub running: u32,
     window: BTreeMap<Key, Entry>,
     horizon: Option<Key>,
-    page: Option<Page>,
+    page: Option<PageRead>,
 }
 
 /// A page that is being read from the table.
 #[derive(Debug, Default)]
-struct Page {
+struct PageRead {
     /// Deliveries that ended or moved since the read began: what it says of them is old.
     outdated: HashSet<DeliveryId>,
     /// The lowest key that the window gave up since the read began.
@@ -208,7 +208,7 @@ impl Lane {
     /// Begins to read a page. Returns where it starts.
     pub(super) fn page_begin(&mut self) -> Option<Key> {
         let from = self.horizon?;
-        self.page = Some(Page::default());
+        self.page = Some(PageRead::default());
         Some(from)
     }
 

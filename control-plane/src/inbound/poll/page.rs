@@ -15,7 +15,7 @@ pub(super) const ITEMS_MAX: usize = 10_000;
 
 /// A page as read.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Page {
+pub(super) struct ListPage {
     /// Its items in the provider's order.
     pub items: Vec<Item>,
     /// The cursor that it names. None: it names none.
@@ -48,7 +48,7 @@ pub(crate) enum PageError {
 }
 
 /// Reads a page as the settings say.
-pub(super) fn read(body: &[u8], settings: &PollSettings) -> Result<Page, PageError> {
+pub(super) fn read(body: &[u8], settings: &PollSettings) -> Result<ListPage, PageError> {
     let whole: &RawValue = serde_json::from_slice(body).map_err(|_| PageError::NotJson)?;
     let items = at(whole, &settings.items).ok_or(PageError::NoItems)?;
     let items: Vec<&RawValue> =
@@ -59,7 +59,7 @@ pub(super) fn read(body: &[u8], settings: &PollSettings) -> Result<Page, PageErr
     let cursor = (!settings.cursor.is_empty())
         .then(|| at(whole, &settings.cursor).and_then(text))
         .flatten();
-    Ok(Page {
+    Ok(ListPage {
         items: items
             .into_iter()
             .map(|item| read_item(item, settings))

@@ -81,15 +81,15 @@ impl Consumers {
         for (_, settings) in &hello.handlers {
             let place = || self.core.registry.place(Some(tenant.id), Capped::Endpoints);
             let (record, place) = match write(&mut tx, tenant, settings, place, now).await? {
-                Written::Was(id) => {
+                Registration::Was(id) => {
                     endpoints.push(id);
                     continue;
                 }
-                Written::Put(id, record, place) => {
+                Registration::Put(id, record, place) => {
                     endpoints.push(id);
                     (record, place)
                 }
-                Written::Overtaken => return Ok(Round::Overtaken),
+                Registration::Overtaken => return Ok(Round::Overtaken),
             };
             places.extend(place);
             let record = record.by(caller.actor(), "Consume", now);
@@ -116,7 +116,7 @@ impl Consumers {
 }
 
 /// What became of one handler's endpoint.
-enum Written {
+enum Registration {
     /// It was as it shall be.
     Was(EndpointId),
     /// It was otherwise, or it is new and takes a place; and what is put on record of that.
@@ -132,10 +132,10 @@ async fn write(
     settings: &EndpointSettings,
     place: impl FnOnce() -> Result<Place, Error>,
     now: i64,
-) -> Result<Written, Error> {
+) -> Result<Registration, Error> {
     let name = settings.name.as_deref().unwrap_or_default();
     let (change, written) = match tx.object_named(tenant.id, name).await? {
-        Some(found) if found.settings == *settings => return Ok(Written::Was(found.id)),
+        Some(found) if found.settings == *settings => return Ok(Registration::Was(found.id)),
         Some(found) if found.handler().is_none() => {
             return Err(Error::AlreadyExists(format!(
                 "an endpoint of the tenant has the name `{name}` of a handler"
@@ -150,7 +150,7 @@ async fn write(
             };
             let change = tx.object_update(&changed).await?;
             let record = record(Some(&found), &changed);
-            (change, Written::Put(changed.id, record, None))
+            (change, Registration::Put(changed.id, record, None))
         }
         None => {
             let id = EndpointId::new(now, &mut clock::rng());
@@ -161,12 +161,12 @@ async fn write(
                 return Err(Error::NotFound("tenant"));
             }
             let record = record(None, &endpoint);
-            (change, Written::Put(endpoint.id, record, Some(place)))
+            (change, Registration::Put(endpoint.id, record, Some(place)))
         }
     };
     Ok(match change {
         Change::Done => written,
-        Change::NameTaken | Change::Missing => Written::Overtaken,
+        Change::NameTaken | Change::Missing => Registration::Overtaken,
     })
 }
 

@@ -5,7 +5,7 @@ use tonic::Status;
 
 use crate::{
     dispatch::{
-        consumer::{Said, Word},
+        consumer::{HandlerResult, Said},
         stream,
     },
     error::Error,
@@ -36,8 +36,8 @@ pub(super) fn read(
         None => return Err(Error::invalid("message", "must be set").into()),
         Some(Message::Hello(_)) => return Err(stream::second_hello()),
         Some(Message::Credit(credit)) => Said::Credit(credit.handouts),
-        Some(Message::Acks(acks)) => Said::Words(words("acks.acks", acks.acks, read_ack)?),
-        Some(Message::Nacks(nacks)) => Said::Words(words("nacks.nacks", nacks.nacks, read_nack)?),
+        Some(Message::Acks(acks)) => Said::Results(words("acks.acks", acks.acks, read_ack)?),
+        Some(Message::Nacks(nacks)) => Said::Results(words("nacks.nacks", nacks.nacks, read_nack)?),
         Some(Message::Extensions(extensions)) => {
             let list = extensions.extensions;
             Said::Extensions(words("extensions.extensions", list, |path, extension| {
@@ -69,22 +69,22 @@ fn words<T, U>(
         .collect()
 }
 
-fn read_ack(path: &str, ack: v1::Ack) -> Result<Word, Error> {
-    Ok(Word {
+fn read_ack(path: &str, ack: v1::Ack) -> Result<HandlerResult, Error> {
+    Ok(HandlerResult {
         lease_id: ack.lease_id,
         result: AttemptResult::Handled,
         text: text(path, "effect", ack.effect)?,
     })
 }
 
-fn read_nack(path: &str, nack: v1::Nack) -> Result<Word, Error> {
+fn read_nack(path: &str, nack: v1::Nack) -> Result<HandlerResult, Error> {
     let error = text(path, "error", nack.error)?;
     let result = if nack.permanent {
         AttemptResult::Refused
     } else {
         AttemptResult::Failed(ErrorKind::HandlerFailed)
     };
-    Ok(Word {
+    Ok(HandlerResult {
         lease_id: nack.lease_id,
         result,
         text: error,
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn words_on_handouts_are_read() {
         let word = |result, text: &str| {
-            Some(Said::Words(vec![Word {
+            Some(Said::Results(vec![HandlerResult {
                 lease_id: 7,
                 result,
                 text: text.to_owned(),

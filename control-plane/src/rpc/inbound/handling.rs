@@ -27,7 +27,7 @@ const READ_ROWS: i64 = 500;
 const READS_MAX: usize = 20;
 
 /// Where in the log an attempt stands: its delivery, its number and its lease.
-type Place = (DeliveryId, i32, i64);
+type LogPlace = (DeliveryId, i32, i64);
 
 impl Inbounds {
     pub(super) async fn handlings(
@@ -93,7 +93,7 @@ fn page_proto(handlings: Vec<v1::Handling>, next_page_token: String) -> v1::List
 }
 
 /// From where on the attempts of an event are read, when all up to a place have been. None: they have been.
-fn begin(event: EventId, after: Option<Place>) -> Option<Place> {
+fn begin(event: EventId, after: Option<LogPlace>) -> Option<LogPlace> {
     let (first, last) = event.delivery_range();
     let from = after.filter(|place| place.0 >= first);
     match from {
@@ -106,7 +106,7 @@ fn is_full(read: &[Attempt]) -> bool {
     i64::try_from(read.len()).is_ok_and(|length| length >= READ_ROWS)
 }
 
-fn place_of(attempt: &Attempt) -> Place {
+fn place_of(attempt: &Attempt) -> LogPlace {
     (
         attempt.lease.delivery_id,
         i32::try_from(attempt.lease.attempt).unwrap_or(i32::MAX),
@@ -115,13 +115,13 @@ fn place_of(attempt: &Attempt) -> Place {
 }
 
 /// A place in a page token.
-fn key((delivery_id, number, lease_id): Place) -> Vec<u8> {
+fn key((delivery_id, number, lease_id): LogPlace) -> Vec<u8> {
     let id = delivery_id.uuid().into_bytes();
     [&id[..], &number.to_be_bytes(), &lease_id.to_be_bytes()].concat()
 }
 
 /// Reads that key.
-fn place(key: &[u8]) -> Option<Place> {
+fn place(key: &[u8]) -> Option<LogPlace> {
     let (id, rest) = key.split_first_chunk::<16>()?;
     let (number, lease_id) = rest.split_first_chunk::<4>()?;
     Some((

@@ -24,7 +24,7 @@ impl Inbounds {
         request: v1::HoldInboundRequestRequest,
     ) -> Result<v1::HoldInboundRequestResponse, Error> {
         let now = self.core.clock.now_ms();
-        let of = self.held(caller, &request.tenant_id, &request.inbound_request_id)?;
+        let of = self.target(caller, &request.tenant_id, &request.inbound_request_id)?;
         let reason = super::reason(&request.reason)?;
         let id = &request.request_id;
         let call = Call::new(caller, "HoldInboundRequest", &request, id, now)?;
@@ -44,7 +44,7 @@ impl Inbounds {
         request: v1::ReleaseInboundRequestRequest,
     ) -> Result<v1::ReleaseInboundRequestResponse, Error> {
         let now = self.core.clock.now_ms();
-        let of = self.held(caller, &request.tenant_id, &request.inbound_request_id)?;
+        let of = self.target(caller, &request.tenant_id, &request.inbound_request_id)?;
         let reason = super::reason(&request.reason)?;
         let id = &request.request_id;
         let call = Call::new(caller, "ReleaseInboundRequest", &request, id, now)?;
@@ -58,8 +58,8 @@ impl Inbounds {
         self.mutations.make_in(of.tenant.shard, call, change).await
     }
 
-    fn held(&self, caller: &Caller, tenant: &str, inbound: &str) -> Result<Held, Error> {
-        Ok(Held {
+    fn target(&self, caller: &Caller, tenant: &str, inbound: &str) -> Result<HoldTarget, Error> {
+        Ok(HoldTarget {
             tenant: self.tenant(caller, tenant)?,
             id: id("inbound_request_id", inbound)?,
         })
@@ -67,7 +67,7 @@ impl Inbounds {
 }
 
 /// Which request is held, or is to be.
-struct Held {
+struct HoldTarget {
     tenant: Arc<TenantEntry>,
     id: InboundId,
 }
@@ -76,7 +76,7 @@ struct Held {
 async fn set_held(
     tx: &mut LedgerTx,
     caller: &Caller,
-    of: &Held,
+    of: &HoldTarget,
     (held, reason): (bool, &str),
     now: i64,
 ) -> Result<(Record, InboundRequest), Error> {

@@ -12,23 +12,23 @@ use tokio::{sync::Notify, time::timeout};
 
 use crate::store::{Error, Result, Store};
 
-/// How much a doubted database has to take, in bytes: the longest payload.
+/// How much a database whose writes fail has to take, in bytes: the longest payload.
 const BALLAST_BYTES: usize = 1_024 * 1_024;
 /// How long it may take.
 const WRITE_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the last writes have shown.
 #[derive(Debug, Default)]
-pub(in crate::store) struct Doubt {
-    is_doubted: AtomicBool,
+pub(in crate::store) struct WriteHealth {
+    is_failing: AtomicBool,
     noticed: Notify,
 }
 
-impl Doubt {
+impl WriteHealth {
     /// Notes that a write failed, if that was not the fault of the write.
     pub(in crate::store) fn note(&self, error: &Error) {
         if matches!(error, Error::Unavailable(_)) {
-            self.is_doubted.store(true, Ordering::Relaxed);
+            self.is_failing.store(true, Ordering::Relaxed);
             self.noticed.notify_one();
         }
     }
@@ -39,13 +39,15 @@ impl Store {
     pub(crate) async fn heartbeat(&self, now: i64) -> Result<()> {
         let written = timeout(WRITE_WITHIN, self.heartbeat_now(now)).await;
         let written = written.unwrap_or_else(|_| Err(Error::timed_out()));
-        let is_doubted = matches!(written, Err(Error::Unavailable(_)));
-        self.doubt.is_doubted.store(is_doubted, Ordering::Relaxed);
+        let is_failing = matches!(written, Err(Error::Unavailable(_)));
+        self.write_health
+            .is_failing
+            .store(is_failing, Ordering::Relaxed);
         written
     }
 
     async fn heartbeat_now(&self, now: i64) -> Result<()> {
-        if self.is_doubted() {
+        if self.is_failing() {
             let ballast = vec![0_u8; BALLAST_BYTES];
             let mut conn = self.acquire().await?;
             on!(&mut conn, conn => {
@@ -68,12 +70,12 @@ impl Store {
     }
 
     /// Whether a write failed and none has shown since that they work.
-    pub(crate) fn is_doubted(&self) -> bool {
-        self.doubt.is_doubted.load(Ordering::Relaxed)
+    pub(crate) fn is_failing(&self) -> bool {
+        self.write_health.is_failing.load(Ordering::Relaxed)
     }
 
     /// Waits until a write fails.
-    pub(crate) async fn doubted(&self) {
-        self.doubt.noticed.notified().await;
+    pub(crate) async fn write_failed(&self) {
+        self.write_health.noticed.notified().await;
     }
 }

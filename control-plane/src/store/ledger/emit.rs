@@ -92,13 +92,13 @@ impl LedgerTx {
 }
 
 /// What a key stands for.
-struct Standing {
+struct KeyedEvent {
     event_id: EventId,
     content_hash: Vec<u8>,
     delivery_count: u16,
 }
 
-impl Standing {
+impl KeyedEvent {
     fn read<R: sqlx::Row>(row: &R) -> Result<Self>
     where
         for<'a> &'a str: sqlx::ColumnIndex<R>,

@@ -225,7 +225,7 @@ impl LedgerTx {
 type Conn<'c> = OneOf<&'c mut PgConnection, &'c mut SqliteConnection>;
 
 /// The accepted row that holds a claim.
-struct Standing {
+struct ClaimHolder {
     id: InboundId,
     batch_id: Option<Uuid>,
     body_hash: Vec<u8>,
@@ -234,7 +234,7 @@ struct Standing {
     answer: Option<Answer>,
 }
 
-impl Standing {
+impl ClaimHolder {
     fn read<R: sqlx::Row>(row: &R) -> Result<Self>
     where
         for<'a> &'a str: sqlx::ColumnIndex<R>,

@@ -1,4 +1,4 @@
-//! The ledger: commits, recitals and the limits of messages.
+//! The ledger: commits, resume lists and the limits of messages.
 
 use std::time::Duration;
 
@@ -32,17 +32,16 @@ fn what_is_committed_is_forgotten_and_the_rest_is_recited_with_its_sequence_and_
     assert_eq!(ledger.commit(1), [0, 1]);
     assert!(ledger.commit(1).is_empty());
     assert_eq!(ledger.rows(), 3);
-    let recital = ledger.recite(began + Duration::from_millis(70));
-    let sequences: Vec<u64> = recital.hello.iter().map(|batch| batch.sequence).collect();
+    let list = ledger.resume_list(began + Duration::from_millis(70));
+    let sequences: Vec<u64> = list.hello.iter().map(|batch| batch.sequence).collect();
     assert_eq!(sequences, [2, 3]);
     assert!(
-        recital
-            .hello
+        list.hello
             .iter()
             .flat_map(|batch| &batch.outcomes)
             .all(|row| row.age_ms == 70)
     );
-    assert!(recital.later.is_empty() && recital.held.is_empty());
+    assert!(list.later.is_empty() && list.held.is_empty());
     assert_eq!(ledger.commit(u64::MAX), [2, 3, 4]);
     assert_eq!(ledger.rows(), 0);
 }
@@ -67,14 +66,14 @@ fn what_is_too_much_for_a_hello_follows_it_and_its_leases_are_named_as_held() {
     while !waiting.is_empty() {
         ledger.enter(&mut waiting, now);
     }
-    let recital = ledger.recite(now);
+    let list = ledger.resume_list(now);
     let told = |batches: &[Outcomes]| {
         batches
             .iter()
             .map(|batch| batch.outcomes.len())
             .sum::<usize>()
     };
-    assert!(told(&recital.hello) > 0 && told(&recital.later) > 0);
-    assert_eq!(told(&recital.hello) + told(&recital.later), 2_000);
-    assert_eq!(told(&recital.later), recital.held.len());
+    assert!(told(&list.hello) > 0 && told(&list.later) > 0);
+    assert_eq!(told(&list.hello) + told(&list.later), 2_000);
+    assert_eq!(told(&list.later), list.held.len());
 }

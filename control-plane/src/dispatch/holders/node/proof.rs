@@ -16,7 +16,7 @@ use crate::{
     clock,
     dispatch::Dispatch,
     lock::Leaf,
-    metrics::Word,
+    metrics::ResultLabel,
     model::{
         id::{KeyId, NodeId},
         lease::LeaseKey,
@@ -96,7 +96,7 @@ impl Dispatch {
             "wrong_proof"
         };
         let forged = &self.0.core.metrics.forged_reports;
-        forged.get_or_create(&Word { result }).inc();
+        forged.get_or_create(&ResultLabel { result }).inc();
         if self.0.told.is_due(key_id, clock::monotonic()) {
             let delivery_id = claim.lease.delivery_id;
             tracing::warn!(%key_id, %node_id, %delivery_id, "the node key {key_id} spoke of a lease of {delivery_id} that it was not given: revoke it, unless master keys were just taken away");

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::{PgConnection, PgExecutor, PgPool, Row as _};
 use uuid::Uuid;
 
-use super::{EmitRow, Emitted, Standing};
+use super::{EmitRow, Emitted, KeyedEvent};
 use crate::{
     model::{event::Event, id::SourceId},
     store::{Result, ledger::event::headers_column},
@@ -42,7 +42,7 @@ async fn emitted(pool: &PgPool, rows: &[EmitRow]) -> Result<Vec<Emitted>> {
             row.try_get::<Uuid, _>("tenant_id")?,
             row.try_get::<String, _>("idempotency_key")?,
         );
-        standing.insert(key, Standing::read(row)?);
+        standing.insert(key, KeyedEvent::read(row)?);
     }
     Ok(rows
         .iter()

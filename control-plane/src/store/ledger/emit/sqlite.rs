@@ -2,7 +2,7 @@
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{EmitKey, EmitRow, Emitted, Standing};
+use super::{EmitKey, EmitRow, Emitted, KeyedEvent};
 use crate::{
     model::{
         event::Event,
@@ -86,7 +86,7 @@ async fn claim(conn: &mut SqliteConnection, row: &EmitRow, key: &EmitKey) -> Res
     .bind(i32::from(event.delivery_count))
     .fetch_one(conn)
     .await?;
-    Ok(Standing::read(&found)?.answer(row, key))
+    Ok(KeyedEvent::read(&found)?.answer(row, key))
 }
 
 async fn insert_events(conn: &mut SqliteConnection, rows: &[&EmitRow]) -> Result<()> {

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    Brings, InboundRow, KeptRow, Result, Standing, bytes_column, head_column, status_column,
+    Brings, ClaimHolder, InboundRow, KeptRow, Result, bytes_column, head_column, status_column,
     tries::Try,
 };
 use crate::model::{claim::ClaimKey, event::Event, id::InboundId, inbound::InboundRequest};
@@ -135,7 +135,7 @@ fn batch_body(row: &InboundRow) -> Option<(&InboundRequest, &[u8])> {
 pub(super) async fn standing(
     conn: &mut PgConnection,
     lost: &[Try<'_>],
-) -> Result<Vec<Option<Standing>>> {
+) -> Result<Vec<Option<ClaimHolder>>> {
     let requests = || lost.iter().map(|one| &one.row.request);
     // What holds the claim first, so that a row that is there itself comes after it and counts.
     let found = sqlx::query(
@@ -165,7 +165,7 @@ pub(super) async fn standing(
     for row in &found {
         let place: i64 = sqlx::Row::try_get(row, "place")?;
         let place = usize::try_from(place - 1).map_err(crate::store::Error::bug)?;
-        standing[place] = Some(Standing::read(row)?);
+        standing[place] = Some(ClaimHolder::read(row)?);
     }
     Ok(standing)
 }

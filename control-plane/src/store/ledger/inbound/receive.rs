@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use uuid::Uuid;
 
 use super::{
-    Conn, InboundRow, KeptRow, OneOf, Receipt, Result, Standing, postgres, sqlite,
+    ClaimHolder, Conn, InboundRow, KeptRow, OneOf, Receipt, Result, postgres, sqlite,
     tries::{Settled, Try},
 };
 use crate::model::{
@@ -73,7 +73,7 @@ async fn claim(conn: &mut Conn<'_>, tries: &[Try<'_>]) -> Result<Vec<Uuid>> {
 }
 
 /// The accepted rows that are these, or hold their claims, in their order.
-async fn standing(conn: &mut Conn<'_>, lost: &[Try<'_>]) -> Result<Vec<Option<Standing>>> {
+async fn standing(conn: &mut Conn<'_>, lost: &[Try<'_>]) -> Result<Vec<Option<ClaimHolder>>> {
     match conn {
         OneOf::Postgres(conn) => postgres::standing(conn, lost).await,
         OneOf::Sqlite(conn) => sqlite::standing(conn, lost).await,

@@ -6,7 +6,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::{
-    Brings, KeptRow, Result, Standing, bytes_column, head_column, status_column, tries::Try,
+    Brings, ClaimHolder, KeptRow, Result, bytes_column, head_column, status_column, tries::Try,
 };
 use crate::{
     model::{claim::ClaimKey, id::InboundId, inbound::InboundRequest},
@@ -80,7 +80,7 @@ async fn claim_chunk(conn: &mut SqliteConnection, tries: &[Try<'_>]) -> Result<V
 pub(super) async fn standing(
     conn: &mut SqliteConnection,
     lost: &[Try<'_>],
-) -> Result<Vec<Option<Standing>>> {
+) -> Result<Vec<Option<ClaimHolder>>> {
     let mut standing = Vec::with_capacity(lost.len());
     for one in lost {
         let found = sqlx::query(
@@ -93,7 +93,7 @@ pub(super) async fn standing(
         .bind(one.claim.column())
         .fetch_optional(&mut *conn)
         .await?;
-        standing.push(found.as_ref().map(Standing::read).transpose()?);
+        standing.push(found.as_ref().map(ClaimHolder::read).transpose()?);
     }
     Ok(standing)
 }

@@ -1,6 +1,6 @@
 //! Rows that are tried under a claim, and what becomes of those that do not get it.
 
-use super::{InboundRow, Original, Receipt, Standing, repeated};
+use super::{ClaimHolder, InboundRow, Original, Receipt, repeated};
 use crate::model::{
     claim::ClaimKey,
     inbound::{Part, Verdict},
@@ -38,7 +38,7 @@ impl<'a> Try<'a> {
     }
 
     /// What the row is beside the one that holds its claim.
-    pub(super) fn settle(self, standing: Standing) -> Settled<'a> {
+    pub(super) fn settle(self, standing: ClaimHolder) -> Settled<'a> {
         let request = &self.row.request;
         if standing.id == request.id {
             return Settled::Is(Receipt::New);

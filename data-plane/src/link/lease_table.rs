@@ -33,7 +33,7 @@ pub(super) struct Identity {
 
 /// What the node holds and owes.
 #[derive(Debug)]
-pub(super) struct Books {
+pub(super) struct LeaseTable {
     identity: Identity,
     account: CreditAccount,
     ledger: Ledger,
@@ -46,8 +46,8 @@ pub(super) struct Books {
     draining: bool,
 }
 
-impl Books {
-    /// Empty books.
+impl LeaseTable {
+    /// Empty table.
     pub(super) fn new(identity: Identity) -> Self {
         Self {
             account: CreditAccount::new(identity.capacity),
@@ -63,7 +63,7 @@ impl Books {
 
     /// A new session begins: the messages that open it are the next ones.
     pub(super) fn open_session(&mut self, now: Instant) {
-        let recital = self.ledger.recite(now);
+        let list = self.ledger.resume_list(now);
         let working = self.held.values().filter_map(Held::reference);
         let unsent = self.fresh.iter().map(Row::reference);
         let hello = Hello {
@@ -72,13 +72,13 @@ impl Books {
             name: self.identity.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             capacity: self.identity.capacity,
-            in_flight: working.chain(unsent).chain(recital.held).collect(),
-            unacknowledged: recital.hello,
+            in_flight: working.chain(unsent).chain(list.held).collect(),
+            unacknowledged: list.hello,
             oldest_protocol: *self.identity.protocols.start(),
         };
         self.first = VecDeque::from([Message::Hello(hello)]);
         self.first
-            .extend(recital.later.into_iter().map(Message::Outcomes));
+            .extend(list.later.into_iter().map(Message::Outcomes));
         if self.draining {
             self.first.push_back(Message::Drain(Drain {}));
         } else {

@@ -1,4 +1,4 @@
-//! The books through the life of a node: leases that come twice, lost sessions, drains.
+//! The table through the life of a node: leases that come twice, lost sessions, drains.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use super::*;
 use crate::clock;
 use crate::link::PROTOCOLS;
 
-fn books(capacity: u32) -> Books {
-    Books::new(Identity {
+fn table(capacity: u32) -> LeaseTable {
+    LeaseTable::new(Identity {
         node_id: "node_1".to_owned(),
         name: "test".to_owned(),
         capacity,
@@ -43,14 +43,14 @@ fn finished(lease_id: u64) -> Finished {
     }
 }
 
-fn messages(books: &mut Books) -> Vec<Message> {
-    std::iter::from_fn(|| books.next_message(clock::now())).collect()
+fn messages(table: &mut LeaseTable) -> Vec<Message> {
+    std::iter::from_fn(|| table.next_message(clock::now())).collect()
 }
 
 /// Opens a session and returns its `Hello` and what follows.
-fn open(books: &mut Books) -> (Hello, Vec<Message>) {
-    books.open_session(clock::now());
-    let mut messages = messages(books);
+fn open(table: &mut LeaseTable) -> (Hello, Vec<Message>) {
+    table.open_session(clock::now());
+    let mut messages = messages(table);
     match messages.remove(0) {
         Message::Hello(hello) => (hello, messages),
         other => panic!("{other:?} before hello"),
@@ -68,37 +68,37 @@ fn lease_ids(references: &[LeaseReference]) -> Vec<u64> {
 
 #[test]
 fn the_first_session_begins_with_hello_and_the_whole_credit() {
-    let mut books = books(4);
-    let (hello, rest) = open(&mut books);
+    let mut table = table(4);
+    let (hello, rest) = open(&mut table);
     assert_eq!((hello.protocol, hello.capacity), (2, 4));
     assert!(hello.in_flight.is_empty() && hello.unacknowledged.is_empty());
     assert!(matches!(&rest[..], [Message::Credit(credit)] if credit.deliveries == 4));
-    assert!(!books.has_message());
+    assert!(!table.has_message());
 }
 
 #[test]
 fn a_lease_that_is_held_is_not_entered_again_until_its_outcome_is_committed() {
-    let mut books = books(4);
-    open(&mut books);
-    assert!(books.enter(&lease(1)).is_some());
-    assert!(books.enter(&lease(1)).is_none(), "while it is worked on");
-    books.finish(finished(1));
-    assert!(books.enter(&lease(1)).is_none(), "before it is reported");
-    messages(&mut books);
-    assert!(books.enter(&lease(1)).is_none(), "before it is committed");
-    books.commit(1);
-    assert!(books.enter(&lease(1)).is_some());
+    let mut table = table(4);
+    open(&mut table);
+    assert!(table.enter(&lease(1)).is_some());
+    assert!(table.enter(&lease(1)).is_none(), "while it is worked on");
+    table.finish(finished(1));
+    assert!(table.enter(&lease(1)).is_none(), "before it is reported");
+    messages(&mut table);
+    assert!(table.enter(&lease(1)).is_none(), "before it is committed");
+    table.commit(1);
+    assert!(table.enter(&lease(1)).is_some());
 }
 
 #[test]
 fn ends_that_gathered_are_one_message_and_their_credit_follows() {
-    let mut books = books(4);
-    open(&mut books);
+    let mut table = table(4);
+    open(&mut table);
     for id in 1..=3 {
-        books.enter(&lease(id));
-        books.finish(finished(id));
+        table.enter(&lease(id));
+        table.finish(finished(id));
     }
-    let messages = messages(&mut books);
+    let messages = messages(&mut table);
     let [Message::Outcomes(outcomes), Message::Credit(credit)] = &messages[..] else {
         panic!("{messages:?}");
     };
@@ -109,18 +109,18 @@ fn ends_that_gathered_are_one_message_and_their_credit_follows() {
 
 #[test]
 fn a_new_session_tells_what_runs_and_what_is_not_committed() {
-    let mut books = books(8);
-    open(&mut books);
+    let mut table = table(8);
+    open(&mut table);
     for id in 1..=4 {
-        books.enter(&lease(id));
+        table.enter(&lease(id));
     }
-    books.finish(finished(1));
-    messages(&mut books);
-    books.finish(finished(2));
-    messages(&mut books);
-    books.commit(1);
-    books.finish(finished(3));
-    let (hello, rest) = open(&mut books);
+    table.finish(finished(1));
+    messages(&mut table);
+    table.finish(finished(2));
+    messages(&mut table);
+    table.commit(1);
+    table.finish(finished(3));
+    let (hello, rest) = open(&mut table);
     // 3 has ended and is in no message yet, 4 is worked on.
     assert_eq!(lease_ids(&hello.in_flight), [3, 4]);
     for held in &hello.in_flight {
@@ -138,55 +138,55 @@ fn a_new_session_tells_what_runs_and_what_is_not_committed() {
 
 #[test]
 fn without_commits_a_node_takes_no_more_work_than_twice_its_capacity() {
-    let mut books = books(2);
-    open(&mut books);
+    let mut table = table(2);
+    open(&mut table);
     for id in 1..=5 {
-        books.enter(&lease(id));
-        books.finish(finished(id));
+        table.enter(&lease(id));
+        table.finish(finished(id));
     }
-    let sent = messages(&mut books);
+    let sent = messages(&mut table);
     assert!(matches!(&sent[..], [Message::Outcomes(_)]), "{sent:?}");
-    books.commit(1);
+    table.commit(1);
     assert!(matches!(
-        books.next_message(clock::now()),
+        table.next_message(clock::now()),
         Some(Message::Credit(_))
     ));
 }
 
 #[test]
 fn a_draining_node_says_so_gives_no_credit_and_settles_when_all_is_committed() {
-    let mut books = books(4);
-    open(&mut books);
-    let running = books.enter(&lease(1)).expect("a new lease");
+    let mut table = table(4);
+    open(&mut table);
+    let running = table.enter(&lease(1)).expect("a new lease");
     assert_eq!(running.begin(), Ok(()));
-    let waiting = books.enter(&lease(2)).expect("a new lease");
-    books.drain();
+    let waiting = table.enter(&lease(2)).expect("a new lease");
+    table.drain();
     assert_eq!(waiting.begin(), Err(NotStartedReason::Drain));
-    let late = books.enter(&lease(3)).expect("a new lease");
+    let late = table.enter(&lease(3)).expect("a new lease");
     assert_eq!(late.begin(), Err(NotStartedReason::Drain));
     for id in 1..=3 {
-        books.finish(finished(id));
+        table.finish(finished(id));
     }
-    let messages = messages(&mut books);
+    let messages = messages(&mut table);
     assert!(
         matches!(&messages[..], [Message::Drain(_), Message::Outcomes(_)]),
         "{messages:?}"
     );
-    assert!(!books.is_settled());
-    let (_, rest) = open(&mut books);
+    assert!(!table.is_settled());
+    let (_, rest) = open(&mut table);
     assert!(matches!(&rest[..], [Message::Drain(_)]), "{rest:?}");
-    books.commit(1);
-    assert!(books.is_settled());
+    table.commit(1);
+    assert!(table.is_settled());
 }
 
 #[test]
 fn a_revoked_lease_does_not_begin_and_one_that_has_begun_goes_on() {
-    let mut books = books(4);
-    open(&mut books);
-    let waiting = books.enter(&lease(1)).expect("a new lease");
-    let begun = books.enter(&lease(2)).expect("a new lease");
+    let mut table = table(4);
+    open(&mut table);
+    let waiting = table.enter(&lease(1)).expect("a new lease");
+    let begun = table.enter(&lease(2)).expect("a new lease");
     assert_eq!(begun.begin(), Ok(()));
-    books.revoke(&[1, 2, 99]);
+    table.revoke(&[1, 2, 99]);
     assert_eq!(waiting.begin(), Err(NotStartedReason::Revoked));
-    assert_eq!(books.working(), 2);
+    assert_eq!(table.working(), 2);
 }
