@@ -219,26 +219,26 @@ async fn show_words_and_ids(store: Store) {
     let mut rows = Rows::new(store).await;
 
     let mut deliveries = BTreeSet::new();
-    let mut note = |id: DeliveryId, state: DeliveryState| {
+    let mut expect = |id: DeliveryId, state: DeliveryState| {
         deliveries.insert(row([&id, &id.event(), &state.as_str()]));
     };
-    note(
+    expect(
         rows.delivery(DeliveryState::Pending, None).await,
         DeliveryState::Pending,
     );
     let mut dead = BTreeSet::new();
     for reason in DeadReason::ALL {
         let id = rows.delivery(DeliveryState::Dead, Some(*reason)).await;
-        note(id, DeliveryState::Dead);
+        expect(id, DeliveryState::Dead);
         dead.insert(row([&id, &rows.endpoint, &reason.as_str()]));
     }
-    note(rows.cancelled().await, DeliveryState::Cancelled);
+    expect(rows.cancelled().await, DeliveryState::Cancelled);
 
     let mut attempts = BTreeSet::new();
     let consumer = ConsumerId::new(rows.now_ms, &mut rows.rng);
     let by = (HolderKind::Consumer, consumer.uuid());
     let delivered = rows.attempt(None, by).await;
-    note(delivered, DeliveryState::Delivered);
+    expect(delivered, DeliveryState::Delivered);
     attempts.insert(row([&delivered, &"", &consumer]));
     let node = NodeId::from_uuid(consumer.uuid());
     for kind in ErrorKind::ALL {
