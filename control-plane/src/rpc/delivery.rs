@@ -1,7 +1,7 @@
 //! `DeliveryService`.
 
 mod bulk;
-mod view;
+pub(super) mod view;
 
 use std::collections::BTreeSet;
 

@@ -12,14 +12,20 @@ use crate::{
 
 /// The key of an attempt in a page token: its number and its lease.
 pub(super) fn attempt_key_bytes(attempt: &Attempt) -> [u8; 12] {
+    let number = i32::try_from(attempt.lease.attempt).unwrap_or(i32::MAX);
+    place_bytes((number, attempt.lease.lease_id.cast_signed()))
+}
+
+/// The same of a place among the attempts of a delivery.
+pub(in crate::rpc) fn place_bytes((number, lease_id): (i32, i64)) -> [u8; 12] {
     let mut key = [0; 12];
-    key[..4].copy_from_slice(&attempt.lease.attempt.to_be_bytes());
-    key[4..].copy_from_slice(&attempt.lease.lease_id.to_be_bytes());
+    key[..4].copy_from_slice(&number.to_be_bytes());
+    key[4..].copy_from_slice(&lease_id.to_be_bytes());
     key
 }
 
 /// Reads that key.
-pub(super) fn attempt_key(bytes: &[u8]) -> Option<(i32, i64)> {
+pub(in crate::rpc) fn attempt_key(bytes: &[u8]) -> Option<(i32, i64)> {
     let (number, lease_id) = bytes.split_first_chunk::<4>()?;
     let number = i32::try_from(u32::from_be_bytes(*number)).ok()?;
     Some((number, i64::from_be_bytes(lease_id.try_into().ok()?)))

@@ -17,6 +17,7 @@ use crate::{
     rpc::{
         Caller, Page, QueryFingerprint,
         convert::{duration_proto, timestamp},
+        delivery::view::{attempt_key, place_bytes},
         page::bad_token,
     },
 };
@@ -117,18 +118,15 @@ fn place_of(attempt: &Attempt) -> LogPlace {
 /// A place in a page token.
 fn key((delivery_id, number, lease_id): LogPlace) -> Vec<u8> {
     let id = delivery_id.uuid().into_bytes();
-    [&id[..], &number.to_be_bytes(), &lease_id.to_be_bytes()].concat()
+    [&id[..], &place_bytes((number, lease_id))].concat()
 }
 
 /// Reads that key.
 fn place(key: &[u8]) -> Option<LogPlace> {
     let (id, rest) = key.split_first_chunk::<16>()?;
-    let (number, lease_id) = rest.split_first_chunk::<4>()?;
-    Some((
-        DeliveryId::from_uuid(uuid::Uuid::from_bytes(*id)),
-        i32::from_be_bytes(*number),
-        i64::from_be_bytes(lease_id.try_into().ok()?),
-    ))
+    let (number, lease_id) = attempt_key(rest)?;
+    let delivery_id = DeliveryId::from_uuid(uuid::Uuid::from_bytes(*id));
+    Some((delivery_id, number, lease_id))
 }
 
 /// An attempt as what a handler did. None: no handler made it.

@@ -112,7 +112,7 @@ impl Reading {
         self.answered(answer)
     }
 
-    /// Notes the answer to a statement. After one of the database, good or bad, the connection can be used again.
+    /// Notes the answer to a statement. After one of the database, good or bad, there is nothing left to interrupt.
     pub(in crate::store) fn answered<T>(&mut self, answer: sqlx::Result<T>) -> Result<T> {
         self.has_ended = matches!(answer, Ok(_) | Err(sqlx::Error::Database(_)));
         answer.map_err(|error| match Error::from(error) {
