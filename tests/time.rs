@@ -1,10 +1,10 @@
-//! What time ends and begins, on a control plane whose clock is moved.
+//! What time ends and begins, on a control plane whose clock is moved; and what chance gives, on one whose chance is given.
 
 use posthorn::v1::{
     CreateApiKeyRequest, DeliveryState, EndpointSettings, ExplicitRetry, GetTenantRequest,
     RetryPolicy, Role, RotateEndpointSecretRequest, retry_policy::Schedule,
 };
-use posthorn_harness::{Answer, Deployment, StoreKind, eventually};
+use posthorn_harness::{Answer, ControlPlaneOptions, Deployment, StoreKind, eventually};
 use prost_types::Timestamp;
 use tonic::Code;
 
@@ -20,7 +20,11 @@ on_both! {
     a_key_stops_working_when_it_expires,
     an_idempotency_key_is_free_again_when_its_event_has_gone,
     a_failed_delivery_is_tried_again_when_its_time_comes,
+    keys_are_drawn_from_the_source_that_a_control_plane_is_given,
 }
+
+/// How many characters of a key's secret are 32 bytes.
+const DRAWN_CHARS: usize = 52;
 
 fn in_hours(hours: i64) -> Timestamp {
     from_now(hours * 60 * 60)
@@ -132,4 +136,24 @@ async fn a_failed_delivery_is_tried_again_when_its_time_comes(store: StoreKind) 
     deployment.control.advance(2 * HOUR).await;
     await_state(&deployment.admin, &event, DeliveryState::Delivered).await;
     assert_eq!(deployment.receiver.received("/").count(), 2);
+}
+
+/// What is drawn of the first key of a control plane of this seed: its id begins with the time, its checksum ends it.
+async fn first_drawn(store: StoreKind, seed: &str) -> String {
+    let options = ControlPlaneOptions {
+        variant: true,
+        args: ["--seed", seed].map(str::to_owned).to_vec(),
+        ..ControlPlaneOptions::default()
+    };
+    let deployment = Deployment::start_with(store, options, &[]).await;
+    let key = &deployment.control.admin_key;
+    let (_, secret) = key.rsplit_once('_').expect("an id, then the secret");
+    secret.chars().take(DRAWN_CHARS).collect()
+}
+
+async fn keys_are_drawn_from_the_source_that_a_control_plane_is_given(store: StoreKind) {
+    let first = first_drawn(store, "7").await;
+    assert_eq!(first.len(), DRAWN_CHARS);
+    assert_eq!(first, first_drawn(store, "7").await);
+    assert_ne!(first, first_drawn(store, "8").await);
 }

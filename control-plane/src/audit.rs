@@ -7,10 +7,10 @@ mod diff;
 use std::fmt::Display;
 
 use prost::{Message, Name};
+use rand::Rng;
 
 pub(crate) use self::denials::{Denial, Denials, WaitingDenials};
 use crate::{
-    clock,
     error::Error,
     model::{
         audit::{Actor, AuditOutcome, AuditRecord, FieldChange},
@@ -81,18 +81,30 @@ impl Record {
     }
 
     /// The record of this by a caller.
-    pub(crate) fn by(self, actor: Actor, method: &str, now_ms: i64) -> AuditRecord {
-        self.record(actor, method, AuditOutcome::Done, now_ms)
+    pub(crate) fn by(
+        self,
+        actor: Actor,
+        method: &str,
+        now_ms: i64,
+        rng: &mut impl Rng,
+    ) -> AuditRecord {
+        self.record((actor, AuditOutcome::Done), method, now_ms, rng)
     }
 
     /// The record of this by Posthorn itself.
-    pub(crate) fn by_posthorn(self, method: &str, now_ms: i64) -> AuditRecord {
-        self.by(Actor::Posthorn, method, now_ms)
+    pub(crate) fn by_posthorn(self, method: &str, now_ms: i64, rng: &mut impl Rng) -> AuditRecord {
+        self.by(Actor::Posthorn, method, now_ms, rng)
     }
 
-    fn record(self, actor: Actor, method: &str, outcome: AuditOutcome, now_ms: i64) -> AuditRecord {
+    fn record(
+        self,
+        (actor, outcome): (Actor, AuditOutcome),
+        method: &str,
+        now_ms: i64,
+        rng: &mut impl Rng,
+    ) -> AuditRecord {
         AuditRecord {
-            id: AuditId::new(now_ms, &mut clock::rng()),
+            id: AuditId::new(now_ms, rng),
             recorded_at: now_ms,
             tenant_id: self.tenant_id,
             actor,

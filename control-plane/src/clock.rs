@@ -1,4 +1,4 @@
-//! The one place of this crate that reads a clock or takes a source of randomness.
+//! The one place of this crate that reads a clock.
 //!
 //! Instants are milliseconds since 1970 as `i64`, named `*_at`. Callers read the clock once per request or tick and
 //! pass the value down. Nothing here promises that the clock does not jump: what must not jump uses [`monotonic`].
@@ -74,15 +74,6 @@ fn system_ms() -> i64 {
 )]
 pub(crate) fn monotonic() -> Instant {
     Instant::now()
-}
-
-/// The one source of randomness of this crate.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that takes the global source"
-)]
-pub(crate) fn rng() -> rand::rngs::ThreadRng {
-    rand::rng()
 }
 
 #[cfg(test)]

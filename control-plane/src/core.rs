@@ -4,7 +4,10 @@ use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 use posthorn_guard::Resolver;
 
-use crate::{clock::Clock, metrics::Metrics, registry::SharedRegistry, store::Store, vault::Vault};
+use crate::{
+    clock::Clock, entropy::Entropy, metrics::Metrics, registry::SharedRegistry, store::Store,
+    vault::Vault,
+};
 
 /// The versions of the nodes' protocol that this control plane speaks.
 const PROTOCOLS: RangeInclusive<u32> = 2..=2;
@@ -24,6 +27,8 @@ pub(crate) struct Core {
     pub metrics: Metrics,
     /// The time.
     pub clock: Clock,
+    /// What ids, keys and delays are drawn from.
+    pub entropy: Entropy,
     /// The versions of the nodes' protocol that are spoken here.
     pub protocols: RangeInclusive<u32>,
 }
@@ -33,6 +38,8 @@ pub(crate) struct Core {
 pub struct Given {
     /// The time.
     pub clock: Clock,
+    /// What ids, keys and delays are drawn from.
+    pub entropy: Entropy,
     /// The versions of the nodes' protocol that it speaks.
     pub protocols: RangeInclusive<u32>,
 }
@@ -41,6 +48,7 @@ impl Default for Given {
     fn default() -> Self {
         Self {
             clock: Clock::system(),
+            entropy: Entropy::system(),
             protocols: PROTOCOLS,
         }
     }
@@ -53,6 +61,11 @@ impl fmt::Debug for Core {
 }
 
 impl Core {
+    /// A source of randomness, for a call or a tick.
+    pub(crate) fn rng(&self) -> Entropy {
+        self.entropy.clone()
+    }
+
     /// The same, for calls: their reads end with their caller and have a limit in time.
     pub(crate) fn for_callers(&self) -> Self {
         Self {

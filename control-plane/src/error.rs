@@ -9,7 +9,7 @@ use rand::Rng as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
-use crate::{clock, outage, store};
+use crate::{entropy::Entropy, outage, store};
 
 /// How long a caller should wait before it repeats a call that was shed or met a database that was away.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -125,7 +125,7 @@ impl From<Error> for Status {
                 Self::with_error_details(code, message, details)
             }
             Error::Internal(cause) => {
-                let id = format!("{:016x}", clock::rng().next_u64());
+                let id = format!("{:016x}", Entropy::system().next_u64());
                 tracing::error!(error_id = id, error = ?cause, "internal error {id}");
                 Self::new(code, format!("{INTERNAL_MESSAGE} {id}"))
             }

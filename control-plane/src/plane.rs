@@ -8,7 +8,6 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use posthorn_guard::{Policy, Resolver};
 use posthorn_telemetry::{Operations, Readiness, Registry as MetricsRegistry};
-use rand::{SeedableRng as _, rngs::StdRng};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -17,7 +16,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     audit::{Denials, WaitingDenials},
     bootstrap::{self, FirstKeys, Scope},
-    clock,
     config::Config,
     core::{Core, Given},
     dispatch::{Commits, Dispatch},
@@ -88,15 +86,18 @@ impl ControlPlane {
         make_room(&config.limits);
         bootstrap::make_data_dir(&config).map_err(StartError::DataDir)?;
         let store = Store::open(config.database_url().expose()).await?;
-        let (keys, vault) = master_keys(&config, &store).await?;
+        let (keys, vault) = master_keys(&config, &store, &mut given.entropy.clone()).await?;
         check_durability(&store, config.allow_unsafe_durability).await?;
         let ownership = own(&store).await?;
         let epoch = store.next_epoch().await?;
-        let Given { clock, protocols } = given;
+        let Given {
+            clock,
+            entropy,
+            protocols,
+        } = given;
         let now_ms = clock.now_ms();
         store.partition_ensure(now_ms).await?;
-        let mut rng = start_rng();
-        bootstrap::first_start(&store, scope, now_ms, &mut rng, hand_over).await?;
+        bootstrap::first_start(&store, scope, now_ms, &mut entropy.clone(), hand_over).await?;
         let policy = config.default_policy();
         let public_url = config.public_url.clone().unwrap_or_default();
         let registry = SharedRegistry::load(
@@ -105,6 +106,7 @@ impl ControlPlane {
             policy,
             public_url,
             config.tenant_limits,
+            entropy.clone(),
         )
         .await?;
         let listening = incoming::listen(config.grpc_listen);
@@ -127,6 +129,7 @@ impl ControlPlane {
             resolver,
             metrics,
             clock,
+            entropy,
             protocols,
         };
         let (dispatch, commits) = Dispatch::new(core.clone(), config.payload_bytes_max, epoch);
@@ -163,7 +166,7 @@ impl ControlPlane {
     /// Makes a key for a node of this very process; it is in memory only and ends with the process.
     pub fn node_key(&self) -> SecretString {
         let (registry, now_ms) = (&self.core.registry, self.core.clock.now_ms());
-        registry.add_ephemeral_key(Roles::of(&[Role::Node]), now_ms, &mut start_rng())
+        registry.add_ephemeral_key(Roles::of(&[Role::Node]), now_ms)
     }
 
     /// Serves until `shutdown`, then finishes what is under way within the drain timeout.
@@ -182,8 +185,11 @@ impl ControlPlane {
         readiness.set(SERVING, true);
         let services = self.services(&shutdown);
         let calls = TaskTracker::new();
-        let (denials, waiting) =
-            Denials::new(self.core.metrics.grpc.clone(), self.core.clock.clone());
+        let (denials, waiting) = Denials::new(
+            self.core.metrics.grpc.clone(),
+            self.core.clock.clone(),
+            self.core.rng(),
+        );
         let background = self.background(&readiness, waiting);
         let (engine_stops, operations_stop) = (CancellationToken::new(), CancellationToken::new());
         let operations = tokio::spawn(self.operations.serve(
@@ -275,11 +281,8 @@ impl ControlPlane {
             fetch: self.fetch.clone(),
         };
         let rewrapping = Rewrapping {
-            store: core.store.clone(),
-            vault: Arc::clone(&core.vault),
+            core: core.clone(),
             keys: self.keys.clone(),
-            registry: core.registry.clone(),
-            clock: core.clock.clone(),
         };
         let gauges = loops::keep_gauges(core.clone(), self.dispatch.clone());
         let watch = loops::keep_watched(core.clone(), readiness.clone());
@@ -300,9 +303,4 @@ impl ControlPlane {
             );
         }
     }
-}
-
-/// A source of randomness that may be held across waits.
-fn start_rng() -> StdRng {
-    StdRng::from_rng(&mut clock::rng())
 }

@@ -21,13 +21,13 @@ mod tenant_entry;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rand::Rng;
 use rpds::{HashTrieMapSync, HashTrieSetSync};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::watch;
 
 use crate::{
     config::{PublicUrl, TenantLimits},
+    entropy::Entropy,
     lock::{Lock, PENDING, REGISTRY, RESERVED},
     model::{
         api_key::{self, ApiKey, KeyHash, Roles},
@@ -185,8 +185,9 @@ impl SharedRegistry {
         default_policy: RetryPolicy,
         public_url: PublicUrl,
         limits: TenantLimits,
+        entropy: Entropy,
     ) -> Result<Self> {
-        let loader = Loader::new(store, vault, public_url);
+        let loader = Loader::new(store, vault, public_url, entropy);
         let registry = loader.registry(default_policy).await?;
         Ok(Self {
             inner: Arc::new(Inner {
@@ -227,14 +228,10 @@ impl SharedRegistry {
     }
 
     /// Makes a key of the installation that exists in this process's memory only, for a node in the same process.
-    pub(crate) fn add_ephemeral_key(
-        &self,
-        roles: Roles,
-        now: i64,
-        rng: &mut impl Rng,
-    ) -> SecretString {
-        let id = KeyId::new(now, rng);
-        let text = api_key::generate(id, rng);
+    pub(crate) fn add_ephemeral_key(&self, roles: Roles, now: i64) -> SecretString {
+        let mut rng = self.inner.loader.rng();
+        let id = KeyId::new(now, &mut rng);
+        let text = api_key::generate(id, &mut rng);
         let key = ApiKey {
             id,
             tenant_id: None,

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::Record;
 use crate::{
     clock::Clock,
+    entropy::Entropy,
     lock::Leaf,
     metrics::GrpcMetrics,
     model::{
@@ -55,6 +56,7 @@ struct Taken {
     recent: Leaf<Recent>,
     metrics: GrpcMetrics,
     clock: Clock,
+    entropy: Entropy,
 }
 
 /// Those that wait to be written.
@@ -90,13 +92,18 @@ impl Recent {
 
 impl Denials {
     /// Denials, and those that wait to be written by [`WaitingDenials::keep`].
-    pub(crate) fn new(metrics: GrpcMetrics, clock: Clock) -> (Self, WaitingDenials) {
+    pub(crate) fn new(
+        metrics: GrpcMetrics,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> (Self, WaitingDenials) {
         let (sender, receiver) = mpsc::channel(DENIALS_WAITING_MAX);
         let denials = Taken {
             waiting: sender,
             recent: Leaf::default(),
             metrics: metrics.clone(),
             clock,
+            entropy,
         };
         let waiting = WaitingDenials {
             waiting: receiver,
@@ -115,6 +122,7 @@ impl Denials {
             waiting,
             recent,
             metrics,
+            entropy,
             ..
         } = &*self.0;
         let is_admitted = recent.lock().admits(denial.key_id, now_ms);
@@ -122,7 +130,12 @@ impl Denials {
             return metrics.shed_denials("key", 1);
         }
         let record = Record::of(denial.tenant_id, "").because(denial.reason);
-        let record = record.record(denial.actor, denial.method, AuditOutcome::Denied, now_ms);
+        let record = record.record(
+            (denial.actor, AuditOutcome::Denied),
+            denial.method,
+            now_ms,
+            &mut entropy.clone(),
+        );
         if waiting.try_send(record).is_err() {
             metrics.shed_denials("queue", 1);
         }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{denials::DENIALS_PER_MINUTE_MAX, *};
 use crate::{
     clock::Clock,
+    entropy::Entropy,
     metrics::GrpcMetrics,
     model::id::{EndpointId, KeyId},
     registry::fixture,
@@ -113,7 +114,8 @@ pub(crate) async fn recorded(store: &Store) -> Vec<AuditRecord> {
 #[tokio::test]
 async fn a_key_has_so_many_denials_a_minute_on_record() {
     let (store, _directory) = fixture::store().await;
-    let (denials, waiting) = Denials::new(GrpcMetrics::default(), Clock::system());
+    let (denials, waiting) =
+        Denials::new(GrpcMetrics::default(), Clock::system(), Entropy::system());
     for _ in 0..2 * DENIALS_PER_MINUTE_MAX {
         denials.note_at(denial(1), NOW);
     }
@@ -135,7 +137,8 @@ async fn a_key_has_so_many_denials_a_minute_on_record() {
 #[tokio::test]
 async fn what_cannot_wait_or_be_written_is_given_up() {
     let (store, _directory) = fixture::store().await;
-    let (denials, waiting) = Denials::new(GrpcMetrics::default(), Clock::system());
+    let (denials, waiting) =
+        Denials::new(GrpcMetrics::default(), Clock::system(), Entropy::system());
     for key in 0..2_000 {
         denials.note_at(denial(key), NOW);
     }
@@ -152,7 +155,7 @@ async fn old_records_are_forgotten() {
     let (store, _directory) = fixture::store().await;
     let target = EndpointId::from_uuid(Uuid::from_u128(1));
     for at in [NOW, NOW + 1, NOW + 2] {
-        let record = Record::of(None, target).by_posthorn("RetireData", at);
+        let record = Record::of(None, target).by_posthorn("RetireData", at, &mut Entropy::system());
         write_alone(&store, &[record]).await.unwrap();
     }
     assert_eq!(store.audit_retire(NOW + 2).await.unwrap(), 2);

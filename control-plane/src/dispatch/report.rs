@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use rand::Rng;
 use tokio::sync::watch;
 
 use super::{
@@ -15,7 +16,6 @@ use super::{
     schedule::{Granted, Reported, Settled},
 };
 use crate::{
-    clock,
     error::Error,
     model::{
         delivery::{Attempt, AttemptResult, DeadReason, Decision},
@@ -130,7 +130,12 @@ impl Dispatch {
         let now_ms = self.0.core.clock.now_ms();
         let outcome = attempted.result.outcome();
         let decision = match &standing.current {
-            Some(granted) => decide(registry, granted, &attempted.result, now_ms),
+            Some(granted) => decide(
+                registry,
+                granted,
+                &attempted.result,
+                (now_ms, &mut self.0.core.rng()),
+            ),
             None if outcome.succeeded() => Decision::Delivered,
             None => Decision::Nothing,
         };
@@ -241,14 +246,19 @@ impl ReportedDelivery {
     }
 }
 
-fn decide(registry: &Registry, granted: &Granted, result: &AttemptResult, now_ms: i64) -> Decision {
+fn decide(
+    registry: &Registry,
+    granted: &Granted,
+    result: &AttemptResult,
+    (now_ms, rng): (i64, &mut impl Rng),
+) -> Decision {
     let policy = registry
         .endpoint(granted.endpoint_id)
         .map(|endpoint| registry.retry_policy(endpoint));
     let made = granted.attempt_count + 1 - granted.attempt_base;
     let default = RetryPolicy::default();
     let policy = policy.unwrap_or(&default);
-    retry::decide(policy, made, result, now_ms, &mut clock::rng())
+    retry::decide(policy, made, result, now_ms, rng)
 }
 
 fn is_gone(decision: Decision) -> bool {

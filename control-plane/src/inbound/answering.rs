@@ -219,7 +219,9 @@ impl Taking<'_> {
         let wait = synchronous.map(|synchronous| self.inbound.open_wait(id, synchronous, since));
         let content = self.inbound.as_taken(self.live, content);
         let body = self.posted.body.clone();
-        let arrivals = self.at_work(|| arrivals(request, &source.settings, content, body));
+        let mut rng = inbound.core.rng();
+        let arrivals =
+            self.at_work(|| arrivals(request, &source.settings, content, body, &mut rng));
         let received = inbound.dispatch.receive(arrivals).await;
         let received = received.map_err(|error| self.not_received(error))?;
         self.count(match received {
@@ -319,7 +321,8 @@ impl Taking<'_> {
 
     fn record(self, outcome: Outcome<'_>) -> InboundRequest {
         let body_hash = self.at_work(|| Sha256::digest(&self.posted.body));
-        record(self.live, self.posted, body_hash.into(), outcome)
+        let mut rng = self.inbound.0.core.rng();
+        record(self.live, self.posted, body_hash.into(), outcome, &mut rng)
     }
 
     /// Why a request that was to be accepted is not: the provider sends it again.

@@ -4,11 +4,11 @@
 
 use bytes::Bytes;
 use posthorn_verify::Claim;
+use rand::Rng;
 use sha2::{Digest as _, Sha256};
 
 use super::content::{Content, ContentItem};
 use crate::{
-    clock,
     dispatch::{Arrival, Holds},
     model::{
         claim::ClaimKey,
@@ -26,6 +26,7 @@ pub(crate) fn arrivals(
     settings: &SourceSettings,
     content: Content,
     body: Bytes,
+    rng: &mut impl Rng,
 ) -> Vec<Arrival> {
     let is_batch = !content.items.is_empty();
     let request = InboundRequest {
@@ -38,7 +39,7 @@ pub(crate) fn arrivals(
         ..request
     };
     if is_batch {
-        batch(request, settings, content, body)
+        batch(request, settings, content, body, rng)
     } else {
         vec![single(request, settings, content, body)]
     }
@@ -95,9 +96,10 @@ fn batch(
     settings: &SourceSettings,
     content: Content,
     body: Bytes,
+    rng: &mut impl Rng,
 ) -> Vec<Arrival> {
     let (count, shard) = (content.items.len(), request.id.shard());
-    let ids = InboundId::several(count, request.received_at, shard, &mut clock::rng());
+    let ids = InboundId::several(count, request.received_at, shard, rng);
     // Items do not go out packed, whatever the batch is.
     let mut headers = content.headers;
     headers.retain(|(name, _)| name != "content-encoding");

@@ -8,14 +8,12 @@ use std::{sync::Arc, time::Duration};
 
 use http::HeaderMap;
 use posthorn_verify::Secret;
-use rand::{SeedableRng as _, rngs::StdRng};
 use subtle::{Choice, ConstantTimeEq as _};
 use tokio::time::timeout;
 use url::Url;
 
 use super::{Inbound, judge::Refused};
 use crate::{
-    clock,
     fetch::{Fetch, Wanted},
     model::{id::SourceId, source::LiveSource},
     registry::Capture,
@@ -47,7 +45,7 @@ impl Inbound {
         let captured = tokio::spawn(async move {
             let now_ms = core.clock.now_ms();
             core.registry
-                .capture_source_secret(source_id, &secret, now_ms, &mut start_rng())
+                .capture_source_secret(source_id, &secret, now_ms)
                 .await
         });
         let Ok(captured) = captured.await else {
@@ -119,9 +117,4 @@ fn is_known(live: &LiveSource, secret: &Secret) -> bool {
         found | known.expose().ct_eq(secret.expose())
     });
     is_known.into()
-}
-
-/// A source of randomness that may be held across waits.
-fn start_rng() -> StdRng {
-    StdRng::from_rng(&mut clock::rng())
 }

@@ -9,6 +9,7 @@ use sha2::Sha256;
 use super::Posted;
 use crate::{
     clock,
+    entropy::Entropy,
     model::{
         id::SourceId,
         source::{LiveSource, Source, SourceSettings},
@@ -38,7 +39,7 @@ pub(super) fn live(
         secrets: secrets.map(|secret| (secret, None)).collect(),
         poll_secret: None,
         source: Source::new(
-            SourceId::new(NOW_MS, &mut clock::rng()),
+            SourceId::new(NOW_MS, &mut Entropy::system()),
             &crate::registry::fixture::tenant(7),
             settings,
             NOW_MS,

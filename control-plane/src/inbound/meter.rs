@@ -182,9 +182,10 @@ impl Minute {
 mod tests {
     use super::*;
     use crate::clock;
+    use crate::entropy::Entropy;
 
     fn source() -> SourceId {
-        SourceId::new(1_700_000_000_000, &mut clock::rng())
+        SourceId::new(1_700_000_000_000, &mut Entropy::system())
     }
 
     #[test]

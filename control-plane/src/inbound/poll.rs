@@ -18,7 +18,6 @@ use tokio_util::task::JoinMap;
 
 use self::pull::PullError;
 use crate::{
-    clock,
     core::Core,
     dispatch::Dispatch,
     fetch::Fetch,
@@ -214,7 +213,8 @@ impl Due {
             Ok(()) => 0,
             Err(_) => u32::try_from(state.failures).unwrap_or(0) + 1,
         };
-        let next_at = schedule::next_at(now_ms, interval_ms, failures, &mut clock::rng());
+        let next_at =
+            schedule::next_at(now_ms, interval_ms, failures, &mut self.polling.core.rng());
         let error = ended.err().map(|error| error.to_string());
         let (of, due_at) = ((self.shard, self.source_id), state.next_poll_at);
         let store = &self.polling.core.store;

@@ -1,15 +1,14 @@
 //! The record of a request that was posted.
 
+use rand::Rng;
+
 use super::posted::Posted;
-use crate::{
-    clock,
-    model::{
-        claim::ClaimKey,
-        event_type::EventTypeName,
-        id::InboundId,
-        inbound::{Channel, InboundRequest, Part, Verdict},
-        source::LiveSource,
-    },
+use crate::model::{
+    claim::ClaimKey,
+    event_type::EventTypeName,
+    id::InboundId,
+    inbound::{Channel, InboundRequest, Part, Verdict},
+    source::LiveSource,
 };
 
 /// What came of a request.
@@ -30,9 +29,10 @@ pub(super) fn record(
     posted: &Posted,
     body_hash: [u8; 32],
     outcome: Outcome<'_>,
+    rng: &mut impl Rng,
 ) -> InboundRequest {
     let source = &live.source;
-    let id = InboundId::new(posted.received_at, source.shard, &mut clock::rng());
+    let id = InboundId::new(posted.received_at, source.shard, rng);
     InboundRequest {
         id,
         tenant_id: source.tenant_id,

@@ -157,7 +157,7 @@ fn shown(bytes: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
+    use crate::entropy::Entropy;
 
     fn streams(bytes_in_flight: usize, bytes_per_key: usize) -> Streams {
         let config = ForwardConfig {
@@ -169,7 +169,7 @@ mod tests {
     }
 
     fn key() -> KeyId {
-        KeyId::new(0, &mut clock::rng())
+        KeyId::new(0, &mut Entropy::system())
     }
 
     #[test]

@@ -101,10 +101,10 @@ impl Drop for Wait {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock, model::id::Shard};
+    use crate::{clock, entropy::Entropy, model::id::Shard};
 
     fn id() -> InboundId {
-        InboundId::new(1_700_000_000_000, Shard(1), &mut clock::rng())
+        InboundId::new(1_700_000_000_000, Shard(1), &mut Entropy::system())
     }
 
     fn text(body: &str) -> Answer {

@@ -12,7 +12,7 @@ use crate::{
         shard::ShardSet,
     },
     rpc::REMEMBERED_MS,
-    store::{OpenFilter, Result, Store},
+    store::{OpenFilter, Result},
 };
 
 /// How often.
@@ -36,13 +36,14 @@ pub(crate) struct Retention {
 /// Keeps to the retention for ever. Each step runs whatever became of the others; one that fails is made up for by the
 /// next round.
 pub(crate) async fn keep_retention(core: Core, retention: Retention) {
-    let round = async || round(&core.store, retention, core.clock.now_ms()).await;
+    let round = async || round(&core, retention).await;
     every(&core.clock, INTERVAL, round).await;
 }
 
-async fn round(store: &Store, retention: Retention, now_ms: i64) {
+async fn round(core: &Core, retention: Retention) {
+    let (store, now_ms) = (&core.store, core.clock.now_ms());
     done("making partitions", store.partition_ensure(now_ms).await);
-    let expired = expire(store, &retention.shards, now_ms, retention.dead_letters_ms).await;
+    let expired = expire(core, &retention.shards, now_ms, retention.dead_letters_ms).await;
     let expired = done("expiring dead letters", expired);
     let events_before = now_ms.saturating_sub(retention.events_ms);
     let retired = store.partition_retire(events_before).await;
@@ -76,12 +77,12 @@ async fn round(store: &Store, retention: Retention, now_ms: i64) {
     ];
     done(
         "putting the round on record",
-        record(store, &removed, now_ms).await,
+        record(core, &removed, now_ms).await,
     );
 }
 
 /// Puts on record what was removed for good, if there was anything.
-async fn record(store: &Store, removed: &[(&str, u64)], now_ms: i64) -> Result<()> {
+async fn record(core: &Core, removed: &[(&str, u64)], now_ms: i64) -> Result<()> {
     if removed.iter().all(|(_, count)| *count == 0) {
         return Ok(());
     }
@@ -89,7 +90,8 @@ async fn record(store: &Store, removed: &[(&str, u64)], now_ms: i64) -> Result<(
     let record = removed.iter().fold(record, |record, (what, count)| {
         record.setting(what, None, *count)
     });
-    audit::write_alone(store, &[record.by_posthorn("RetireData", now_ms)]).await
+    let record = record.by_posthorn("RetireData", now_ms, &mut core.rng());
+    audit::write_alone(&core.store, &[record]).await
 }
 
 /// What a step did, as a count; nothing when it failed, which is logged.
@@ -101,7 +103,7 @@ fn done<T: Default>(step: &'static str, ended: Result<T>) -> T {
 }
 
 /// Ends dead letters that nobody retried in time; each is recorded as expired.
-async fn expire(store: &Store, shards: &ShardSet, now_ms: i64, keep_ms: i64) -> Result<u64> {
+async fn expire(core: &Core, shards: &ShardSet, now_ms: i64, keep_ms: i64) -> Result<u64> {
     let action = Action {
         kind: DeliveryActionKind::Expire,
         reason: "the retention of dead letters is over".to_owned(),
@@ -118,14 +120,14 @@ async fn expire(store: &Store, shards: &ShardSet, now_ms: i64, keep_ms: i64) -> 
             limit: EXPIRE_BATCH,
         };
         loop {
-            let mut tx = store.begin_in(shard).await?;
+            let mut tx = core.store.begin_in(shard).await?;
             let ended = tx.delivery_end_matching(&filter, &action).await?;
             if ended == 0 {
                 break;
             }
             let record = Record::of(None, "").because(&action.reason);
             let record = record.setting("dead_letters", None, ended);
-            let record = record.by_posthorn("ExpireDeadLetters", now_ms);
+            let record = record.by_posthorn("ExpireDeadLetters", now_ms, &mut core.rng());
             tx.audit_insert(&record).await?;
             tx.commit().await?;
             audit::log(&record);

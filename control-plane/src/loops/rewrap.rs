@@ -4,16 +4,18 @@
 //! under another is re-wrapped while everything goes on. A key that secrets still need must stay in the file until then;
 //! what cannot be opened is left as it is, and said. Former secrets whose time is over are deleted here too.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
+
+use rand::CryptoRng;
 
 use super::every;
 use crate::{
     audit::{self, Record},
-    clock::{self, Clock},
+    core::Core,
     error::Error,
     model::{id::SecretId, secret::SealedSecret},
-    registry::{Changed, SharedRegistry},
-    store::{self, Store},
+    registry::Changed,
+    store,
     vault::{KeySource, Rewrap, Vault},
 };
 
@@ -25,16 +27,10 @@ const BATCH: i64 = 500;
 /// What the loop works with.
 #[derive(Clone)]
 pub(crate) struct Rewrapping {
-    /// The database that holds the secrets.
-    pub store: Store,
-    /// The vault that seals them.
-    pub vault: Arc<Vault>,
+    /// The database that holds the secrets, the vault that seals them, and the registry that needs them opened.
+    pub core: Core,
     /// Where the vault's keys come from.
     pub keys: KeySource,
-    /// Who needs the secrets opened.
-    pub registry: SharedRegistry,
-    /// The time.
-    pub clock: Clock,
 }
 
 /// What became of the secrets under other master keys.
@@ -51,7 +47,7 @@ pub(crate) async fn keep_rewrapped(work: Rewrapping) {
             tracing::warn!(error = ?error, "a round of re-wrapping failed; the next one repeats it");
         }
     };
-    every(&work.clock, INTERVAL, round).await;
+    every(&work.core.clock, INTERVAL, round).await;
 }
 
 async fn round(work: &Rewrapping) -> Result<(), Error> {
@@ -61,9 +57,9 @@ async fn round(work: &Rewrapping) -> Result<(), Error> {
     let Round {
         rewrapped,
         unopened,
-    } = rewrap(&work.store, &work.vault, work.clock.now_ms()).await?;
+    } = rewrap(&work.core).await?;
     if rewrapped > 0 {
-        let kek_id = work.vault.current_id();
+        let kek_id = work.core.vault.current_id();
         tracing::info!(rewrapped, %kek_id, "re-wrapped {rewrapped} secrets under the master key {kek_id}");
     }
     if unopened > 0 {
@@ -72,7 +68,7 @@ async fn round(work: &Rewrapping) -> Result<(), Error> {
             "{unopened} secrets cannot be opened: their master key is not configured, or they are damaged"
         );
     }
-    retire(work, work.clock.now_ms()).await
+    retire(&work.core, work.core.clock.now_ms()).await
 }
 
 /// Reads the master keys again; whether they are others.
@@ -83,7 +79,7 @@ async fn reread(work: &Rewrapping) -> bool {
     let keys = work.keys.clone();
     let read = tokio::task::spawn_blocking(move || keys.read()).await;
     match read {
-        Ok(Ok(keyring)) => work.vault.replace(keyring),
+        Ok(Ok(keyring)) => work.core.vault.replace(keyring),
         Ok(Err(error)) => {
             tracing::error!(error = ?error, "the master keys cannot be read again; those in use stay");
             false
@@ -97,16 +93,17 @@ async fn reread(work: &Rewrapping) -> bool {
 
 /// Serves the endpoints and sources whose secrets the new master keys open.
 async fn serve_unsealed(work: &Rewrapping) -> Result<(), Error> {
-    let registry = work.registry.snapshot();
+    let registry = work.core.registry.snapshot();
     let endpoints = registry.sealed().map(Changed::Endpoint);
     for changed in endpoints.chain(registry.sealed_sources().map(Changed::Source)) {
-        work.registry.refresh(changed).await?;
+        work.core.registry.refresh(changed).await?;
     }
     Ok(())
 }
 
 /// Re-wraps every secret that is under another master key than the current one.
-async fn rewrap(store: &Store, vault: &Vault, now_ms: i64) -> store::Result<Round> {
+async fn rewrap(core: &Core) -> store::Result<Round> {
+    let (Core { store, vault, .. }, now_ms, mut rng) = (core, core.clock.now_ms(), core.rng());
     let kek_id = vault.current_id().to_string();
     let mut round = Round::default();
     let mut after = (SecretId::from_uuid(uuid::Uuid::nil()), 0);
@@ -119,7 +116,7 @@ async fn rewrap(store: &Store, vault: &Vault, now_ms: i64) -> store::Result<Roun
         let mut tx = store.begin().await?;
         let mut count = 0;
         for secret in &secrets {
-            match rewrapped(vault, secret) {
+            match rewrapped(vault, secret, &mut rng) {
                 Some(rewrapped) => {
                     tx.secret_rewrap(secret, &rewrapped).await?;
                     count += 1;
@@ -131,7 +128,7 @@ async fn rewrap(store: &Store, vault: &Vault, now_ms: i64) -> store::Result<Roun
             continue;
         }
         let record = Record::of(None, &kek_id).setting("secrets", None, count);
-        let record = record.by_posthorn("RewrapSecrets", now_ms);
+        let record = record.by_posthorn("RewrapSecrets", now_ms, &mut rng);
         tx.audit_insert(&record).await?;
         tx.commit().await?;
         audit::log(&record);
@@ -140,9 +137,13 @@ async fn rewrap(store: &Store, vault: &Vault, now_ms: i64) -> store::Result<Roun
 }
 
 /// The secret under the current master key. None: it does not open.
-fn rewrapped(vault: &Vault, secret: &SealedSecret) -> Option<SealedSecret> {
+fn rewrapped(
+    vault: &Vault,
+    secret: &SealedSecret,
+    rng: &mut impl CryptoRng,
+) -> Option<SealedSecret> {
     let kek_id = vault.current_id().to_string();
-    match vault.rewrap(&secret.sealed, &secret.binding, &mut clock::rng()) {
+    match vault.rewrap(&secret.sealed, &secret.binding, rng) {
         Ok(Rewrap::Rewrapped(sealed)) => Some(SealedSecret {
             kek_id,
             sealed,
@@ -161,16 +162,16 @@ fn rewrapped(vault: &Vault, secret: &SealedSecret) -> Option<SealedSecret> {
 }
 
 /// Deletes former secrets whose time is over.
-async fn retire(work: &Rewrapping, now: i64) -> Result<(), Error> {
-    for owner in work.store.secret_retired(now).await? {
-        let mut tx = work.store.begin().await?;
+async fn retire(core: &Core, now: i64) -> Result<(), Error> {
+    for owner in core.store.secret_retired(now).await? {
+        let mut tx = core.store.begin().await?;
         tx.secret_prune(owner, now).await?;
-        let tenant_id = work.registry.snapshot().owner_tenant(owner);
+        let tenant_id = core.registry.snapshot().owner_tenant(owner);
         let record = Record::of(tenant_id, owner).because("the overlap of its rotation is over");
-        let record = record.by_posthorn("RetireSecrets", now);
+        let record = record.by_posthorn("RetireSecrets", now, &mut core.rng());
         audit::write(&mut tx, &record).await?;
         let changed = [owner.into()];
-        work.registry.commit(tx, changed, Vec::new()).await?;
+        core.registry.commit(tx, changed, Vec::new()).await?;
         audit::log(&record);
     }
     Ok(())
@@ -208,10 +209,13 @@ mod tests {
             rewrapped,
             unopened,
         };
-        let both = fixture::vault_of(&[2, 1]);
-        assert_eq!(rewrap(&store, &new, 1).await.unwrap(), found(0, count + 2));
-        assert_eq!(rewrap(&store, &both, 1).await.unwrap(), found(count + 2, 0));
-        assert_eq!(rewrap(&store, &both, 1).await.unwrap(), found(0, 0));
+        let round = async |keys: &[u64]| {
+            let core = fixture::core(&store, fixture::vault_of(keys)).await;
+            rewrap(&core).await.unwrap()
+        };
+        assert_eq!(round(&[2]).await, found(0, count + 2));
+        assert_eq!(round(&[2, 1]).await, found(count + 2, 0));
+        assert_eq!(round(&[2, 1]).await, found(0, 0));
         let batches = recorded(&store).await.into_iter().map(|record| {
             assert_eq!(
                 (record.method.as_str(), record.actor),
@@ -252,16 +256,10 @@ mod tests {
             tx.secret_retire(*owner, purpose, *until).await.unwrap();
         }
         tx.commit().await.unwrap();
-        let work = Rewrapping {
-            store: store.clone(),
-            vault: Arc::new(fixture::vault(1)),
-            keys: KeySource::Text("".into()),
-            registry: fixture::shared(&store, fixture::vault(1)).await,
-            clock: Clock::system(),
-        };
+        let core = fixture::core(&store, fixture::vault(1)).await;
 
         for (now, left) in [(6, [1, 1]), (7, [0, 1]), (8, [0, 0])] {
-            retire(&work, now).await.unwrap();
+            retire(&core, now).await.unwrap();
             for ((owner, ..), left) in purposes.iter().zip(left) {
                 let secrets = store.secret_list(*owner).await.unwrap();
                 assert_eq!(secrets.len(), left, "{owner} at {now}");

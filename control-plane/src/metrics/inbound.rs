@@ -69,12 +69,12 @@ impl InboundCounts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
+    use crate::entropy::Entropy;
 
     #[test]
     fn a_thousand_sources_have_their_own_counter_and_the_rest_share_one() {
         let counts = InboundCounts::default();
-        let sources = (0..1_010).map(|at| SourceId::new(at, &mut clock::rng()));
+        let sources = (0..1_010).map(|at| SourceId::new(at, &mut Entropy::system()));
         for source in sources {
             counts.count(source, "accepted");
             counts.count(source, "accepted");

@@ -90,10 +90,10 @@ fn digest(what: MadeOf, parts: &[u8]) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock, model::id::Shard};
+    use crate::{entropy::Entropy, model::id::Shard};
 
     fn id() -> InboundId {
-        InboundId::new(1_790_000_000_000, Shard(1), &mut clock::rng())
+        InboundId::new(1_790_000_000_000, Shard(1), &mut Entropy::system())
     }
 
     #[test]

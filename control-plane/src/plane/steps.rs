@@ -3,11 +3,12 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use posthorn_guard::open_files::{self, Room};
+use rand::CryptoRng;
 use tokio_rustls::TlsAcceptor;
 
 use super::error::StartError;
 use crate::{
-    bootstrap, clock,
+    bootstrap,
     config::{Config, Limits, Transport},
     incoming,
     server::ServeError,
@@ -48,6 +49,7 @@ pub(super) fn tls(
 pub(super) async fn master_keys(
     config: &Config,
     store: &Store,
+    rng: &mut (impl CryptoRng + Send),
 ) -> Result<(KeySource, Arc<Vault>), StartError> {
     let sealed = store.secret_sealed_under().await?;
     let needed = if config.allow_missing_master_key {
@@ -55,7 +57,7 @@ pub(super) async fn master_keys(
     } else {
         sealed.as_slice()
     };
-    let keys = bootstrap::key_source(config, needed, &mut clock::rng())?;
+    let keys = bootstrap::key_source(config, needed, rng)?;
     let vault = Vault::new(keys.read()?);
     let opens = vault.check_opens(needed, || keys.place());
     opens.map_err(KeySourceError::from)?;

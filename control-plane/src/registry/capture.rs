@@ -4,7 +4,6 @@
 //! a secret of their own beside it.
 
 use posthorn_verify::Secret;
-use rand::CryptoRng;
 
 use super::{Changed, SharedRegistry};
 use crate::{
@@ -40,9 +39,9 @@ impl SharedRegistry {
         id: SourceId,
         secret: &Secret,
         now_ms: i64,
-        rng: &mut (impl CryptoRng + Send),
     ) -> Result<Capture, Error> {
         let (store, vault) = (self.inner.loader.store(), self.inner.loader.vault());
+        let mut rng = self.inner.loader.rng();
         let mut tx = store.begin().await?;
         // The touch keeps other writers away, so there is never a second.
         if tx.object_touch(id, now_ms).await? != Change::Done {
@@ -65,14 +64,14 @@ impl SharedRegistry {
             return Ok(Capture::Kept);
         }
         let purpose = Purpose::Verification;
-        let binding = Binding::new(source.tenant_id, id, purpose, now_ms, rng);
-        let sealed = vault.seal(secret.expose(), binding, now_ms, rng);
+        let binding = Binding::new(source.tenant_id, id, purpose, now_ms, &mut rng);
+        let sealed = vault.seal(secret.expose(), binding, now_ms, &mut rng);
         let sealed = sealed.map_err(store::Error::bug)?;
         tx.secret_insert(&sealed).await?;
         let record = Record::of(source.tenant_id, id)
             .because(HANDED_OVER)
             .setting("secrets", None, &sealed.fingerprint)
-            .by_posthorn("CaptureSourceSecret", now_ms);
+            .by_posthorn("CaptureSourceSecret", now_ms, &mut rng);
         self.commit_recorded(tx, Changed::Source(id), &record)
             .await?;
         Ok(Capture::Kept)

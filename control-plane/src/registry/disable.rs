@@ -49,7 +49,7 @@ impl SharedRegistry {
         let record = Record::of(tenant_id, id)
             .because(GONE)
             .setting("state", None, "ENDPOINT_STATE_DISABLED")
-            .by_posthorn("DisableGoneEndpoint", now_ms);
+            .by_posthorn("DisableGoneEndpoint", now_ms, &mut self.inner.loader.rng());
         self.commit_recorded(tx, Changed::Endpoint(id), &record)
             .await
     }

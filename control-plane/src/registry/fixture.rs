@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     config::TenantLimits,
     core::Core,
+    entropy::Entropy,
     metrics::Metrics,
     model::{
         api_key::ApiKey,
@@ -120,6 +121,7 @@ pub(crate) async fn core(store: &Store, vault: Vault) -> Core {
         resolver: Resolver::from_system(Arc::new(policy)).unwrap(),
         metrics: Metrics::new(&mut posthorn_telemetry::Registry::default()),
         clock: Clock::system(),
+        entropy: Entropy::system(),
         protocols: 2..=2,
     }
 }
@@ -136,9 +138,16 @@ pub(crate) async fn shared_within(
 async fn shared_of(store: &Store, vault: Arc<Vault>, limits: TenantLimits) -> SharedRegistry {
     let public_url = "https://hooks.example.com".parse().unwrap();
     let policy = RetryPolicy::Long;
-    SharedRegistry::load(store.clone(), vault, policy, public_url, limits)
-        .await
-        .unwrap()
+    SharedRegistry::load(
+        store.clone(),
+        vault,
+        policy,
+        public_url,
+        limits,
+        Entropy::system(),
+    )
+    .await
+    .unwrap()
 }
 
 /// Writes a tenant.

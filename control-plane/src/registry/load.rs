@@ -15,6 +15,7 @@ use super::{Registry, changed::Changed};
 use crate::{
     audit::{self, Record},
     config::PublicUrl,
+    entropy::Entropy,
     model::{
         api_key::ApiKey,
         endpoint::EndpointSettings,
@@ -39,6 +40,7 @@ pub(super) struct Loader {
     store: Store,
     vault: Arc<Vault>,
     public_url: PublicUrl,
+    entropy: Entropy,
 }
 
 /// A row as it was read, if it is there.
@@ -61,16 +63,26 @@ struct ByKind {
 }
 
 impl Loader {
-    pub(super) fn new(store: Store, vault: Arc<Vault>, public_url: PublicUrl) -> Self {
+    pub(super) fn new(
+        store: Store,
+        vault: Arc<Vault>,
+        public_url: PublicUrl,
+        entropy: Entropy,
+    ) -> Self {
         Self {
             store,
             vault,
             public_url,
+            entropy,
         }
     }
 
     pub(super) fn store(&self) -> &Store {
         &self.store
+    }
+
+    pub(super) fn rng(&self) -> Entropy {
+        self.entropy.clone()
     }
 
     pub(super) fn vault(&self) -> &Vault {
@@ -228,7 +240,7 @@ impl Loader {
         tx.api_key_revoke(id, at).await?;
         let record = Record::of(key.tenant_id, id)
             .because("its revocation took effect before it could be written")
-            .by_posthorn("RevokeApiKey", at);
+            .by_posthorn("RevokeApiKey", at, &mut self.rng());
         tx.audit_insert(&record).await?;
         tx.commit().await?;
         audit::log(&record);

@@ -175,8 +175,7 @@ async fn a_tenant_with_endpoints_is_not_deleted() {
 async fn a_key_in_memory_outlives_changes_and_is_in_no_database() {
     let (store, _directory) = fixture::store().await;
     let shared = load(&store, fixture::vault(1)).await;
-    let mut rng = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(1);
-    let text = shared.add_ephemeral_key(Roles::of(&[Role::Node]), 1, &mut rng);
+    let text = shared.add_ephemeral_key(Roles::of(&[Role::Node]), 1);
     let id = api_key::parse(text.expose_secret()).unwrap();
     let tenant = fixture::tenant(1);
     fixture::insert_tenant(&store, &tenant).await;

@@ -10,7 +10,6 @@ use super::{
 };
 use crate::{
     audit::{self, Record},
-    clock,
     core::Core,
     error::Error,
     model::{
@@ -63,8 +62,8 @@ impl ApiKeys {
         let call = Call::new(caller, "CreateApiKey", &request, &request.request_id, now)?;
         let change = async |tx: &mut RegistryTx| {
             let room = Room::make(&self.core.registry, tx, tenant_id, now).await?;
-            let key_id = KeyId::new(now, &mut clock::rng());
-            let text = api_key::generate(key_id, &mut clock::rng());
+            let key_id = KeyId::new(now, &mut self.core.rng());
+            let text = api_key::generate(key_id, &mut self.core.rng());
             let key = ApiKey {
                 id: key_id,
                 tenant_id,
@@ -170,7 +169,7 @@ impl ApiKeys {
         };
         let revoked_at = timestamp(key.revoked_at.unwrap_or(now)).to_string();
         let record = Record::of(key.tenant_id, key_id).setting("revoked_at", None, revoked_at);
-        let record = record.by(caller.actor(), "RevokeApiKey", now);
+        let record = record.by(caller.actor(), "RevokeApiKey", now, &mut self.core.rng());
         audit::write(&mut tx, &record).await?;
         tx.commit().await?;
         audit::log(&record);

@@ -13,6 +13,7 @@ mod view;
 use std::sync::Arc;
 
 use posthorn::v1::{self, inbound_service_server::InboundService};
+use rand::Rng;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
@@ -21,7 +22,6 @@ use super::{
     convert::{id, visible_name},
 };
 use crate::{
-    clock,
     core::Core,
     dispatch::Dispatch,
     error::Error,
@@ -85,10 +85,10 @@ fn action(
     request: &InboundRequest,
     kind: InboundActionKind,
     reason: String,
-    now: i64,
+    (now, rng): (i64, &mut impl Rng),
 ) -> InboundAction {
     InboundAction {
-        id: InboundActionId::new(now, &mut clock::rng()),
+        id: InboundActionId::new(now, rng),
         request_id: request.id,
         tenant_id: request.tenant_id,
         kind,

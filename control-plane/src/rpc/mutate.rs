@@ -9,6 +9,7 @@
 //! the secrets that answer held. After an error nothing is kept, so the same request id can be used again.
 
 use prost::Message;
+use rand::Rng;
 use sha2::{Digest as _, Sha256};
 
 use super::Caller;
@@ -20,7 +21,7 @@ use crate::{
         audit::{Actor, AuditRecord},
         id::{KeyId, Shard},
     },
-    registry::{Changed, Place, SharedRegistry},
+    registry::{Changed, Place},
     store::{LedgerTx, RegistryTx, RequestKey, RequestRow, Store, Tx},
 };
 
@@ -31,8 +32,7 @@ const REQUEST_ID_CHARS_MAX: usize = 128;
 /// Makes changes.
 #[derive(Debug, Clone)]
 pub(crate) struct Mutations {
-    store: Store,
-    registry: SharedRegistry,
+    core: Core,
 }
 
 /// One call that changes something.
@@ -59,10 +59,7 @@ pub(crate) struct Made<R> {
 impl Mutations {
     /// Changes the store, and publishes in the registry what changed there.
     pub(crate) fn new(core: &Core) -> Self {
-        Self {
-            store: core.store.clone(),
-            registry: core.registry.clone(),
-        }
+        Self { core: core.clone() }
     }
 
     /// Makes a change of the registry, unless the call was made before. Whatever becomes of the commit and of the caller,
@@ -75,7 +72,8 @@ impl Mutations {
         call: Call,
         change: impl AsyncFnOnce(&mut RegistryTx) -> Result<Made<R>, Error>,
     ) -> Result<R, Error> {
-        self.frame(self.store.begin().await?, call, change).await
+        self.frame(self.core.store.begin().await?, call, change)
+            .await
     }
 
     /// Makes a change of the data of a shard, unless the call was made before.
@@ -88,7 +86,7 @@ impl Mutations {
         call: Call,
         change: impl AsyncFnOnce(&mut LedgerTx) -> Result<Made<R>, Error>,
     ) -> Result<R, Error> {
-        let tx = self.store.begin_in(shard).await?;
+        let tx = self.core.store.begin_in(shard).await?;
         self.frame(tx, call, change).await
     }
 
@@ -102,11 +100,15 @@ impl Mutations {
             return Ok(answer);
         }
         let made = change(&mut tx).await?;
-        let record = call.record(made.record);
+        let record = call.record(made.record, &mut self.core.rng());
         audit::write(&mut tx, &record).await?;
         call.keep(&mut tx, &made.answer).await?;
         let mut answer = made.answer;
-        let promise = self.registry.promise(made.changed).holding(made.places);
+        let promise = self
+            .core
+            .registry
+            .promise(made.changed)
+            .holding(made.places);
         tx.commit().await?;
         audit::log(&record);
         (made.then)(&mut answer);
@@ -186,9 +188,9 @@ impl Call {
     }
 
     /// What is put on record of it.
-    fn record(&self, record: Record) -> AuditRecord {
+    fn record(&self, record: Record, rng: &mut impl Rng) -> AuditRecord {
         let record = record.called(&self.request_id);
-        record.by(self.actor.clone(), self.rpc, self.now)
+        record.by(self.actor.clone(), self.rpc, self.now, rng)
     }
 
     /// Claims the request id. Some: the call was made before, and this was the answer.

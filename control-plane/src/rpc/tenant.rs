@@ -10,7 +10,6 @@ use super::{
 };
 use crate::{
     audit::Record,
-    clock,
     core::Core,
     error::Error,
     model::{id::TenantId, tenant::Tenant},
@@ -44,7 +43,7 @@ impl Tenants {
         let settings = settings::read(&request.settings.clone().unwrap_or_default())?;
         let call = Call::new(caller, "CreateTenant", &request, &request.request_id, now)?;
         let change = async |tx: &mut RegistryTx| {
-            let tenant = Tenant::new(TenantId::new(now, &mut clock::rng()), settings, now);
+            let tenant = Tenant::new(TenantId::new(now, &mut self.core.rng()), settings, now);
             check(tx.tenant_insert(&tenant).await?)?;
             let after = proto(&tenant);
             let record = Record::of(tenant.id, tenant.id).changing(None, Some(&after));

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use rand::Rng;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{Load, Pending, Writing, shutting_down};
@@ -80,10 +81,13 @@ impl Dispatch {
                         .to_owned(),
                 )
             })?;
-        self.submit(row(tenant, event, now_ms)?, permit)
-            .await?
-            .accepted()
-            .await
+        self.submit(
+            row(tenant, event, (now_ms, &mut self.0.core.rng()))?,
+            permit,
+        )
+        .await?
+        .accepted()
+        .await
     }
 
     /// Queues one event, waiting for room: for streams, whose flow control is the wait.
@@ -95,7 +99,7 @@ impl Dispatch {
     ) -> Result<Emitting, Error> {
         let queue = self.queue_of(tenant.tenant.id);
         let permit = queue.acquire_many_owned(weight(&event)).await;
-        let row = row(tenant, event, now_ms)?;
+        let row = row(tenant, event, (now_ms, &mut self.0.core.rng()))?;
         self.submit(row, permit.map_err(|_| shutting_down())?).await
     }
 
@@ -129,14 +133,18 @@ fn weight(event: &NewEvent) -> u32 {
     u32::try_from(1 + event.payload.len() / 1_024).unwrap_or(u32::MAX)
 }
 
-fn row(tenant: &TenantEntry, event: NewEvent, now_ms: i64) -> Result<EmitRow, Error> {
+fn row(
+    tenant: &TenantEntry,
+    event: NewEvent,
+    (now_ms, rng): (i64, &mut impl Rng),
+) -> Result<EmitRow, Error> {
     if !tenant.accepts(&event.event_type) {
         return Err(Error::invalid(
             "event_type",
             "is not declared: see EventTypeService.ListEventTypes, or declare it with CreateEventType",
         ));
     }
-    let id = EventId::new(now_ms, tenant.shard, &mut crate::clock::rng());
+    let id = EventId::new(now_ms, tenant.shard, rng);
     row_of(tenant, id, event)
 }
 

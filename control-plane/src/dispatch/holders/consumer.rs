@@ -36,7 +36,6 @@ use super::{
     stream,
 };
 use crate::{
-    clock,
     dispatch::{
         Dispatch,
         report::{Attempted, Report},
@@ -116,7 +115,8 @@ pub(crate) async fn consume(
     parts: ConsumerParts,
     shutdown: CancellationToken,
 ) -> StreamEnd {
-    let consumer_id = ConsumerId::new(dispatch.0.core.clock.now_ms(), &mut clock::rng());
+    let core = &dispatch.0.core;
+    let consumer_id = ConsumerId::new(core.clock.now_ms(), &mut core.rng());
     let of = (HolderId::Consumer(consumer_id), parts.key_id);
     let mut opened = dispatch.open::<Consumer>(of.0, of.1)?;
     let group = parts.group;

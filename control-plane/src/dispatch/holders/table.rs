@@ -163,15 +163,15 @@ impl Holders {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock, model::id::NodeId};
+    use crate::{entropy::Entropy, model::id::NodeId};
 
     #[test]
     fn a_holder_is_its_keys_while_the_node_is_there_and_while_it_may_come_back() {
         let holders = Holders::default();
         let node = HolderId::Node(NodeId::from_uuid(uuid::Uuid::from_u128(1)));
         let (own, other) = (
-            KeyId::new(0, &mut clock::rng()),
-            KeyId::new(0, &mut clock::rng()),
+            KeyId::new(0, &mut Entropy::system()),
+            KeyId::new(0, &mut Entropy::system()),
         );
         let refused = |key| matches!(holders.open(node, key), Err(Error::PermissionDenied(_)));
         let first = holders.open(node, own).unwrap();

@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::entropy::Entropy;
 
 /// A server whose answers are what is put into the channel, one for each request; the last one is repeated.
 async fn server(answers: &[&str]) -> (KeyRequest, mpsc::UnboundedReceiver<()>) {
@@ -70,7 +71,7 @@ async fn once<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Option<
 }
 
 fn source() -> SourceId {
-    SourceId::new(1_700_000_000_000, &mut clock::rng())
+    SourceId::new(1_700_000_000_000, &mut Entropy::system())
 }
 
 fn body(fetched: Option<Fetched>) -> Option<String> {

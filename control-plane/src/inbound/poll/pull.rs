@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use rand::Rng;
 use rand::{SeedableRng as _, rngs::StdRng};
 use secrecy::ExposeSecret;
 use sha2::{Digest as _, Sha256};
@@ -12,7 +13,6 @@ use super::{
     page::{self, Item, PageError},
 };
 use crate::{
-    clock,
     dispatch::{Arrival, Holds, Received},
     error::Error,
     fetch::{FetchError, Wanted},
@@ -155,12 +155,13 @@ async fn receive(
     source: &LiveSource,
     items: Vec<Item>,
 ) -> Result<(), PullError> {
+    let core = &polling.core;
     let mut under_way = JoinSet::new();
     for item in items {
         if under_way.len() >= ITEMS_AT_ONCE {
             ended(under_way.join_next().await)?;
         }
-        let request = request(&source.source, &item, polling.core.clock.now_ms());
+        let request = request(&source.source, &item, core.clock.now_ms(), &mut core.rng());
         if request.verdict == Verdict::Quarantined {
             let source_id = source.source.id;
             tracing::warn!(%source_id, reason = request.reason, "polling source {source_id} found an item that is not fit");
@@ -212,7 +213,7 @@ fn arrival(request: InboundRequest, body: Bytes) -> Arrival {
 }
 
 /// The record of an item: accepted, or quarantined when it holds what the source does not take.
-fn request(source: &Source, item: &Item, now_ms: i64) -> InboundRequest {
+fn request(source: &Source, item: &Item, now_ms: i64, rng: &mut impl Rng) -> InboundRequest {
     let (tenant_id, settings) = (source.tenant_id, &source.settings);
     let body_hash: [u8; 32] = Sha256::digest(&item.body).into();
     let identity = posthorn_verify::identity(
@@ -231,7 +232,7 @@ fn request(source: &Source, item: &Item, now_ms: i64) -> InboundRequest {
     let unfit = unfit.or_else(|| event_type.is_err().then_some("event_type"));
     InboundRequest {
         id: unfit.map_or_else(
-            || InboundId::new(now_ms, source.shard, &mut clock::rng()),
+            || InboundId::new(now_ms, source.shard, rng),
             |_| unfit_id(source, &body_hash, now_ms),
         ),
         tenant_id,

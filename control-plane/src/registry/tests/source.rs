@@ -1,7 +1,6 @@
 //! What the registry serves of sources after a load, a refresh and a loss, and which secrets it takes from providers.
 
 use posthorn_verify::Secret;
-use rand::{SeedableRng as _, rngs::StdRng};
 
 use super::super::{Capture, Changed, SharedRegistry, fixture};
 use crate::{
@@ -139,11 +138,8 @@ async fn a_secret_that_is_handed_over_is_taken_once() {
     fixture::insert_source(&store, &fixture::vault(1), &source, &[]).await;
     let shared = load(&store, fixture::vault(1)).await;
     let capture = async |id, text: &str| {
-        let (secret, mut rng) = (Secret::new(text).unwrap(), StdRng::seed_from_u64(1));
-        shared
-            .capture_source_secret(id, &secret, 5, &mut rng)
-            .await
-            .unwrap()
+        let secret = Secret::new(text).unwrap();
+        shared.capture_source_secret(id, &secret, 5).await.unwrap()
     };
     assert_eq!(capture(source.id, "first").await, Capture::Kept);
     assert_eq!(served(&shared, source.id), [("first".to_owned(), None)]);

@@ -5,7 +5,7 @@
 use super::{Consumers, Hello};
 use crate::{
     audit::{self, Record},
-    clock,
+    entropy::Entropy,
     error::Error,
     model::{
         endpoint::{Endpoint, EndpointSettings},
@@ -75,24 +75,26 @@ impl Consumers {
     /// Writes what differs and puts it on record, all or nothing.
     async fn round(&self, caller: &Caller, tenant: &Tenant, hello: &Hello) -> Result<Round, Error> {
         let now = self.core.clock.now_ms();
+        let mut rng = self.core.rng();
         let mut tx = self.core.store.begin().await?;
         let mut endpoints = Vec::with_capacity(hello.handlers.len());
         let (mut places, mut records) = (Vec::new(), Vec::new());
         for (_, settings) in &hello.handlers {
             let place = || self.core.registry.place(Some(tenant.id), Capped::Endpoints);
-            let (record, place) = match write(&mut tx, tenant, settings, place, now).await? {
-                Registration::Was(id) => {
-                    endpoints.push(id);
-                    continue;
-                }
-                Registration::Put(id, record, place) => {
-                    endpoints.push(id);
-                    (record, place)
-                }
-                Registration::Overtaken => return Ok(Round::Overtaken),
-            };
+            let (record, place) =
+                match write(&mut tx, tenant, settings, place, (now, &mut rng)).await? {
+                    Registration::Was(id) => {
+                        endpoints.push(id);
+                        continue;
+                    }
+                    Registration::Put(id, record, place) => {
+                        endpoints.push(id);
+                        (record, place)
+                    }
+                    Registration::Overtaken => return Ok(Round::Overtaken),
+                };
             places.extend(place);
-            let record = record.by(caller.actor(), "Consume", now);
+            let record = record.by(caller.actor(), "Consume", now, &mut rng);
             audit::write(&mut tx, &record).await?;
             records.push(record);
         }
@@ -131,7 +133,7 @@ async fn write(
     tenant: &Tenant,
     settings: &EndpointSettings,
     place: impl FnOnce() -> Result<Place, Error>,
-    now: i64,
+    (now, rng): (i64, &mut Entropy),
 ) -> Result<Registration, Error> {
     let name = settings.name.as_deref().unwrap_or_default();
     let (change, written) = match tx.object_named(tenant.id, name).await? {
@@ -153,7 +155,7 @@ async fn write(
             (change, Registration::Put(changed.id, record, None))
         }
         None => {
-            let id = EndpointId::new(now, &mut clock::rng());
+            let id = EndpointId::new(now, rng);
             let endpoint = Object::new(id, tenant, settings.clone(), now);
             let place = place()?;
             let change = tx.object_insert(&endpoint).await?;

@@ -10,7 +10,6 @@ use super::{
 };
 use crate::{
     audit::Record,
-    clock,
     error::Error,
     model::{
         endpoint::Endpoint,
@@ -48,7 +47,7 @@ impl Endpoints {
             &request.settings.unwrap_or_default(),
             self.core.resolver.policy(),
         )?;
-        let key = ChosenKey::read(&request.secret)?;
+        let key = ChosenKey::read(&request.secret, &mut self.core.rng())?;
         check_sources(
             &self.core.registry.snapshot(),
             tenant,
@@ -166,11 +165,11 @@ impl Endpoints {
         key: &ChosenKey,
         now: i64,
     ) -> Result<Endpoint, Error> {
-        let id = EndpointId::new(now, &mut clock::rng());
+        let id = EndpointId::new(now, &mut self.core.rng());
         let endpoint = Object::new(id, tenant, draft.settings.clone(), now);
         object::insert(tx, &endpoint).await?;
         let signing = Purpose::Signing;
-        let binding = Binding::new(tenant.id, endpoint.id, signing, now, &mut clock::rng());
+        let binding = Binding::new(tenant.id, endpoint.id, signing, now, &mut self.core.rng());
         self.write_secret(tx, binding, key.key.expose_bytes(), now)
             .await?;
         self.write_header_secrets(tx, &endpoint, &draft.new_secrets, now)

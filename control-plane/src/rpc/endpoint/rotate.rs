@@ -9,7 +9,6 @@ use super::{
 };
 use crate::{
     audit::Record,
-    clock,
     error::Error,
     model::{
         endpoint::Endpoint,
@@ -29,7 +28,7 @@ impl Endpoints {
         let now = self.core.clock.now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
         let overlap_ms = overlap_ms(request.overlap.as_ref())?;
-        let key = ChosenKey::read(&request.secret)?;
+        let key = ChosenKey::read(&request.secret, &mut self.core.rng())?;
         let mut content = request.clone();
         blind(&self.core.vault, &mut content.secret);
         let call = Call::new(
@@ -78,7 +77,15 @@ impl Endpoints {
         // Without an overlap that was just now.
         tx.secret_prune(owner, now).await?;
         let binding = current.map_or_else(
-            || Binding::new(endpoint.tenant_id, owner, purpose, now, &mut clock::rng()),
+            || {
+                Binding::new(
+                    endpoint.tenant_id,
+                    owner,
+                    purpose,
+                    now,
+                    &mut self.core.rng(),
+                )
+            },
             Binding::next,
         );
         self.write_secret(tx, binding, key.key.expose_bytes(), now)

@@ -1,11 +1,11 @@
 //! An endpoint's secrets on their way into the database, and out of the ledger of repeats.
 
 use posthorn::v1;
+use rand::CryptoRng;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Endpoints;
 use crate::{
-    clock,
     error::Error,
     model::{
         endpoint::Endpoint,
@@ -26,9 +26,9 @@ pub(super) struct ChosenKey {
 
 impl ChosenKey {
     /// Reads the key that the caller gave, or makes one.
-    pub(super) fn read(text: &str) -> Result<Self, Error> {
+    pub(super) fn read(text: &str, rng: &mut impl CryptoRng) -> Result<Self, Error> {
         if text.is_empty() {
-            let key = SigningKey::generate(&mut clock::rng());
+            let key = SigningKey::generate(rng);
             let shown = Some(key.expose_text());
             return Ok(Self { key, shown });
         }
@@ -58,7 +58,7 @@ impl Endpoints {
         let sealed = self
             .core
             .vault
-            .seal(value, binding, now, &mut clock::rng())
+            .seal(value, binding, now, &mut self.core.rng())
             .map_err(|error| Error::Internal(Box::new(error)))?;
         Ok(tx.secret_insert(&sealed).await?)
     }
@@ -89,7 +89,15 @@ impl Endpoints {
             let purpose = Purpose::Header(name.clone());
             let former = former().find(|former| former.purpose == purpose);
             let binding = former.map_or_else(
-                || Binding::new(endpoint.tenant_id, owner, purpose, now, &mut clock::rng()),
+                || {
+                    Binding::new(
+                        endpoint.tenant_id,
+                        owner,
+                        purpose,
+                        now,
+                        &mut self.core.rng(),
+                    )
+                },
                 Binding::next,
             );
             let value = value.expose_secret().as_bytes();

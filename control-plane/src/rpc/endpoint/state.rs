@@ -5,7 +5,6 @@ use posthorn::v1;
 use super::{Endpoints, change::described};
 use crate::{
     audit::Record,
-    clock,
     error::Error,
     model::{id::EventId, object::ObjectState},
     registry::Changed,
@@ -75,7 +74,7 @@ impl Endpoints {
             return Err(Error::FailedPrecondition(text.to_owned()));
         }
         let change = async |tx: &mut LedgerTx| {
-            let event_id = EventId::new(now, named.tenant.shard, &mut clock::rng());
+            let event_id = EventId::new(now, named.tenant.shard, &mut self.core.rng());
             let written = self.dispatch.test_within(tx, &endpoint, event_id).await?;
             let record = Record::of(endpoint.tenant_id, named.id);
             let record = record.setting("event_id", None, event_id);

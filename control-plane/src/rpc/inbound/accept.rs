@@ -71,7 +71,13 @@ impl Inbounds {
             }
             let action = InboundAction {
                 event_id: record.event_id(),
-                ..super::action(caller, &record, InboundActionKind::Accept, reason, now)
+                ..super::action(
+                    caller,
+                    &record,
+                    InboundActionKind::Accept,
+                    reason,
+                    (now, &mut self.core.rng()),
+                )
             };
             tx.inbound_action_record(&action).await?;
             let response = response(&record);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use posthorn::v1;
+use rand::Rng;
 
 use super::{Inbounds, erased, view::request_proto};
 use crate::{
@@ -29,7 +30,14 @@ impl Inbounds {
         let id = &request.request_id;
         let call = Call::new(caller, "HoldInboundRequest", &request, id, now)?;
         let change = async |tx: &mut LedgerTx| {
-            let (record, found) = set_held(tx, caller, &of, (true, &reason), now).await?;
+            let (record, found) = set_held(
+                tx,
+                caller,
+                &of,
+                (true, &reason),
+                (now, &mut self.core.rng()),
+            )
+            .await?;
             let response = v1::HoldInboundRequestResponse {
                 request: Some(request_proto(&found)),
             };
@@ -49,7 +57,14 @@ impl Inbounds {
         let id = &request.request_id;
         let call = Call::new(caller, "ReleaseInboundRequest", &request, id, now)?;
         let change = async |tx: &mut LedgerTx| {
-            let (record, found) = set_held(tx, caller, &of, (false, &reason), now).await?;
+            let (record, found) = set_held(
+                tx,
+                caller,
+                &of,
+                (false, &reason),
+                (now, &mut self.core.rng()),
+            )
+            .await?;
             let response = v1::ReleaseInboundRequestResponse {
                 request: Some(request_proto(&found)),
             };
@@ -78,7 +93,7 @@ async fn set_held(
     caller: &Caller,
     of: &HoldTarget,
     (held, reason): (bool, &str),
-    now: i64,
+    (now, rng): (i64, &mut impl Rng),
 ) -> Result<(Record, InboundRequest), Error> {
     let tenant_id = of.tenant.tenant.id;
     let found = tx.inbound_lock(tenant_id, of.id).await?;
@@ -93,7 +108,7 @@ async fn set_held(
             lift(tx, &found).await?;
             InboundActionKind::Release
         };
-        let action = super::action(caller, &found, kind, reason.to_owned(), now);
+        let action = super::action(caller, &found, kind, reason.to_owned(), (now, rng));
         tx.inbound_action_record(&action).await?;
         found.held = held;
     }

@@ -5,7 +5,6 @@ use posthorn::v1;
 use super::{Inbounds, erased, precondition};
 use crate::{
     audit::Record,
-    clock,
     error::Error,
     model::{
         event::NewEvent,
@@ -38,7 +37,7 @@ impl Inbounds {
         let found = self.find(&tenant, &request.inbound_request_id).await?;
         let replayed = self.replayed_all(&found).await?;
         let change = async |tx: &mut LedgerTx| {
-            let ids = EventId::several(replayed.len(), now, tenant.shard, &mut clock::rng());
+            let ids = EventId::several(replayed.len(), now, tenant.shard, &mut self.core.rng());
             let (records, events): (Vec<_>, Vec<_>) = replayed.into_iter().unzip();
             let events = ids.iter().copied().zip(events).collect();
             let written = self.dispatch.emit_within(tx, &tenant, events).await?;
@@ -49,7 +48,7 @@ impl Inbounds {
                     request,
                     InboundActionKind::Replay,
                     reason.clone(),
-                    now,
+                    (now, &mut self.core.rng()),
                 )
             };
             for (record, event_id) in records.iter().zip(&ids) {

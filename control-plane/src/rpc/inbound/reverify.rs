@@ -65,7 +65,7 @@ impl Inbounds {
                 &record,
                 InboundActionKind::Reverify,
                 reason.clone(),
-                now,
+                (now, &mut self.core.rng()),
             );
             tx.inbound_action_record(&action).await?;
             let response = v1::ReverifyInboundRequestResponse {
@@ -109,7 +109,13 @@ impl Inbounds {
             Judgement::Genuine(content) => {
                 let content = self.inbound.as_taken(&live, content);
                 let settings = &live.source.settings;
-                Ok(arrivals(request.clone(), settings, content, body.clone()))
+                Ok(arrivals(
+                    request.clone(),
+                    settings,
+                    content,
+                    body.clone(),
+                    &mut self.core.rng(),
+                ))
             }
             Judgement::Handshake => Err(precondition("it is a handshake, and no event")),
             Judgement::Refused(refused) => {

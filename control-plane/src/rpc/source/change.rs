@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     audit::Record,
-    clock,
     error::Error,
     model::{id::SourceId, object::Object, source::Source},
     outage,
@@ -44,10 +43,15 @@ impl Sources {
         let new = request.settings.unwrap_or_default();
         let draft = settings::read(&new, self.core.resolver.policy())?;
         let compiled = draft.compiled.as_ref();
-        let chosen = Chosen::read(&request.secrets, &draft.settings, compiled)?;
+        let chosen = Chosen::read(
+            &request.secrets,
+            &draft.settings,
+            compiled,
+            &mut self.core.rng(),
+        )?;
         let poll = SecretChange::new(None, &draft, poll_secret(&request.poll_secret)?)?;
         object::check_reach(&self.core.resolver, draft.poll_target.as_ref(), POLL_URL).await?;
-        let id = SourceId::new(now, &mut clock::rng());
+        let id = SourceId::new(now, &mut self.core.rng());
         let source = Object::new(id, &owner.tenant, draft.settings, now);
         let change = async |tx: &mut RegistryTx| {
             let place = self.core.registry.place(Some(tenant), Capped::Sources)?;

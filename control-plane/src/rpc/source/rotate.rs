@@ -32,7 +32,12 @@ impl Sources {
             // Held, so there are never more secrets than are tried.
             let source = named.hold(tx, now).await?;
             let compiled = scheme::compile(&source.settings)?;
-            let chosen = Chosen::read_new(&request.secret, &source.settings, compiled.as_ref())?;
+            let chosen = Chosen::read_new(
+                &request.secret,
+                &source.settings,
+                compiled.as_ref(),
+                &mut self.core.rng(),
+            )?;
             let before = self.described(tx, &source, now).await?;
             self.replace(tx, &source, &chosen, overlap_ms, now).await?;
             let after = self.described(tx, &source, now).await?;

@@ -14,7 +14,6 @@ use zeroize::Zeroizing;
 
 use super::{Sources, scheme::Compiled};
 use crate::{
-    clock,
     error::Error,
     model::{
         secret::{Binding, Purpose},
@@ -48,6 +47,7 @@ impl Chosen {
         texts: &[String],
         settings: &SourceSettings,
         compiled: Option<&Compiled>,
+        rng: &mut impl CryptoRng,
     ) -> Result<Self, Error> {
         let Some(compiled) = compiled.filter(|compiled| compiled.scheme.takes_secret()) else {
             return none_of(texts);
@@ -59,7 +59,7 @@ impl Chosen {
             return none_of(texts);
         }
         if texts.is_empty() {
-            return Self::make("secrets", settings, compiled);
+            return Self::make("secrets", settings, compiled, rng);
         }
         if texts.len() > SECRETS_MAX {
             return Err(Error::invalid("secrets", "must be at most 10"));
@@ -85,6 +85,7 @@ impl Chosen {
         text: &str,
         settings: &SourceSettings,
         compiled: Option<&Compiled>,
+        rng: &mut impl CryptoRng,
     ) -> Result<Self, Error> {
         let Some(compiled) = compiled.filter(|compiled| compiled.scheme.takes_secret()) else {
             let text =
@@ -92,7 +93,7 @@ impl Chosen {
             return Err(Error::FailedPrecondition(text.to_owned()));
         };
         if text.is_empty() {
-            return Self::make("secret", settings, compiled);
+            return Self::make("secret", settings, compiled, rng);
         }
         Ok(Self {
             secrets: vec![read_one("secret", text, compiled)?],
@@ -100,8 +101,13 @@ impl Chosen {
         })
     }
 
-    fn make(field: &str, settings: &SourceSettings, compiled: &Compiled) -> Result<Self, Error> {
-        let made = made(settings, &compiled.scheme, &mut clock::rng());
+    fn make(
+        field: &str,
+        settings: &SourceSettings,
+        compiled: &Compiled,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, Error> {
+        let made = made(settings, &compiled.scheme, rng);
         let Some(text) = made else {
             let rule = "is required: the secret that the provider shows";
             return Err(Error::invalid(field, rule));
@@ -160,9 +166,9 @@ impl Sources {
         value: &[u8],
         now: i64,
     ) -> Result<(), Error> {
-        let rng = clock::rng;
-        let binding = Binding::new(source.tenant_id, source.id, purpose, now, &mut rng());
-        let sealed = self.core.vault.seal(value, binding, now, &mut rng());
+        let mut rng = self.core.rng();
+        let binding = Binding::new(source.tenant_id, source.id, purpose, now, &mut rng);
+        let sealed = self.core.vault.seal(value, binding, now, &mut rng);
         let sealed = sealed.map_err(|error| Error::Internal(Box::new(error)))?;
         Ok(tx.secret_insert(&sealed).await?)
     }

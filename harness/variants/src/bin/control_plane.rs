@@ -1,10 +1,10 @@
-//! A control plane as no installation has it: of another version of the nodes' protocol, or with a clock that is moved by
-//! its standard input. Each line there is a number of seconds to move it ahead by, and is answered by a line `moved`.
+//! A control plane as no installation has it: of another version of the nodes' protocol, with a source of randomness that
+//! repeats itself, or with a clock that is moved by its standard input. Each line there is a number of seconds to move it ahead by, and is answered by a line `moved`.
 
 use std::{io::BufRead as _, process::ExitCode, thread, time::Duration};
 
 use clap::Parser;
-use posthorn_control_plane::{Clock, Config, ControlPlane, Given, bootstrap::Scope};
+use posthorn_control_plane::{Clock, Config, ControlPlane, Entropy, Given, bootstrap::Scope};
 use posthorn_telemetry::{LogArgs, ended, init_logging, shutdown_on_signal};
 use secrecy::ExposeSecret as _;
 
@@ -18,6 +18,9 @@ struct Args {
     /// How many seconds the clock is ahead at the start.
     #[arg(long, default_value_t = 0)]
     ahead: u64,
+    /// What its source of randomness is seeded with. None: the system's source.
+    #[arg(long)]
+    seed: Option<u64>,
     /// The oldest version of the nodes' protocol that it speaks.
     #[arg(long, default_value_t = 2)]
     oldest_protocol: u32,
@@ -41,6 +44,7 @@ async fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     let config = args.config.with_environment();
     let given = Given {
         clock,
+        entropy: args.seed.map_or_else(Entropy::system, Entropy::seeded),
         protocols: args.oldest_protocol..=args.protocol,
     };
     let control = ControlPlane::bind(config, Scope::Installation, given, |keys| {

@@ -1,7 +1,7 @@
 //! What an item is recorded as.
 
 use super::*;
-use crate::registry::fixture;
+use crate::{entropy::Entropy, registry::fixture};
 
 const NOW: i64 = 1_764_000_000_000;
 
@@ -19,6 +19,10 @@ fn source() -> Source {
     source
 }
 
+fn rng() -> Entropy {
+    Entropy::system()
+}
+
 #[test]
 fn an_item_is_accepted_under_the_claim_of_its_webhook() {
     let body = r#"{"id":"a"}"#;
@@ -29,7 +33,7 @@ fn an_item_is_accepted_under_the_claim_of_its_webhook() {
         ("", ClaimKey::of_body("", &hash)),
     ];
     for (id, claimed) in claims {
-        let record = request(&source(), &item(id, body), NOW);
+        let record = request(&source(), &item(id, body), NOW, &mut rng());
         assert_eq!(
             (record.verdict, record.channel, record.claim),
             (Verdict::Accepted, Channel::Poll, claimed),
@@ -41,7 +45,7 @@ fn an_item_is_accepted_under_the_claim_of_its_webhook() {
 #[test]
 fn an_item_keeps_what_a_text_column_could_not_hold() {
     for body in [r#"{"a":"\u0000"}"#, r#"{"a":"\ud800","\udc00":1}"#] {
-        let record = request(&source(), &item("a", body), NOW);
+        let record = request(&source(), &item("a", body), NOW, &mut rng());
         assert_eq!(
             (record.verdict, record.reason.as_str()),
             (Verdict::Accepted, "")
@@ -58,7 +62,7 @@ fn an_item_that_its_source_would_not_take_by_webhook_is_quarantined() {
         (long.as_str(), "too_long"),
         ("{\"a\":\"\0\"}", "not_json"),
     ] {
-        let record = request(&source(), &item("a", body), NOW);
+        let record = request(&source(), &item("a", body), NOW, &mut rng());
         assert_eq!(record.verdict, Verdict::Quarantined, "{reason}");
         assert_eq!(record.reason, reason);
     }
@@ -66,7 +70,8 @@ fn an_item_that_its_source_would_not_take_by_webhook_is_quarantined() {
 
 #[test]
 fn an_unfit_item_is_one_record_an_hour() {
-    let unfit = |source: &Source, body: &str, now| request(source, &item("a", body), now).id;
+    let unfit =
+        |source: &Source, body: &str, now| request(source, &item("a", body), now, &mut rng()).id;
     let (source, hour) = (source(), NOW - NOW.rem_euclid(HOUR_MS));
     let other = fixture::source(11, &fixture::tenant(1), "github");
     let id = unfit(&source, "\"\0\"", hour);

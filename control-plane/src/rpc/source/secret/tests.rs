@@ -3,7 +3,10 @@
 use rand::{SeedableRng as _, rngs::StdRng};
 
 use super::*;
-use crate::rpc::source::{scheme::compile, settings};
+use crate::{
+    entropy::Entropy,
+    rpc::source::{scheme::compile, settings},
+};
 
 fn settings_of(provider: &str, scheme: Option<&str>) -> SourceSettings {
     let new = posthorn::v1::SourceSettings {
@@ -21,7 +24,8 @@ fn settings_of(provider: &str, scheme: Option<&str>) -> SourceSettings {
 fn chosen(settings: &SourceSettings, texts: &[&str]) -> Result<Chosen, Error> {
     let compiled = compile(settings).unwrap();
     let texts = texts.iter().map(|text| (*text).to_owned());
-    Chosen::read(&texts.collect::<Vec<_>>(), settings, compiled.as_ref())
+    let texts = texts.collect::<Vec<_>>();
+    Chosen::read(&texts, settings, compiled.as_ref(), &mut Entropy::system())
 }
 
 fn fault(settings: &SourceSettings, texts: &[&str]) -> String {

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    clock,
+    entropy::Entropy,
     model::{
         claim::ClaimKey,
         event::Event,
@@ -28,13 +28,13 @@ async fn store() -> (Store, TempDir) {
 
 /// A tenant and a source of the test. Inbound tables refer to neither.
 fn source() -> (TenantId, SourceId) {
-    let rng = &mut clock::rng();
+    let rng = &mut Entropy::system();
     (TenantId::new(NOW_MS, rng), SourceId::new(NOW_MS, rng))
 }
 
 /// A request with this id of the provider; without one it claims its body.
 fn row((tenant_id, source_id): (TenantId, SourceId), id: &str, body: &str) -> InboundRow {
-    let rng = &mut clock::rng();
+    let rng = &mut Entropy::system();
     let body_hash: [u8; 32] = Sha256::digest(body).into();
     let identity = posthorn_verify::identity("test", id, "a.b");
     let claim = identity.claim.map(|claim| ClaimKey::of(id, &claim));
