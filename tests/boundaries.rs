@@ -25,10 +25,17 @@ const PROGRAMS: &[&str] = &[
     "data-plane/src",
     "guard/src",
     "standalone/src",
+    "locks/src",
     "telemetry/src",
 ];
 
 const RULES: &[Rule] = &[
+    Rule {
+        what: "every lock that a thread waits for has a rank",
+        folders: PROGRAMS,
+        words: &["PoisonError", "RwLock", "parking_lot"],
+        except: &["locks/src/lib.rs"],
+    },
     Rule {
         what: "one place of each plane opens sockets to others, behind the guard",
         folders: PROGRAMS,

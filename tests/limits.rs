@@ -15,6 +15,7 @@ const PROGRAMS: &[&str] = &[
     "data-plane/src",
     "guard/src",
     "standalone/src",
+    "locks/src",
     "telemetry/src",
 ];
 /// What the name of a limit has in it.

@@ -16,6 +16,7 @@ mod error;
 pub mod fuzzing;
 mod inbound;
 mod link;
+mod lock;
 mod metrics;
 mod node_id;
 

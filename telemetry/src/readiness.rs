@@ -2,17 +2,16 @@
 //!
 //! It stores what it is told and checks nothing itself.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
+
+use posthorn_locks::Leaf;
 
 /// The conditions of being ready. Clones share them.
 ///
 /// Ready means that at least one condition was named and that every condition ever named is true now.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
-    conditions: Arc<Mutex<BTreeMap<&'static str, Condition>>>,
+    conditions: Arc<Leaf<BTreeMap<&'static str, Condition>>>,
 }
 
 /// Whether something holds, and in words why it does not, if that is known.
@@ -35,37 +34,31 @@ impl Readiness {
         } else {
             Condition::Fails(None)
         };
-        self.lock().insert(condition, value);
+        self.conditions.lock().insert(condition, value);
     }
 
     /// Names a condition that is not true, and says why.
     pub fn set_missing(&self, condition: &'static str, reason: String) {
-        self.lock()
+        self.conditions
+            .lock()
             .insert(condition, Condition::Fails(Some(reason)));
     }
 
     /// Whether every condition is true and there is at least one.
     pub fn is_ready(&self) -> bool {
-        let conditions = self.lock();
+        let conditions = self.conditions.lock();
         !conditions.is_empty() && conditions.values().all(|value| *value == Condition::Holds)
     }
 
     /// The conditions that are not true, by name, each with its reason.
     pub fn missing(&self) -> Vec<String> {
-        let conditions = self.lock();
+        let conditions = self.conditions.lock();
         let missing = conditions.iter().filter_map(|(name, value)| match value {
             Condition::Holds => None,
             Condition::Fails(None) => Some((*name).to_owned()),
             Condition::Fails(Some(reason)) => Some(format!("{name}: {reason}")),
         });
         missing.collect()
-    }
-
-    /// No holder of the lock can leave the map half changed, so poison means nothing here.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Condition>> {
-        self.conditions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

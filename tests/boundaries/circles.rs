@@ -19,6 +19,7 @@ const CRATES: &[&str] = &[
     "guard/src",
     "harness/src",
     "standalone/src",
+    "locks/src",
     "telemetry/src",
     "verify/src",
 ];

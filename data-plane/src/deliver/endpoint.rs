@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -13,6 +13,7 @@ use posthorn_guard::{Policy, Target, TargetError};
 use tokio::time::Instant;
 
 use super::connection::{Connection, Http1, Http2};
+use crate::lock::{KEPT, Lock};
 
 /// How long a connection is kept without use.
 const IDLE_MAX: Duration = Duration::from_secs(30);
@@ -31,7 +32,7 @@ pub(crate) struct Endpoint {
     host: HeaderValue,
     /// False when a newer version took its place: nothing is kept for it any more.
     current: AtomicBool,
-    kept: Mutex<Kept>,
+    kept: Lock<Kept, KEPT>,
     idle: Arc<AtomicUsize>,
     idle_max: usize,
 }
@@ -82,7 +83,7 @@ impl Endpoint {
             host: HeaderValue::try_from(target.authority()).map_err(|_| EndpointError::Uri)?,
             target,
             current: AtomicBool::new(true),
-            kept: Mutex::default(),
+            kept: Lock::default(),
             idle,
             idle_max,
         })
@@ -120,7 +121,7 @@ impl Endpoint {
 
     /// A kept connection, the most recently used first.
     pub(crate) fn take(&self, now: Instant) -> Option<Connection> {
-        let mut kept = lock(&self.kept);
+        let mut kept = self.kept.lock();
         if let Some((shared, used)) = kept.http2.iter_mut().find(|(shared, _)| shared.has_room()) {
             *used = now;
             return Some(Connection::Http2(shared.clone()));
@@ -141,7 +142,7 @@ impl Endpoint {
         let Some(place) = Place::take(&self.idle, self.idle_max) else {
             return;
         };
-        let mut kept = lock(&self.kept);
+        let mut kept = self.kept.lock();
         if kept.http1.len() < IDLE_PER_ENDPOINT_MAX {
             kept.http1.push(Idle {
                 connection,
@@ -153,7 +154,7 @@ impl Endpoint {
 
     /// Lets other requests use the connection as well.
     pub(crate) fn share(&self, connection: &Http2, now: Instant) {
-        let mut kept = lock(&self.kept);
+        let mut kept = self.kept.lock();
         let room = kept.http2.len() < HTTP2_PER_ENDPOINT_MAX;
         if room && self.current.load(Ordering::Acquire) {
             kept.http2.push((connection.clone(), now));
@@ -162,19 +163,19 @@ impl Endpoint {
 
     /// Lets no other request use the connection: it failed, or may be dead.
     pub(crate) fn discard(&self, connection: &Http2) {
-        let mut kept = lock(&self.kept);
+        let mut kept = self.kept.lock();
         kept.http2.retain(|(shared, _)| !shared.is_same(connection));
     }
 
     /// Keeps nothing any more.
     pub(super) fn retire(&self) {
         self.current.store(false, Ordering::Release);
-        *lock(&self.kept) = Kept::default();
+        *self.kept.lock() = Kept::default();
     }
 
     /// Closes what was idle for too long. Whether anything is left.
     pub(super) fn sweep(&self, now: Instant) -> bool {
-        let mut kept = lock(&self.kept);
+        let mut kept = self.kept.lock();
         let fresh = |since: Instant| now.saturating_duration_since(since) < IDLE_MAX;
         kept.http1
             .retain(|idle| fresh(idle.since) && !idle.connection.is_closed());
@@ -197,9 +198,4 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// No code that holds one of these locks can leave a half-made state behind, so a poisoned one is as good.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,17 +6,18 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, atomic::AtomicUsize},
+    sync::{Arc, atomic::AtomicUsize},
 };
 
 use posthorn_guard::Policy;
 use tokio::time::Instant;
 
-use super::endpoint::{Endpoint, EndpointError, lock};
+use super::endpoint::{Endpoint, EndpointError};
+use crate::lock::{ENDPOINTS, Lock};
 
 /// Every endpoint that had a request lately, by its id.
 pub(crate) struct Pool {
-    endpoints: Mutex<HashMap<String, Arc<Endpoint>>>,
+    endpoints: Lock<HashMap<String, Arc<Endpoint>>, ENDPOINTS>,
     idle: Arc<AtomicUsize>,
     idle_max: usize,
 }
@@ -25,7 +26,7 @@ impl Pool {
     /// An empty pool that keeps at most `idle_max` idle connections.
     pub(crate) fn new(idle_max: usize) -> Self {
         Self {
-            endpoints: Mutex::default(),
+            endpoints: Lock::default(),
             idle: Arc::default(),
             idle_max,
         }
@@ -39,14 +40,14 @@ impl Pool {
         url: &str,
         policy: &Policy,
     ) -> Result<Arc<Endpoint>, EndpointError> {
-        if let Some(known) = lock(&self.endpoints).get(id)
+        if let Some(known) = self.endpoints.lock().get(id)
             && known.is(version, url)
         {
             return Ok(known.clone());
         }
         let made = Endpoint::new(version, url, policy, self.idle.clone(), self.idle_max)?;
         let made = Arc::new(made);
-        let mut endpoints = lock(&self.endpoints);
+        let mut endpoints = self.endpoints.lock();
         match endpoints.get(id) {
             Some(known) if known.is_newer_than(version) => made.retire(),
             _ => {
@@ -60,7 +61,7 @@ impl Pool {
 
     /// Closes what was idle for too long and forgets endpoints without connections.
     pub(crate) fn sweep(&self, now: Instant) {
-        lock(&self.endpoints).retain(|_, endpoint| {
+        self.endpoints.lock().retain(|_, endpoint| {
             let in_use = Arc::strong_count(endpoint) > 1;
             endpoint.sweep(now) || in_use
         });

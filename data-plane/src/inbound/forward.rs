@@ -16,7 +16,7 @@ mod stream;
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -26,6 +26,7 @@ use posthorn::node::v1::{ForwardedAnswer, ForwardedRequest};
 use tokio::{sync::oneshot, time::Instant};
 
 use self::book::Book;
+use crate::lock::{BOOK, Lock};
 
 pub(crate) use self::{
     settings::{SOURCE_ID_BYTES, Settings, SourceId, SourceSettings},
@@ -52,7 +53,7 @@ pub(crate) enum Unanswered {
 /// The edge's side of the stream: any number of requests at one time.
 #[derive(Default)]
 pub(crate) struct Forwarder {
-    book: Mutex<Book>,
+    book: Lock<Book, BOOK>,
     /// Nothing while there is no stream.
     settings: ArcSwapOption<Settings>,
 }
@@ -82,14 +83,9 @@ impl Forwarder {
         })
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        // No holder of the lock waits or calls out, so poison means nothing.
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Changes the book, and wakes the stream.
     fn change<T>(&self, change: impl FnOnce(&mut Book) -> T) -> T {
-        let mut book = self.book();
+        let mut book = self.book.lock();
         let result = change(&mut book);
         let waker = book.waker();
         drop(book);

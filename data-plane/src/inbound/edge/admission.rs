@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -13,7 +13,7 @@ use std::{
 use posthorn_telemetry::prometheus_client::metrics::gauge::Gauge;
 
 use super::refusal::Refusal;
-use crate::inbound::forward::SourceId;
+use crate::{inbound::forward::SourceId, lock::Leaf};
 
 /// One source has at most this part of the requests: a quarter.
 const SOURCE_PART: usize = 4;
@@ -23,7 +23,7 @@ const SOURCE_PART: usize = 4;
 pub(super) struct Admission {
     requests: Budget,
     bytes: Budget,
-    per_source: Mutex<HashMap<SourceId, usize>>,
+    per_source: Leaf<HashMap<SourceId, usize>>,
     per_source_max: usize,
 }
 
@@ -62,7 +62,7 @@ impl Admission {
         Self {
             requests: budget(requests_max, requests),
             bytes: budget(bytes_max, bytes),
-            per_source: Mutex::default(),
+            per_source: Leaf::default(),
             per_source_max: (requests_max / SOURCE_PART).max(1),
         }
     }
@@ -91,7 +91,7 @@ impl Admission {
     }
 
     fn take_share(&self, source: SourceId) -> bool {
-        let mut per_source = self.lock();
+        let mut per_source = self.per_source.lock();
         let taken = per_source.entry(source).or_default();
         let fits = *taken < self.per_source_max;
         *taken += usize::from(fits);
@@ -99,20 +99,13 @@ impl Admission {
     }
 
     fn give_share(&self, source: SourceId) {
-        let mut per_source = self.lock();
+        let mut per_source = self.per_source.lock();
         match per_source.get_mut(&source) {
             Some(taken) if *taken > 1 => *taken -= 1,
             _ => {
                 per_source.remove(&source);
             }
         }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SourceId, usize>> {
-        // No holder of the lock calls out, so poison means nothing.
-        self.per_source
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -214,7 +207,7 @@ mod tests {
         assert_eq!(admission.requests.shown.get(), 8);
         places.clear();
         assert_eq!(admission.requests.shown.get(), 0);
-        assert!(admission.lock().is_empty());
+        assert!(admission.per_source.lock().is_empty());
         admission.place(source('1')).expect("a place again");
     }
 

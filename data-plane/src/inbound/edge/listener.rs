@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::{gate::Gate, http1, http2, tls::Tls};
+use crate::lock::Leaf;
 
 /// How long accepting rests after it failed, such as for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -122,7 +123,7 @@ fn log_panic(ended: Result<(), tokio::task::JoinError>) {
 #[derive(Debug)]
 pub(super) struct Addresses {
     each_max: usize,
-    taken: Mutex<HashMap<IpAddr, usize>>,
+    taken: Leaf<HashMap<IpAddr, usize>>,
 }
 
 /// A connection's place. Dropping it gives it back.
@@ -137,7 +138,7 @@ impl Addresses {
     pub(super) fn new(each_max: usize) -> Self {
         Self {
             each_max,
-            taken: Mutex::default(),
+            taken: Leaf::default(),
         }
     }
 
@@ -145,7 +146,7 @@ impl Addresses {
     /// of it.
     fn place(addresses: &Arc<Self>, address: IpAddr) -> Option<AddressPlace> {
         let address = network(address);
-        let mut taken = addresses.lock();
+        let mut taken = addresses.taken.lock();
         let count = taken.entry(address).or_default();
         if *count >= addresses.each_max {
             return None;
@@ -156,16 +157,11 @@ impl Addresses {
             address,
         })
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        // No holder of the lock calls out, so poison means nothing.
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for AddressPlace {
     fn drop(&mut self) {
-        let mut taken = self.addresses.lock();
+        let mut taken = self.addresses.taken.lock();
         match taken.get_mut(&self.address) {
             Some(count) if *count > 1 => *count -= 1,
             _ => {
@@ -203,6 +199,6 @@ mod tests {
         assert!(place("2001:db8:0:0:ffff::3").is_none());
         assert!(place("2001:db8:0:1::3").is_some());
         drop((second, networks));
-        assert!(addresses.lock().is_empty());
+        assert!(addresses.taken.lock().is_empty());
     }
 }

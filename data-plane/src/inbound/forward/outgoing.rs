@@ -25,7 +25,7 @@ impl Stream for Outgoing {
     type Item = ForwardRequest;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut book = self.forwarder.book();
+        let mut book = self.forwarder.book.lock();
         match book.next(self.stream, clock::now(), context.waker()) {
             Next::Message(message) => Poll::Ready(Some(message)),
             Next::Nothing => Poll::Pending,

@@ -115,7 +115,7 @@ impl Forward {
 
     async fn open(&self) -> Result<Streaming<ForwardResponse>, Lost> {
         let mut client = connect(&self.parts.endpoint).await?;
-        let stream = self.forwarder.book().open();
+        let stream = self.forwarder.book.lock().open();
         let mut request = Request::new(Outgoing {
             forwarder: self.forwarder.clone(),
             stream,
@@ -143,7 +143,7 @@ impl Forward {
 
     /// Gives answers to those who wait for them. They are woken when the book is free again.
     fn hand_out(&self, answers: Vec<ForwardedAnswer>) {
-        let mut book = self.forwarder.book();
+        let mut book = self.forwarder.book.lock();
         let waiting = answers.into_iter().filter_map(|answer| {
             let sender = book.answered(answer.number)?;
             Some((sender, answer))

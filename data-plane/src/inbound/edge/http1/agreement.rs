@@ -4,10 +4,7 @@
 //! for the same, or refuse; and the edge must read the same however the bytes come. The edge may refuse what hyper
 //! takes: then it closes, and nothing after that is read as a request.
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{convert::Infallible, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Empty};
@@ -19,7 +16,7 @@ use super::{
     chunked::{Chunked, Step},
     head::{Framing, Parsed, Scan},
 };
-use crate::inbound::edge::limits::HeadLimits;
+use crate::{inbound::edge::limits::HeadLimits, lock::Leaf};
 
 const LIMITS: HeadLimits = HeadLimits {
     bytes: 16 * 1024,
@@ -118,7 +115,7 @@ fn body<'a>(
 
 /// The requests that hyper takes.
 fn by_hyper(bytes: &[u8]) -> Vec<Seen> {
-    let seen = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::new(Leaf::new(Vec::new()));
     let log = seen.clone();
     let service = service_fn(move |request| look(request, log.clone()));
     let talk = async {
@@ -139,22 +136,20 @@ fn by_hyper(bytes: &[u8]) -> Vec<Seen> {
     if let Ok(runtime) = runtime {
         runtime.block_on(talk);
     }
-    seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    seen.lock().clone()
 }
 
 async fn look(
     request: Request<Incoming>,
-    log: Arc<Mutex<Vec<Seen>>>,
+    log: Arc<Leaf<Vec<Seen>>>,
 ) -> Result<Response<Empty<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
     if let Ok(body) = body.collect().await {
-        log.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Seen {
-                method: parts.method.as_str().to_owned(),
-                target: parts.uri.to_string().into_bytes(),
-                body: body.to_bytes().to_vec(),
-            });
+        log.lock().push(Seen {
+            method: parts.method.as_str().to_owned(),
+            target: parts.uri.to_string().into_bytes(),
+            body: body.to_bytes().to_vec(),
+        });
     }
     Ok(Response::new(Empty::new()))
 }
