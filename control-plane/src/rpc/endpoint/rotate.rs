@@ -10,10 +10,7 @@ use super::{
 use crate::{
     audit::Record,
     error::Error,
-    model::{
-        endpoint::Endpoint,
-        secret::{Binding, Purpose},
-    },
+    model::{endpoint::Endpoint, secret::Purpose},
     registry::Changed,
     rpc::{Call, Caller, Made, blind, convert::overlap_ms},
     store::RegistryTx,
@@ -68,26 +65,13 @@ impl Endpoints {
     ) -> Result<(), Error> {
         let (owner, purpose) = (endpoint.id.into(), Purpose::Signing);
         let secrets = tx.secret_list(owner).await?;
-        // The current one comes first.
-        let mut bindings = secrets.iter().map(|secret| &secret.binding);
-        let current = bindings.find(|binding| binding.purpose == purpose);
         // An attempt has at most two signatures: what an earlier rotation left goes at once.
         tx.secret_prune(owner, i64::MAX).await?;
         tx.secret_retire(owner, &purpose, now + overlap_ms).await?;
         // Without an overlap that was just now.
         tx.secret_prune(owner, now).await?;
-        let binding = current.map_or_else(
-            || {
-                Binding::new(
-                    endpoint.tenant_id,
-                    owner,
-                    purpose,
-                    now,
-                    &mut self.core.rng(),
-                )
-            },
-            Binding::next,
-        );
+        let former = secrets.iter().map(|secret| &secret.binding);
+        let binding = self.next_binding(endpoint, &purpose, former, now);
         self.write_secret(tx, binding, key.key.expose_bytes(), now)
             .await
     }

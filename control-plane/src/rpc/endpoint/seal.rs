@@ -63,6 +63,22 @@ impl Endpoints {
         Ok(tx.secret_insert(&sealed).await?)
     }
 
+    /// Where the next version of an endpoint's secret belongs. `former` are the versions of its secrets, newest first.
+    pub(super) fn next_binding<'a>(
+        &self,
+        endpoint: &Endpoint,
+        purpose: &Purpose,
+        mut former: impl Iterator<Item = &'a Binding>,
+        now: i64,
+    ) -> Binding {
+        let first = || {
+            let (purpose, mut rng) = (purpose.clone(), self.core.rng());
+            Binding::new(endpoint.tenant_id, endpoint.id, purpose, now, &mut rng)
+        };
+        let newest = former.find(|former| former.purpose == *purpose);
+        newest.map_or_else(first, Binding::next)
+    }
+
     /// Writes new values of secret headers and deletes those of headers that are gone.
     pub(super) async fn write_header_secrets(
         &self,
@@ -87,19 +103,7 @@ impl Endpoints {
         }
         for (name, value) in new {
             let purpose = Purpose::Header(name.clone());
-            let former = former().find(|former| former.purpose == purpose);
-            let binding = former.map_or_else(
-                || {
-                    Binding::new(
-                        endpoint.tenant_id,
-                        owner,
-                        purpose,
-                        now,
-                        &mut self.core.rng(),
-                    )
-                },
-                Binding::next,
-            );
+            let binding = self.next_binding(endpoint, &purpose, former(), now);
             let value = value.expose_secret().as_bytes();
             self.write_secret(tx, binding, value, now).await?;
         }
