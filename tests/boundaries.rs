@@ -164,6 +164,34 @@ fn the_source_keeps_to_its_boundaries() {
     assert!(breaches.is_empty(), "{}", breaches.join("\n"));
 }
 
+/// How long a file may be that is no table, in lines: beyond that it has more than one subject.
+const FILE_LINES_MAX: usize = 400;
+/// Tables, which are as long as what they list.
+const TABLES: &[&str] = &[
+    "control-plane/src/store/tests/plan.rs",
+    "control-plane/src/store/tests/schema.rs",
+    "tests/registry/limits_of_sources.rs",
+];
+
+#[test]
+fn no_file_is_longer_than_a_reader_bears() {
+    let root = source();
+    let folders = circles::CRATES.iter().chain(&["tests"]);
+    let long = folders.flat_map(|folder| all_rust_files(&root.join(folder)));
+    let long = long.filter_map(|path| {
+        let lines = fs::read_to_string(&path).ok()?.lines().count();
+        let name = path
+            .strip_prefix(&root)
+            .ok()?
+            .to_string_lossy()
+            .into_owned();
+        let is_table = TABLES.contains(&name.as_str());
+        (lines > FILE_LINES_MAX && !is_table).then(|| format!("{name}: {lines} lines"))
+    });
+    let long = long.collect::<Vec<_>>();
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
 fn check(rule: &Rule, path: &Path) -> Vec<String> {
     let name = path
         .strip_prefix(source())
@@ -187,14 +215,25 @@ fn check(rule: &Rule, path: &Path) -> Vec<String> {
 
 /// All source files of a folder but those for tests, or the file itself.
 fn rust_files(path: &Path) -> Vec<PathBuf> {
+    let for_tests = ["tests.rs", "testing.rs", "fixture.rs"];
+    let is_for_tests = |path: &Path| {
+        for_tests
+            .iter()
+            .any(|end| path.to_string_lossy().ends_with(end))
+    };
+    let mut files = all_rust_files(path);
+    files.retain(|path| !is_for_tests(path));
+    files
+}
+
+/// All source files of a folder, or the file itself.
+fn all_rust_files(path: &Path) -> Vec<PathBuf> {
     if path.is_file() {
-        let name = path.to_string_lossy();
-        let for_tests = ["tests.rs", "testing.rs", "fixture.rs"];
-        let counts = name.ends_with(".rs") && !for_tests.iter().any(|end| name.ends_with(end));
+        let counts = path.extension().is_some_and(|extension| extension == "rs");
         return counts.then(|| path.to_owned()).into_iter().collect();
     }
     let entries = fs::read_dir(path);
     let entries = entries.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let paths = entries.map(|entry| entry.expect("a folder can be read").path());
-    paths.flat_map(|path| rust_files(&path)).collect()
+    paths.flat_map(|path| all_rust_files(&path)).collect()
 }

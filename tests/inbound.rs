@@ -6,6 +6,7 @@ mod large;
 pub(crate) mod operators;
 mod repeats;
 mod secrets;
+mod streams;
 mod taking;
 mod unfinished;
 mod waiting;

@@ -9,6 +9,10 @@
     clippy::panic,
     reason = "a test ends where its surroundings do not answer as they must"
 )]
+#![expect(
+    clippy::too_many_lines,
+    reason = "a story is told in one piece, and a table too"
+)]
 
 #[macro_use]
 mod support;

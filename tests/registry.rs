@@ -9,6 +9,7 @@ mod limits_of_others;
 mod limits_of_retries;
 mod limits_of_sources;
 mod lists;
+mod providers;
 mod revocation;
 mod source_secrets;
 mod sources;

@@ -29,44 +29,24 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 #[derive(Debug, Clone, Args)]
 pub struct Config {
     /// The database: `sqlite:PATH` or `postgres://USER@HOST/NAME`; a file in the data directory if not given
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "POSTHORN_DATABASE",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "URL", hide_env_values = true)]
     pub database: Option<DatabaseUrl>,
 
     /// Where the embedded database and its master key are kept
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "POSTHORN_DATA_DIR",
-        default_value = "./posthorn-data"
-    )]
+    #[arg(long, value_name = "DIR", default_value = "./posthorn-data")]
     pub data_dir: PathBuf,
 
     /// Where gRPC is served
-    #[arg(
-        long,
-        value_name = "ADDR",
-        env = "POSTHORN_GRPC_LISTEN",
-        default_value = "127.0.0.1:50051"
-    )]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051")]
     pub grpc_listen: SocketAddr,
 
     /// Where metrics and health are served
-    #[arg(
-        long,
-        value_name = "ADDR",
-        env = "POSTHORN_METRICS_LISTEN",
-        default_value = "127.0.0.1:9464"
-    )]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464")]
     pub metrics_listen: SocketAddr,
 
     /// The file with the keys that secrets are encrypted under: base64 of 32 bytes each, one a line, the current one
     /// first. It is read again every 30 s. Instead of it, the keys can be in the variable `POSTHORN_MASTER_KEY`
-    #[arg(long, value_name = "FILE", env = "POSTHORN_MASTER_KEY_FILE")]
+    #[arg(long, value_name = "FILE")]
     pub master_key_file: Option<PathBuf>,
 
     /// The master keys themselves. Go before the file. Never a flag: process lists show those.
@@ -74,63 +54,41 @@ pub struct Config {
     pub master_key: Option<SecretString>,
 
     /// PEM file with the certificate that gRPC is served with, and those that it was signed with
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "POSTHORN_TLS_CERT",
-        requires = "tls_key"
-    )]
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
 
     /// PEM file with the certificate's private key
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "POSTHORN_TLS_KEY",
-        requires = "tls_cert"
-    )]
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
 
     /// Serve gRPC without TLS on an address that is not loopback: only behind something that adds TLS
-    #[arg(long, env = "POSTHORN_INSECURE_PLAINTEXT")]
+    #[arg(long)]
     pub insecure_plaintext: bool,
 
     /// Addresses that endpoints may have although they are private, or over plain http: `CIDR[:PORTS]`, such as
     /// 10.1.0.0/16:443,8000-9000 or `[::1]/128:80`; can be given several times, or as a list with commas
-    #[arg(long, value_name = "CIDR[:PORTS]", env = "POSTHORN_ALLOW_TARGET")]
+    #[arg(long, value_name = "CIDR[:PORTS]")]
     pub allow_target: Vec<AllowList>,
 
     /// Where providers reach the edge, such as `https://in.example.com`: what the URLs of sources begin with, and what
     /// providers sign whose scheme covers the URL. Without it sources show the path alone
-    #[arg(long, value_name = "URL", env = "POSTHORN_PUBLIC_URL")]
+    #[arg(long, value_name = "URL")]
     pub public_url: Option<PublicUrl>,
 
     /// Start even though the database is set up to lose acknowledged events in a crash
-    #[arg(long, env = "POSTHORN_ALLOW_UNSAFE_DURABILITY")]
+    #[arg(long)]
     pub allow_unsafe_durability: bool,
 
     /// Start even though secrets are sealed under a master key that is missing: deliveries and requests that need them wait
-    #[arg(long, env = "POSTHORN_ALLOW_MISSING_MASTER_KEY")]
+    #[arg(long)]
     pub allow_missing_master_key: bool,
 
     /// When failed deliveries are tried again, unless the endpoint or its tenant says otherwise
-    #[arg(
-        long,
-        value_name = "POLICY",
-        env = "POSTHORN_RETRY_POLICY",
-        value_enum,
-        default_value_t
-    )]
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t)]
     pub retry_policy: RetryPreset,
 
     /// How long an event's payload may be, in bytes: at most 1048576
-    #[arg(
-        long,
-        value_name = "BYTES",
-        env = "POSTHORN_PAYLOAD_BYTES_MAX",
-        default_value = "262144",
-        value_parser = parse_payload_bytes
-    )]
+    #[arg(long, value_name = "BYTES", default_value = "262144", value_parser = parse_payload_bytes)]
     pub payload_bytes_max: usize,
 
     /// How much each tenant can have of what is kept in memory.
@@ -138,43 +96,19 @@ pub struct Config {
     pub tenant_limits: TenantLimits,
 
     /// For how many days events and attempts are kept: 1 to 3650
-    #[arg(
-        long,
-        value_name = "DAYS",
-        env = "POSTHORN_EVENT_RETENTION_DAYS",
-        default_value = "30",
-        value_parser = parse_days
-    )]
+    #[arg(long, value_name = "DAYS", default_value = "30", value_parser = parse_days)]
     pub event_retention_days: u16,
 
     /// For how many days dead letters wait for a retry: 1 to 3650
-    #[arg(
-        long,
-        value_name = "DAYS",
-        env = "POSTHORN_DEAD_LETTER_RETENTION_DAYS",
-        default_value = "7",
-        value_parser = parse_days
-    )]
+    #[arg(long, value_name = "DAYS", default_value = "7", value_parser = parse_days)]
     pub dead_letter_retention_days: u16,
 
     /// For how many days the records of who did what are kept: 1 to 3650
-    #[arg(
-        long,
-        value_name = "DAYS",
-        env = "POSTHORN_AUDIT_RETENTION_DAYS",
-        default_value = "400",
-        value_parser = parse_days
-    )]
+    #[arg(long, value_name = "DAYS", default_value = "400", value_parser = parse_days)]
     pub audit_retention_days: u16,
 
     /// How long a shutdown waits for calls and for outcomes to be committed, in seconds
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        env = "POSTHORN_DRAIN_TIMEOUT",
-        default_value = "30",
-        value_parser = parse_seconds
-    )]
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]
     pub drain_timeout: Duration,
 
     /// How much of what nodes forward is held.
@@ -228,33 +162,9 @@ pub enum ConfigError {
     Limits(#[from] LimitsError),
 }
 
-/// The defaults of the flags.
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            database: None,
-            data_dir: PathBuf::from("./posthorn-data"),
-            grpc_listen: SocketAddr::from(([127, 0, 0, 1], 50_051)),
-            metrics_listen: SocketAddr::from(([127, 0, 0, 1], 9_464)),
-            master_key_file: None,
-            master_key: None,
-            tls_cert: None,
-            tls_key: None,
-            insecure_plaintext: false,
-            allow_target: Vec::new(),
-            public_url: None,
-            allow_unsafe_durability: false,
-            allow_missing_master_key: false,
-            retry_policy: RetryPreset::Default,
-            payload_bytes_max: value::PAYLOAD_BYTES_DEFAULT,
-            tenant_limits: TenantLimits::default(),
-            event_retention_days: 30,
-            dead_letter_retention_days: 7,
-            audit_retention_days: 400,
-            drain_timeout: Duration::from_secs(30),
-            forward: ForwardConfig::default(),
-            limits: Limits::default(),
-        }
+        posthorn_telemetry::defaults()
     }
 }
 

@@ -4,12 +4,16 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use posthorn_control_plane::{Config, ControlPlane, Given, bootstrap::Scope};
-use posthorn_telemetry::{LogArgs, ended, init_logging, shutdown_on_signal};
+use posthorn_telemetry::{LogArgs, ended, init_logging, shutdown_on_signal, with_variable};
 use secrecy::ExposeSecret as _;
+
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// The plane of Posthorn that owns the registry, the schedule and the database.
 #[derive(Debug, Parser)]
-#[command(name = "posthorn-control-plane", version)]
+#[command(name = "posthorn-control-plane", version, mut_args = with_variable)]
 struct Args {
     #[command(flatten)]
     config: Config,

@@ -169,6 +169,7 @@ impl Metrics {
         self.commit_rows.get_or_create(&commit).observe(rows as f64);
     }
 
+    #[expect(clippy::too_many_lines, reason = "it is a table")]
     fn register(&self, r: &mut Registry) {
         self.register_inbound(r);
         self.grpc.register(r);

@@ -6,16 +6,14 @@ mod steps;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use posthorn_guard::{Policy, Resolver};
-use posthorn_telemetry::{Operations, Readiness, Registry as MetricsRegistry};
+use posthorn_telemetry::{Readiness, Registry as MetricsRegistry};
 use secrecy::SecretString;
-use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     audit::{Denials, WaitingDenials},
-    bootstrap::{self, FirstKeys, Scope},
+    bootstrap::{FirstKeys, Scope},
     config::Config,
     core::{Core, Given},
     dispatch::{Commits, Dispatch},
@@ -24,7 +22,7 @@ use crate::{
         Inbound,
         poll::{self, Polling},
     },
-    incoming::{self, Incoming},
+    incoming::Incoming,
     loops::{self, Retention, Rewrapping},
     metrics::Metrics,
     model::{
@@ -37,14 +35,14 @@ use crate::{
         Sources, Tenants,
     },
     server::{self, Services},
-    store::{Ownership, Store},
+    store::Ownership,
     vault::KeySource,
 };
 
 use self::{
     drain::Drain,
     error::engine_error,
-    steps::{check_durability, make_room, master_keys, own, tls},
+    steps::{Doors, Started, make_room, tls},
 };
 pub use error::StartError;
 
@@ -67,9 +65,7 @@ pub struct ControlPlane {
     commits: Commits,
     metrics_registry: MetricsRegistry,
     tls: Option<TlsAcceptor>,
-    listener: TcpListener,
-    addr: SocketAddr,
-    operations: Operations,
+    doors: Doors,
 }
 
 impl ControlPlane {
@@ -84,83 +80,61 @@ impl ControlPlane {
         config.check_limits()?;
         let tls = tls(&config.transport()?, config.grpc_listen)?;
         make_room(&config.limits);
-        bootstrap::make_data_dir(&config).map_err(StartError::DataDir)?;
-        let store = Store::open(config.database_url().expose()).await?;
-        let (keys, vault) = master_keys(&config, &store, &mut given.entropy.clone()).await?;
-        check_durability(&store, config.allow_unsafe_durability).await?;
-        let ownership = own(&store).await?;
-        let epoch = store.next_epoch().await?;
         let Given {
             clock,
             entropy,
             protocols,
         } = given;
-        let now_ms = clock.now_ms();
-        store.partition_ensure(now_ms).await?;
-        bootstrap::first_start(&store, scope, now_ms, &mut entropy.clone(), hand_over).await?;
-        let policy = config.default_policy();
-        let public_url = config.public_url.clone().unwrap_or_default();
+        let started = Started::open(&config, (&clock, &entropy), scope, hand_over).await?;
         let registry = SharedRegistry::load(
-            store.clone(),
-            Arc::clone(&vault),
-            policy,
-            public_url,
+            started.store.clone(),
+            Arc::clone(&started.vault),
+            config.default_policy(),
+            config.public_url.clone().unwrap_or_default(),
             config.tenant_limits,
             entropy.clone(),
         )
         .await?;
-        let listening = incoming::listen(config.grpc_listen);
-        let (listener, addr) =
-            listening.map_err(|error| StartError::Listen(config.grpc_listen, error))?;
-        let operations = Operations::bind(config.metrics_listen).await;
-        let operations =
-            operations.map_err(|error| StartError::Listen(config.metrics_listen, error))?;
-        let own = [addr, operations.addr()]
-            .into_iter()
-            .chain(config.database_url().socket_addr());
-        let guard = Policy::new(config.allow_list(), own);
-        let resolver = Resolver::from_system(Arc::new(guard))?;
+        let doors = Doors::bind(&config).await?;
         let mut metrics_registry = MetricsRegistry::default();
-        let metrics = Metrics::new(&mut metrics_registry);
         let core = Core {
-            store,
+            store: started.store,
             registry,
-            vault,
-            resolver,
-            metrics,
+            vault: started.vault,
+            resolver: doors.resolver(&config)?,
+            metrics: Metrics::new(&mut metrics_registry),
             clock,
             entropy,
             protocols,
         };
-        let (dispatch, commits) = Dispatch::new(core.clone(), config.payload_bytes_max, epoch);
+        let payload_bytes_max = config.payload_bytes_max;
+        let (dispatch, commits) = Dispatch::new(core.clone(), payload_bytes_max, started.epoch);
         let fetch = Fetch::new(core.resolver.clone()).map_err(StartError::Tls)?;
         let forward = &config.forward;
         let inbound = Inbound::new(core.clone(), dispatch.clone(), fetch.clone(), forward);
         Ok(Self {
             config,
             core,
-            ownership,
-            keys,
+            ownership: started.ownership,
+            keys: started.keys,
             dispatch,
             inbound,
             fetch,
             commits,
             metrics_registry,
             tls,
-            listener,
-            addr,
-            operations,
+            doors,
         })
     }
 
     /// Where gRPC is served.
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.doors.addr
     }
 
     /// Where metrics and health are served.
     pub fn metrics_addr(&self) -> SocketAddr {
-        self.operations.addr()
+        self.doors.operations.addr()
     }
 
     /// Makes a key for a node of this very process; it is in memory only and ends with the process.
@@ -192,14 +166,14 @@ impl ControlPlane {
         );
         let background = self.background(&readiness, waiting);
         let (engine_stops, operations_stop) = (CancellationToken::new(), CancellationToken::new());
-        let operations = tokio::spawn(self.operations.serve(
+        let operations = tokio::spawn(self.doors.operations.serve(
             Arc::new(self.metrics_registry),
             readiness.clone(),
             operations_stop.clone(),
         ));
         let mut engine = tokio::spawn(self.dispatch.run(self.commits, engine_stops.clone()));
         let incoming = Incoming {
-            listener: self.listener,
+            listener: self.doors.listener,
             tls: self.tls,
             limits: self.config.limits,
             metrics: self.core.metrics.grpc.clone(),

@@ -18,6 +18,16 @@ macro_rules! on {
     };
 }
 
+/// Executes a statement with its parameters in a transaction, and tells how many rows it changed.
+macro_rules! execute {
+    ($tx:expr, $sql:expr $(, $parameter:expr)* $(,)?) => {
+        on!(&mut $tx.on, tx => {
+            let done = sqlx::query($sql)$(.bind($parameter))*.execute(&mut **tx).await;
+            done.map(|done| done.rows_affected())
+        })
+    };
+}
+
 /// Runs one expression that reads, on a connection of the store's rank, and ends the [`view::reading::Reading`] with its result.
 macro_rules! read {
     ($store:expr, $conn:ident => $body:expr) => {{

@@ -15,16 +15,11 @@ const CAPACITY_MAX: i64 = 8_192;
 #[derive(Debug, Clone, Args)]
 pub struct Config {
     /// The control plane's URL; https for TLS
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "POSTHORN_CONTROL_PLANE",
-        default_value = "http://127.0.0.1:50051"
-    )]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
     pub control_plane: String,
 
     /// The file with the node's API key; instead of it, the key can be in the variable `POSTHORN_NODE_KEY`
-    #[arg(long, value_name = "FILE", env = "POSTHORN_NODE_KEY_FILE")]
+    #[arg(long, value_name = "FILE")]
     pub node_key_file: Option<PathBuf>,
 
     /// The node's API key itself. Goes before the file. Never a flag: process lists show those.
@@ -32,14 +27,13 @@ pub struct Config {
     pub node_key: Option<SecretString>,
 
     /// PEM file with the roots that the control plane's certificate is verified with, instead of the public ones
-    #[arg(long, value_name = "FILE", env = "POSTHORN_CONTROL_PLANE_CA")]
+    #[arg(long, value_name = "FILE")]
     pub control_plane_ca: Option<PathBuf>,
 
     /// How many leases the node holds at one time: 1 to 8192
     #[arg(
         long,
         value_name = "N",
-        env = "POSTHORN_CAPACITY",
         default_value_t = 4096,
         value_parser = clap::value_parser!(u32).range(1..=CAPACITY_MAX)
     )]
@@ -47,11 +41,11 @@ pub struct Config {
 
     /// Addresses that may be delivered to although they are private, or over plain http: `CIDR[:PORTS]`, such as
     /// 10.1.0.0/16:443,8000-9000 or `[::1]/128:80`; can be given several times, or as a list with commas
-    #[arg(long, value_name = "CIDR[:PORTS]", env = "POSTHORN_ALLOW_TARGET")]
+    #[arg(long, value_name = "CIDR[:PORTS]")]
     pub allow_target: Vec<AllowList>,
 
     /// PEM file with roots that are trusted for endpoints besides the public ones
-    #[arg(long, value_name = "FILE", env = "POSTHORN_EXTRA_CA")]
+    #[arg(long, value_name = "FILE")]
     pub extra_ca: Option<PathBuf>,
 
     /// What people call this node: at most 100 printable characters; the host's name if not given
@@ -59,22 +53,11 @@ pub struct Config {
     pub name: Option<String>,
 
     /// Where metrics and health are served
-    #[arg(
-        long,
-        value_name = "ADDR",
-        env = "POSTHORN_METRICS_LISTEN",
-        default_value = "127.0.0.1:9464"
-    )]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464")]
     pub metrics_listen: SocketAddr,
 
     /// How long a shutdown waits for attempts and for their outcomes to be committed, in seconds
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        env = "POSTHORN_DRAIN_TIMEOUT",
-        default_value = "30",
-        value_parser = parse_seconds
-    )]
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]
     pub drain_timeout: Duration,
 
     /// How requests of providers are taken.
@@ -82,22 +65,9 @@ pub struct Config {
     pub edge: EdgeConfig,
 }
 
-/// The defaults of the flags.
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            control_plane: "http://127.0.0.1:50051".to_owned(),
-            node_key_file: None,
-            node_key: None,
-            control_plane_ca: None,
-            capacity: 4_096,
-            allow_target: Vec::new(),
-            extra_ca: None,
-            name: None,
-            metrics_listen: SocketAddr::from(([127, 0, 0, 1], 9464)),
-            drain_timeout: Duration::from_secs(30),
-            edge: EdgeConfig::default(),
-        }
+        posthorn_telemetry::defaults()
     }
 }
 

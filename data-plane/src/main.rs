@@ -4,11 +4,15 @@ use std::{env, error::Error, process::ExitCode};
 
 use clap::Parser;
 use posthorn_data_plane::{Config, DataPlane};
-use posthorn_telemetry::{LogArgs, ended, init_logging, shutdown_on_signal};
+use posthorn_telemetry::{LogArgs, ended, init_logging, shutdown_on_signal, with_variable};
+
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// A Posthorn node: performs the requests that the control plane leases to it, and forwards what providers post
 #[derive(Debug, Parser)]
-#[command(name = "posthorn-data-plane", version)]
+#[command(name = "posthorn-data-plane", version, mut_args = with_variable)]
 struct Cli {
     #[command(flatten)]
     config: Config,

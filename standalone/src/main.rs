@@ -12,13 +12,17 @@ mod planes;
 use std::{error::Error, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use posthorn_telemetry::{LogArgs, ended, init_logging, shutdown_on_signal};
+use posthorn_telemetry::{LogArgs, ended, init_logging, shutdown_on_signal, with_variable};
 
 use planes::{PlaneArgs, Planes};
 
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Carries events between your services and the outside world, and loses none: both planes in one process.
 #[derive(Debug, Parser)]
-#[command(name = "posthorn", version, args_conflicts_with_subcommands = false)]
+#[command(name = "posthorn", version, args_conflicts_with_subcommands = false, mut_args = with_variable)]
 struct Args {
     #[command(flatten)]
     planes: PlaneArgs,

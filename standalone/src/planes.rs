@@ -22,20 +22,15 @@ pub(crate) struct PlaneArgs {
     pub control: ControlConfig,
 
     /// Where the node's metrics and health are served
-    #[arg(
-        long,
-        value_name = "ADDR",
-        env = "POSTHORN_NODE_METRICS_LISTEN",
-        default_value = "127.0.0.1:9465"
-    )]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9465")]
     pub node_metrics_listen: SocketAddr,
 
     /// Do not deliver to addresses of this machine
-    #[arg(long, env = "POSTHORN_DENY_LOOPBACK")]
+    #[arg(long)]
     pub deny_loopback: bool,
 
     /// PEM file with roots that are trusted for endpoints besides the public ones
-    #[arg(long, value_name = "FILE", env = "POSTHORN_EXTRA_CA")]
+    #[arg(long, value_name = "FILE")]
     pub extra_ca: Option<PathBuf>,
 
     /// How the node takes requests of providers.

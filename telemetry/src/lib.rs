@@ -8,6 +8,7 @@ mod ending;
 mod logging;
 mod operations;
 mod readiness;
+mod settings;
 mod shutdown;
 
 pub use causes::with_causes;
@@ -17,4 +18,5 @@ pub use operations::Operations;
 pub use prometheus_client;
 pub use prometheus_client::registry::Registry;
 pub use readiness::Readiness;
+pub use settings::{defaults, with_variable};
 pub use shutdown::shutdown_on_signal;

@@ -17,19 +17,11 @@ const DEFAULT_FILTER: &str = "info";
 #[derive(Args, Clone, Debug)]
 pub struct LogArgs {
     /// What to log: a level, or levels per module such as `info,posthorn_control_plane=debug`
-    #[arg(
-        id = "log",
-        long = "log",
-        env = "POSTHORN_LOG",
-        value_name = "FILTER",
-        default_value = DEFAULT_FILTER
-    )]
+    #[arg(long = "log", value_name = "FILTER", default_value = DEFAULT_FILTER)]
     pub filter: String,
     /// How to write it
     #[arg(
-        id = "log-format",
         long = "log-format",
-        env = "POSTHORN_LOG_FORMAT",
         value_name = "FORMAT",
         value_enum,
         default_value_t

@@ -12,7 +12,7 @@ use std::{
 use super::rust_files;
 use crate::support::source;
 
-const CRATES: &[&str] = &[
+pub(super) const CRATES: &[&str] = &[
     "bench/src",
     "control-plane/src",
     "data-plane/src",

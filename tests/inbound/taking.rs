@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use posthorn::node::v1::{ForwardRequest, ForwardedRequest, Header};
+use posthorn::node::v1::{ForwardRequest, ForwardedRequest};
 use posthorn::v1::{
     CreateSourceResponse, InboundRequest, ListInboundRequestsRequest, SetSourceStateRequest,
     SourceSettings, SourceState, Verdict,
 };
 use posthorn_harness::{Client, Deployment, Provider, STANDARD_WEBHOOKS, StoreKind};
 use sha2::Sha256;
-use tonic::Code;
 
 use crate::support::{
     DEADLINE,
@@ -29,19 +28,17 @@ on_both! {
     what_is_not_accepted_is_kept_up_to_a_bound,
     an_edge_is_told_what_differs_as_soon_as_it_does,
     what_was_answered_survives_the_end_of_the_process,
-    bodies_that_never_end_do_not_fill_a_stream,
     a_secret_that_is_handed_over_is_taken_once,
-    a_stream_that_breaks_its_limits_ends,
 }
 
 const SECRET: &str = "whsec_AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
-struct World {
-    deployment: Deployment,
-    node: Client,
-    edge: HandEdge,
-    provider: Provider,
-    source_id: String,
+pub(super) struct World {
+    pub(super) deployment: Deployment,
+    pub(super) node: Client,
+    pub(super) edge: HandEdge,
+    pub(super) provider: Provider,
+    pub(super) source_id: String,
 }
 
 fn source_of(created: &CreateSourceResponse) -> String {
@@ -50,7 +47,7 @@ fn source_of(created: &CreateSourceResponse) -> String {
 }
 
 impl World {
-    async fn start(store: StoreKind, settings: SourceSettings) -> Self {
+    pub(super) async fn start(store: StoreKind, settings: SourceSettings) -> Self {
         let deployment = Deployment::start(store).await;
         let settings = SourceSettings {
             provider: STANDARD_WEBHOOKS.to_owned(),
@@ -325,35 +322,6 @@ async fn what_was_answered_survives_the_end_of_the_process(store: StoreKind) {
     assert_eq!(accepted.len(), 400);
 }
 
-async fn bodies_that_never_end_do_not_fill_a_stream(store: StoreKind) {
-    let settings = SourceSettings {
-        body_bytes_max: 25 * 1_024 * 1_024,
-        ..SourceSettings::default()
-    };
-    let mut world = World::start(store, settings).await;
-    let part = Bytes::from(vec![b'x'; 256 * 1_024]);
-    let mut numbers = Vec::new();
-    for _ in 0..4 {
-        let request = ForwardedRequest {
-            more: true,
-            ..posted(&world.source_id, &[], part.clone())
-        };
-        let number = world.edge.forward(request).await;
-        numbers.push(number);
-        for _ in 0..70 {
-            world.edge.part(number, part.clone(), true).await;
-        }
-    }
-    // The newest gives way; those before it and whatever is whole go on.
-    assert_eq!(world.edge.answer(numbers[3]).await.status, 503);
-    assert_eq!(
-        world.edge.post(&world.provider, "msg_1", "{}").await.status,
-        200
-    );
-    world.edge.part(numbers[0], Bytes::new(), false).await;
-    assert_eq!(world.edge.answer(numbers[0]).await.status, 401);
-}
-
 async fn a_secret_that_is_handed_over_is_taken_once(store: StoreKind) {
     let mut world = World::start(store, SourceSettings::default()).await;
     let settings = SourceSettings {
@@ -386,47 +354,4 @@ async fn a_secret_that_is_handed_over_is_taken_once(store: StoreKind) {
     assert_eq!(world.edge.ask(signed("first")).await.status, 200);
     assert_eq!(world.edge.ask(signed("second")).await.status, 401);
     assert_eq!(world.list(Verdict::Accepted).await.len(), 1);
-}
-
-async fn a_stream_that_breaks_its_limits_ends(store: StoreKind) {
-    let world = World::start(store, SourceSettings::default()).await;
-    let plain = posted(&world.source_id, &[], "{}");
-    let field = Header {
-        name: "a".to_owned(),
-        value: Bytes::from_static(b"b"),
-    };
-    let broken = [
-        ForwardedRequest {
-            number: 1,
-            headers: vec![field.clone(); 65],
-            ..plain.clone()
-        },
-        ForwardedRequest {
-            number: 1,
-            path_query: "/".repeat(25 * 1_024),
-            ..plain.clone()
-        },
-        ForwardedRequest {
-            number: 1,
-            body: Bytes::from(vec![0; 256 * 1_024 + 1]),
-            ..plain.clone()
-        },
-        ForwardedRequest { number: 0, ..plain },
-    ];
-    for request in broken {
-        let mut edge = HandEdge::open(&world.node).await;
-        edge.send(ForwardRequest {
-            requests: vec![request],
-            ..ForwardRequest::default()
-        })
-        .await;
-        assert_eq!(edge.end().await.code(), Code::InvalidArgument);
-    }
-    let operator = world
-        .deployment
-        .client(&[posthorn::v1::Role::Operator])
-        .await;
-    let refused = HandEdge::silent(&operator).await;
-    let status = refused.err().expect("it is refused");
-    assert_eq!(status.code(), Code::PermissionDenied);
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use posthorn::v1::{
     CreateSourceRequest, CreateSourceResponse, DeleteSourceRequest, DeleteTenantRequest,
-    GetDriftReportRequest, GetSourceRequest, ListProvidersRequest, ListSourcesRequest, OnConflict,
-    PollSettings, SetSourceStateRequest, Source, SourceSettings, SourceState, UpdateSourceRequest,
+    GetSourceRequest, ListSourcesRequest, OnConflict, PollSettings, SetSourceStateRequest, Source,
+    SourceSettings, SourceState, UpdateSourceRequest,
 };
 use posthorn_harness::{Client, ControlPlaneOptions, Deployment, StoreKind};
 use tokio::task::JoinSet;
@@ -27,8 +27,6 @@ on_both! {
     a_name_is_taken_once_even_in_parallel,
     sources_are_listed_in_pages,
     a_tenant_with_sources_stays,
-    polling_begins_with_its_settings_and_ends_with_them,
-    the_providers_are_those_that_a_source_can_have,
 }
 
 /// What most sources here are made with.
@@ -100,7 +98,7 @@ fn delete(source: &Source) -> DeleteSourceRequest {
 }
 
 /// Settings of a source that is polled only. The address is one that nothing listens at.
-fn polled() -> SourceSettings {
+pub(super) fn polled() -> SourceSettings {
     SourceSettings {
         poll: Some(PollSettings {
             url: "http://127.0.0.2:40000/events".to_owned(),
@@ -376,70 +374,4 @@ async fn a_tenant_with_sources_stays(store: StoreKind) {
     deleted.expect("it is deleted");
     let gone = tenants.delete_tenant(request).await;
     gone.expect("nothing holds it any more");
-}
-
-async fn polling_begins_with_its_settings_and_ends_with_them(store: StoreKind) {
-    let deployment = Deployment::start(store).await;
-    let both = SourceSettings {
-        poll: polled().poll,
-        ..standard()
-    };
-    let source = made(&deployment.admin, both).await.source;
-    let source = source.expect("the answer holds the source");
-    let mut sources = deployment.admin.sources();
-    let report = GetDriftReportRequest {
-        tenant_id: source.tenant_id.clone(),
-        source_id: source.source_id.clone(),
-        ..GetDriftReportRequest::default()
-    };
-    let answer = sources.get_drift_report(report.clone()).await;
-    let drift = answer.expect("it is polled").into_inner();
-    assert!(drift.next_poll_at.is_some());
-    assert_eq!((drift.by_webhook, drift.items.len()), (0, 0));
-
-    let ended = update(&source, standard(), &["poll"]);
-    let answer = sources.update_source(ended).await;
-    let source = answer.expect("it is changed").into_inner().source;
-    let result = sources.get_drift_report(report).await;
-    assert_refused("not polled", result, Code::FailedPrecondition);
-
-    let source = source.expect("the answer holds the source");
-    let mut inside = polled();
-    if let Some(poll) = &mut inside.poll {
-        "https://10.0.0.1/".clone_into(&mut poll.url);
-    }
-    let refused = update(&source, inside, &["poll"]);
-    let result = sources.update_source(refused).await;
-    assert_invalid("an inner address", result, "settings.poll.url");
-}
-
-async fn the_providers_are_those_that_a_source_can_have(store: StoreKind) {
-    let deployment = Deployment::start(store).await;
-    let mut sources = deployment.admin.sources();
-    let answer = sources
-        .list_providers(ListProvidersRequest {
-            page_size: 500,
-            ..ListProvidersRequest::default()
-        })
-        .await;
-    let providers = answer.expect("they are listed").into_inner().providers;
-    assert!(providers.iter().map(|known| &known.name).is_sorted());
-    for wanted in ["stripe", "github", "shopify", "standard_webhooks"] {
-        let provider = providers.iter().find(|known| known.name == wanted);
-        let provider = provider.unwrap_or_else(|| panic!("{wanted} is missing"));
-        assert!(
-            provider.needs_secret && provider.covers_body,
-            "{provider:?}"
-        );
-        let settings = SourceSettings {
-            provider: provider.name.clone(),
-            ..SourceSettings::default()
-        };
-        let request = CreateSourceRequest {
-            secrets: vec!["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()],
-            ..create(&deployment.admin, settings)
-        };
-        let made = sources.create_source(request).await;
-        made.expect("it is made");
-    }
 }

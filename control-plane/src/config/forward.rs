@@ -14,7 +14,6 @@ pub struct ForwardConfig {
     #[arg(
         long = "forward-bytes-in-flight",
         value_name = "BYTES",
-        env = "POSTHORN_FORWARD_BYTES_IN_FLIGHT",
         default_value = "268435456",
         value_parser = parse_forward_bytes
     )]
@@ -24,7 +23,6 @@ pub struct ForwardConfig {
     #[arg(
         long = "forward-bytes-per-key",
         value_name = "BYTES",
-        env = "POSTHORN_FORWARD_BYTES_PER_KEY",
         default_value = "134217728",
         value_parser = parse_forward_bytes
     )]
@@ -35,20 +33,14 @@ pub struct ForwardConfig {
     #[arg(
         long = "forward-body-timeout",
         value_name = "SECONDS",
-        env = "POSTHORN_FORWARD_BODY_TIMEOUT",
         default_value = "15",
         value_parser = parse_body_seconds
     )]
     pub body_timeout: Duration,
 }
 
-/// The defaults of the flags.
 impl Default for ForwardConfig {
     fn default() -> Self {
-        Self {
-            bytes_in_flight: 256 * 1_024 * 1_024,
-            bytes_per_key: 128 * 1_024 * 1_024,
-            body_timeout: Duration::from_secs(15),
-        }
+        posthorn_telemetry::defaults()
     }
 }

@@ -16,7 +16,6 @@ pub struct Limits {
         id = "grpc-connections",
         long = "grpc-connections",
         value_name = "N",
-        env = "POSTHORN_GRPC_CONNECTIONS",
         default_value = "4096",
         hide_short_help = true,
         value_parser = parse_at_least_1
@@ -26,10 +25,8 @@ pub struct Limits {
     /// How many of them may be strangers: connections that have shown no API key yet. When there are more, the oldest of
     /// the address that has the most goes
     #[arg(
-        id = "grpc-strangers",
         long = "grpc-strangers",
         value_name = "N",
-        env = "POSTHORN_GRPC_STRANGERS",
         default_value = "1024",
         hide_short_help = true,
         value_parser = parse_at_least_1
@@ -38,10 +35,8 @@ pub struct Limits {
 
     /// How many strangers one address, or one IPv6 network of 64 bits, may have that are older than a second
     #[arg(
-        id = "grpc-strangers-per-address",
         long = "grpc-strangers-per-address",
         value_name = "N",
-        env = "POSTHORN_GRPC_STRANGERS_PER_ADDRESS",
         default_value = "64",
         hide_short_help = true,
         value_parser = parse_at_least_1
@@ -50,10 +45,8 @@ pub struct Limits {
 
     /// How many connections are kept free for nodes, out of those that strangers cannot take
     #[arg(
-        id = "grpc-node-connections",
         long = "grpc-node-connections",
         value_name = "N",
-        env = "POSTHORN_GRPC_NODE_CONNECTIONS",
         default_value = "256",
         hide_short_help = true,
         value_parser = parse_at_least_1
@@ -62,10 +55,8 @@ pub struct Limits {
 
     /// How long TLS and the beginning of HTTP/2 may take together, in seconds
     #[arg(
-        id = "grpc-greeting-timeout",
         long = "grpc-greeting-timeout",
         value_name = "SECONDS",
-        env = "POSTHORN_GRPC_GREETING_TIMEOUT",
         default_value = "5",
         hide_short_help = true,
         value_parser = parse_time
@@ -74,10 +65,8 @@ pub struct Limits {
 
     /// How long a new connection may make no call, in seconds
     #[arg(
-        id = "grpc-first-call-timeout",
         long = "grpc-first-call-timeout",
         value_name = "SECONDS",
-        env = "POSTHORN_GRPC_FIRST_CALL_TIMEOUT",
         default_value = "10",
         hide_short_help = true,
         value_parser = parse_time
@@ -86,10 +75,8 @@ pub struct Limits {
 
     /// How long a stranger may be without a call, in seconds
     #[arg(
-        id = "grpc-stranger-idle-timeout",
         long = "grpc-stranger-idle-timeout",
         value_name = "SECONDS",
-        env = "POSTHORN_GRPC_STRANGER_IDLE_TIMEOUT",
         default_value = "30",
         hide_short_help = true,
         value_parser = parse_time
@@ -101,7 +88,6 @@ pub struct Limits {
         id = "grpc-idle-timeout",
         long = "grpc-idle-timeout",
         value_name = "SECONDS",
-        env = "POSTHORN_GRPC_IDLE_TIMEOUT",
         default_value = "300",
         hide_short_help = true,
         value_parser = parse_time
@@ -110,10 +96,8 @@ pub struct Limits {
 
     /// How old a stranger gets, in seconds; its calls have 30 s more
     #[arg(
-        id = "grpc-stranger-age",
         long = "grpc-stranger-age",
         value_name = "SECONDS",
-        env = "POSTHORN_GRPC_STRANGER_AGE",
         default_value = "600",
         hide_short_help = true,
         value_parser = parse_time
@@ -125,7 +109,6 @@ pub struct Limits {
         id = "grpc-connection-age",
         long = "grpc-connection-age",
         value_name = "SECONDS",
-        env = "POSTHORN_GRPC_CONNECTION_AGE",
         default_value = "3600",
         hide_short_help = true,
         value_parser = parse_time
@@ -134,10 +117,8 @@ pub struct Limits {
 
     /// How long the first message of a call (but of a node's Forward), and each message that has begun, may take to arrive, in seconds
     #[arg(
-        id = "grpc-message-timeout",
         long = "grpc-message-timeout",
         value_name = "SECONDS",
-        env = "POSTHORN_GRPC_MESSAGE_TIMEOUT",
         default_value = "10",
         hide_short_help = true,
         value_parser = parse_time
@@ -146,10 +127,8 @@ pub struct Limits {
 
     /// How many bytes of messages of callers may be in memory at one time
     #[arg(
-        id = "grpc-bytes",
         long = "grpc-bytes",
         value_name = "BYTES",
-        env = "POSTHORN_GRPC_BYTES",
         default_value = "268435456",
         hide_short_help = true,
         value_parser = parse_at_least_1
@@ -158,10 +137,8 @@ pub struct Limits {
 
     /// How many bytes of messages of nodes may be in memory at one time
     #[arg(
-        id = "grpc-node-bytes",
         long = "grpc-node-bytes",
         value_name = "BYTES",
-        env = "POSTHORN_GRPC_NODE_BYTES",
         default_value = "268435456",
         hide_short_help = true,
         value_parser = parse_at_least_1
@@ -170,10 +147,8 @@ pub struct Limits {
 
     /// How many bytes of messages one connection may have in memory
     #[arg(
-        id = "grpc-bytes-per-connection",
         long = "grpc-bytes-per-connection",
         value_name = "BYTES",
-        env = "POSTHORN_GRPC_BYTES_PER_CONNECTION",
         default_value = "67108864",
         hide_short_help = true,
         value_parser = parse_at_least_1
@@ -185,7 +160,6 @@ pub struct Limits {
         id = "grpc-bytes-per-key",
         long = "grpc-bytes-per-key",
         value_name = "BYTES",
-        env = "POSTHORN_GRPC_BYTES_PER_KEY",
         default_value = "67108864",
         hide_short_help = true,
         value_parser = parse_at_least_1
@@ -194,10 +168,8 @@ pub struct Limits {
 
     /// How many bytes of events the emits of one tenant's keys may have in memory
     #[arg(
-        id = "grpc-emit-bytes-per-tenant",
         long = "grpc-emit-bytes-per-tenant",
         value_name = "BYTES",
-        env = "POSTHORN_GRPC_EMIT_BYTES_PER_TENANT",
         default_value = "67108864",
         hide_short_help = true,
         value_parser = parse_at_least_1
@@ -206,10 +178,8 @@ pub struct Limits {
 
     /// How many plain calls there may be under way at one time
     #[arg(
-        id = "grpc-calls",
         long = "grpc-calls",
         value_name = "N",
-        env = "POSTHORN_GRPC_CALLS",
         default_value = "8192",
         hide_short_help = true,
         value_parser = parse_at_least_1
@@ -218,10 +188,8 @@ pub struct Limits {
 
     /// How many streams of callers there may be at one time
     #[arg(
-        id = "grpc-streams",
         long = "grpc-streams",
         value_name = "N",
-        env = "POSTHORN_GRPC_STREAMS",
         default_value = "1024",
         hide_short_help = true,
         value_parser = parse_at_least_1
@@ -230,10 +198,8 @@ pub struct Limits {
 
     /// How many calls may wait for a place or for memory at one time
     #[arg(
-        id = "grpc-waiting",
         long = "grpc-waiting",
         value_name = "N",
-        env = "POSTHORN_GRPC_WAITING",
         default_value = "256",
         hide_short_help = true,
         value_parser = parse_at_least_1
@@ -243,10 +209,8 @@ pub struct Limits {
     /// How many calls that read one object an API key may have under way. The keys of one tenant together have twice as many,
     /// here and below
     #[arg(
-        id = "grpc-gets-per-key",
         long = "grpc-gets-per-key",
         value_name = "N",
-        env = "POSTHORN_GRPC_GETS_PER_KEY",
         default_value = "64",
         hide_short_help = true,
         value_parser = parse_at_least_1
@@ -255,10 +219,8 @@ pub struct Limits {
 
     /// How many lists, and payloads of inbound requests, an API key may read at one time
     #[arg(
-        id = "grpc-scans-per-key",
         long = "grpc-scans-per-key",
         value_name = "N",
-        env = "POSTHORN_GRPC_SCANS_PER_KEY",
         default_value = "2",
         hide_short_help = true,
         value_parser = parse_at_least_1
@@ -267,10 +229,8 @@ pub struct Limits {
 
     /// How many changes an API key may have under way
     #[arg(
-        id = "grpc-changes-per-key",
         long = "grpc-changes-per-key",
         value_name = "N",
-        env = "POSTHORN_GRPC_CHANGES_PER_KEY",
         default_value = "2",
         hide_short_help = true,
         value_parser = parse_at_least_1
@@ -279,10 +239,8 @@ pub struct Limits {
 
     /// How many plain emits an API key may have under way
     #[arg(
-        id = "grpc-emits-per-key",
         long = "grpc-emits-per-key",
         value_name = "N",
-        env = "POSTHORN_GRPC_EMITS_PER_KEY",
         default_value = "2048",
         hide_short_help = true,
         value_parser = parse_at_least_1
@@ -291,10 +249,8 @@ pub struct Limits {
 
     /// How many streams of emits an API key may have
     #[arg(
-        id = "grpc-emit-streams-per-key",
         long = "grpc-emit-streams-per-key",
         value_name = "N",
-        env = "POSTHORN_GRPC_EMIT_STREAMS_PER_KEY",
         default_value = "32",
         hide_short_help = true,
         value_parser = parse_at_least_1
@@ -303,10 +259,8 @@ pub struct Limits {
 
     /// How many streams of consumers an API key may have
     #[arg(
-        id = "grpc-consume-streams-per-key",
         long = "grpc-consume-streams-per-key",
         value_name = "N",
-        env = "POSTHORN_GRPC_CONSUME_STREAMS_PER_KEY",
         default_value = "256",
         hide_short_help = true,
         value_parser = parse_at_least_1
@@ -315,10 +269,8 @@ pub struct Limits {
 
     /// How many streams of nodes an API key may have: each node has two
     #[arg(
-        id = "grpc-node-streams-per-key",
         long = "grpc-node-streams-per-key",
         value_name = "N",
-        env = "POSTHORN_GRPC_NODE_STREAMS_PER_KEY",
         default_value = "128",
         hide_short_help = true,
         value_parser = parse_at_least_1
@@ -354,37 +306,9 @@ impl Limits {
     }
 }
 
-/// The defaults of the flags.
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connections: 4_096,
-            strangers: 1_024,
-            strangers_per_address: 64,
-            node_connections: 256,
-            greeting_timeout: Duration::from_secs(5),
-            first_call_timeout: Duration::from_secs(10),
-            stranger_idle_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_mins(5),
-            stranger_age: Duration::from_mins(10),
-            connection_age: Duration::from_hours(1),
-            message_timeout: Duration::from_secs(10),
-            bytes: 256 * 1_024 * 1_024,
-            node_bytes: 256 * 1_024 * 1_024,
-            bytes_per_connection: 64 * 1_024 * 1_024,
-            bytes_per_key: 64 * 1_024 * 1_024,
-            emit_bytes_per_tenant: 64 * 1_024 * 1_024,
-            calls: 8_192,
-            streams: 1_024,
-            waiting: 256,
-            gets_per_key: 64,
-            scans_per_key: 2,
-            changes_per_key: 2,
-            emits_per_key: 2_048,
-            emit_streams_per_key: 32,
-            consume_streams_per_key: 256,
-            node_streams_per_key: 128,
-        }
+        posthorn_telemetry::defaults()
     }
 }
 

@@ -9,7 +9,6 @@ pub struct TenantLimits {
     #[arg(
         long = "tenant-event-types-max",
         value_name = "COUNT",
-        env = "POSTHORN_TENANT_EVENT_TYPES_MAX",
         default_value = "10000"
     )]
     pub event_types_max: u32,
@@ -18,7 +17,6 @@ pub struct TenantLimits {
     #[arg(
         long = "tenant-endpoints-max",
         value_name = "COUNT",
-        env = "POSTHORN_TENANT_ENDPOINTS_MAX",
         default_value = "10000"
     )]
     pub endpoints_max: u32,
@@ -27,7 +25,6 @@ pub struct TenantLimits {
     #[arg(
         long = "tenant-sources-max",
         value_name = "COUNT",
-        env = "POSTHORN_TENANT_SOURCES_MAX",
         default_value = "1000"
     )]
     pub sources_max: u32,
@@ -36,20 +33,13 @@ pub struct TenantLimits {
     #[arg(
         long = "tenant-api-keys-max",
         value_name = "COUNT",
-        env = "POSTHORN_TENANT_API_KEYS_MAX",
         default_value = "1000"
     )]
     pub api_keys_max: u32,
 }
 
-/// The defaults of the flags.
 impl Default for TenantLimits {
     fn default() -> Self {
-        Self {
-            event_types_max: 10_000,
-            endpoints_max: 10_000,
-            sources_max: 1_000,
-            api_keys_max: 1_000,
-        }
+        posthorn_telemetry::defaults()
     }
 }

@@ -13,8 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::model::id::SourceId;
 
-/// How long a payload may be unless a deployment says otherwise, in bytes.
-pub(super) const PAYLOAD_BYTES_DEFAULT: usize = 256 * 1_024;
+/// How long a deployment may let a payload be, in bytes.
 const PAYLOAD_BYTES_MAX: usize = 1_024 * 1_024;
 const DAYS_MAX: u16 = 3_650;
 /// Room for the longest body, and some more.

@@ -1,15 +1,22 @@
 //! The steps of a start, each of which can end it.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use posthorn_guard::open_files::{self, Room};
+use posthorn_guard::{
+    Policy, Resolver,
+    open_files::{self, Room},
+};
+use posthorn_telemetry::Operations;
 use rand::CryptoRng;
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::error::StartError;
 use crate::{
-    bootstrap,
+    bootstrap::{self, FirstKeys, Scope},
+    clock::Clock,
     config::{Config, Limits, Transport},
+    entropy::Entropy,
     incoming,
     server::ServeError,
     store::{Ownership, Store},
@@ -22,6 +29,75 @@ const OWNER_WITHIN: Duration = Duration::from_secs(30);
 const OWNER_PAUSE: Duration = Duration::from_millis(200);
 /// Files besides connections of gRPC: the database's, logs, listeners, requests of our own.
 const OTHER_FILES: u64 = 512;
+
+/// The database, opened and owned, with what seals its secrets.
+pub(super) struct Started {
+    pub store: Store,
+    pub keys: KeySource,
+    pub vault: Arc<Vault>,
+    pub ownership: Ownership,
+    /// Differs from that of every earlier process.
+    pub epoch: u32,
+}
+
+impl Started {
+    /// Opens the database, waits until nobody else owns it, and prepares it. On its first start `hand_over` gets its first
+    /// keys.
+    pub(super) async fn open(
+        config: &Config,
+        (clock, entropy): (&Clock, &Entropy),
+        scope: Scope,
+        hand_over: impl FnOnce(&FirstKeys) -> io::Result<()>,
+    ) -> Result<Self, StartError> {
+        bootstrap::make_data_dir(config).map_err(StartError::DataDir)?;
+        let store = Store::open(config.database_url().expose()).await?;
+        let rng = &mut entropy.clone();
+        let (keys, vault) = master_keys(config, &store, rng).await?;
+        check_durability(&store, config.allow_unsafe_durability).await?;
+        let ownership = own(&store).await?;
+        let epoch = store.next_epoch().await?;
+        let now_ms = clock.now_ms();
+        store.partition_ensure(now_ms).await?;
+        bootstrap::first_start(&store, scope, now_ms, rng, hand_over).await?;
+        Ok(Self {
+            store,
+            keys,
+            vault,
+            ownership,
+            epoch,
+        })
+    }
+}
+
+/// The listeners, bound.
+pub(super) struct Doors {
+    pub listener: TcpListener,
+    pub addr: SocketAddr,
+    pub operations: Operations,
+}
+
+impl Doors {
+    pub(super) async fn bind(config: &Config) -> Result<Self, StartError> {
+        let (grpc, metrics) = (config.grpc_listen, config.metrics_listen);
+        let bound = incoming::listen(grpc);
+        let (listener, addr) = bound.map_err(|error| StartError::Listen(grpc, error))?;
+        let bound = Operations::bind(metrics).await;
+        let operations = bound.map_err(|error| StartError::Listen(metrics, error))?;
+        Ok(Self {
+            listener,
+            addr,
+            operations,
+        })
+    }
+
+    /// A resolver whose guard lets nobody call these doors, nor the database's.
+    pub(super) fn resolver(&self, config: &Config) -> Result<Resolver, StartError> {
+        let doors = [self.addr, self.operations.addr()];
+        let own = doors.into_iter().chain(config.database_url().socket_addr());
+        let guard = Policy::new(config.allow_list(), own);
+        Ok(Resolver::from_system(Arc::new(guard))?)
+    }
+}
 
 /// Reads the certificate of the gRPC server, if it has one. Before anything is served, so that a certificate that cannot
 /// be used ends the start and nothing else.
@@ -46,7 +122,7 @@ pub(super) fn tls(
 }
 
 /// Reads the master keys, or makes one for a database that needs none yet.
-pub(super) async fn master_keys(
+async fn master_keys(
     config: &Config,
     store: &Store,
     rng: &mut (impl CryptoRng + Send),
@@ -79,7 +155,7 @@ pub(super) fn make_room(limits: &Limits) {
     }
 }
 
-pub(super) async fn check_durability(store: &Store, is_allowed: bool) -> Result<(), StartError> {
+async fn check_durability(store: &Store, is_allowed: bool) -> Result<(), StartError> {
     let settings = store.unsafe_settings().await?.join(", ");
     if settings.is_empty() {
         return Ok(());
@@ -94,7 +170,7 @@ pub(super) async fn check_durability(store: &Store, is_allowed: bool) -> Result<
     Ok(())
 }
 
-pub(super) async fn own(store: &Store) -> Result<Ownership, StartError> {
+async fn own(store: &Store) -> Result<Ownership, StartError> {
     let acquired = async {
         let mut is_waiting = false;
         loop {

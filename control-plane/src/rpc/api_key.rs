@@ -59,7 +59,7 @@ impl ApiKeys {
         let now = self.core.clock.now_ms();
         let tenant_id = self.tenant(caller, &request.tenant_id)?;
         let new = read(&request, tenant_id, now)?;
-        let call = Call::new(caller, "CreateApiKey", &request, &request.request_id, now)?;
+        let call = Call::new(caller, &request, now)?;
         let change = async |tx: &mut RegistryTx| {
             let room = Room::make(&self.core.registry, tx, tenant_id, now).await?;
             let key_id = KeyId::new(now, &mut self.core.rng());

@@ -181,7 +181,7 @@ impl Deliveries {
         let id = delivery_id(&request.delivery_id)?;
         let action = action(caller, DeliveryActionKind::Retry, &request.reason, now)?;
         let origin = self.origin(id).await?;
-        let call = Call::new(caller, "RetryDelivery", &request, &request.request_id, now)?;
+        let call = Call::new(caller, &request, now)?;
         let change = async |tx: &mut LedgerTx| {
             let (view, moved) = self.dispatch.retry(tx, tenant, id, &action).await?;
             let after = delivery_proto(tenant, &view, origin);
@@ -205,7 +205,7 @@ impl Deliveries {
         let id = delivery_id(&request.delivery_id)?;
         let action = action(caller, DeliveryActionKind::Cancel, &request.reason, now)?;
         let origin = self.origin(id).await?;
-        let call = Call::new(caller, "CancelDelivery", &request, &request.request_id, now)?;
+        let call = Call::new(caller, &request, now)?;
         let change = async |tx: &mut LedgerTx| {
             let (view, moved) = self.dispatch.cancel(tx, tenant, id, &action).await?;
             let after = delivery_proto(tenant, &view, origin);

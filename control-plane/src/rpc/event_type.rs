@@ -64,13 +64,7 @@ impl EventTypes {
             created_at: now,
             updated_at: now,
         };
-        let call = Call::new(
-            caller,
-            "CreateEventType",
-            &request,
-            &request.request_id,
-            now,
-        )?;
+        let call = Call::new(caller, &request, now)?;
         let change = async |tx: &mut RegistryTx| {
             let place = self.core.registry.place(Some(tenant), Capped::EventTypes)?;
             match tx.event_type_insert(tenant, &event_type).await? {
@@ -140,13 +134,7 @@ impl EventTypes {
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let (name, description) = (name(&request.name)?, description(&request.description)?);
         check_mask::<Field>(request.update_mask.as_ref())?;
-        let call = Call::new(
-            caller,
-            "UpdateEventType",
-            &request,
-            &request.request_id,
-            now,
-        )?;
+        let call = Call::new(caller, &request, now)?;
         let change = async |tx: &mut RegistryTx| {
             let current = tx.event_type_get(tenant, &name).await?;
             let mut event_type = current.ok_or(Error::NotFound("event type"))?;
@@ -175,13 +163,7 @@ impl EventTypes {
     ) -> Result<v1::DeleteEventTypeResponse, Error> {
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let name = name(&request.name)?;
-        let call = Call::new(
-            caller,
-            "DeleteEventType",
-            &request,
-            &request.request_id,
-            self.core.clock.now_ms(),
-        )?;
+        let call = Call::new(caller, &request, self.core.clock.now_ms())?;
         let change = async |tx: &mut RegistryTx| {
             let current = tx.event_type_get(tenant, &name).await?;
             let before = current.ok_or(Error::NotFound("event type"))?;

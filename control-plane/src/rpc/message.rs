@@ -6,6 +6,7 @@
 //! passed on. What a message took is given back when the next one is asked for, or when the call ends.
 //! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>
 
+mod body;
 pub(super) mod items;
 mod paid;
 
@@ -19,6 +20,7 @@ use http_body::Frame;
 use tokio::time::Sleep;
 use tonic::{Status, body::Body};
 
+use self::body::poll_data;
 use super::calls::claim::{Charge, Claim};
 use crate::{budget::Short, error::Error};
 pub(crate) use items::ShapeId;
@@ -79,6 +81,13 @@ enum Stage {
 }
 
 impl Messages {
+    /// Gives back what the last message of a stream took.
+    fn let_go(&mut self) {
+        if !self.claim.kind().takes_one {
+            drop(self.paid.take());
+        }
+    }
+
     /// The messages of a body. What they take is put into `paid`.
     pub(super) fn new(body: Body, claim: Claim, shape: Option<ShapeId>, paid: Paid) -> Self {
         Self {
@@ -351,19 +360,6 @@ impl Messages {
     }
 }
 
-/// The next data of a body. What follows data in a request says nothing here.
-fn poll_data(body: &mut Body, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
-    loop {
-        let frame = ready!(http_body::Body::poll_frame(Pin::new(&mut *body), context));
-        match frame.map(|frame| frame.map(Frame::into_data)) {
-            Some(Ok(Ok(data))) => return Poll::Ready(Some(Ok(data))),
-            Some(Ok(Err(_))) => {}
-            Some(Err(status)) => return Poll::Ready(Some(Err(status))),
-            None => return Poll::Ready(None),
-        }
-    }
-}
-
 impl http_body::Body for Messages {
     type Data = Bytes;
     type Error = Status;
@@ -372,10 +368,8 @@ impl http_body::Body for Messages {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if !self.claim.kind().takes_one {
-            // The last message is done with, unless its handler took over what it took.
-            drop(self.paid.take());
-        }
+        // The last message is done with, unless its handler took over what it took.
+        self.let_go();
         let message = ready!(self.poll_message(context));
         if message.is_err() {
             self.charge = None;
@@ -391,9 +385,7 @@ impl http_body::Body for Messages {
 
 impl Drop for Messages {
     fn drop(&mut self) {
-        if !self.claim.kind().takes_one {
-            drop(self.paid.take());
-        }
+        self.let_go();
     }
 }
 

@@ -8,6 +8,7 @@
 //! A repeat within 24 h by the same key, of the same RPC and with the same content gets the first answer again, without
 //! the secrets that answer held. After an error nothing is kept, so the same request id can be used again.
 
+use posthorn::v1;
 use prost::Message;
 use rand::Rng;
 use sha2::{Digest as _, Sha256};
@@ -29,6 +30,15 @@ use crate::{
 pub(crate) const REMEMBERED_MS: i64 = 24 * 60 * 60 * 1_000;
 const REQUEST_ID_CHARS_MAX: usize = 128;
 
+/// The request of a call that changes something.
+pub(crate) trait Mutation: Message {
+    /// The call's name, such as `CreateTenant`.
+    const RPC: &'static str;
+
+    /// The caller's id for the call, as it came. Empty: none.
+    fn request_id(&self) -> &str;
+}
+
 /// Makes changes.
 #[derive(Debug, Clone)]
 pub(crate) struct Mutations {
@@ -40,6 +50,7 @@ pub(crate) struct Mutations {
 pub(crate) struct Call {
     key_id: KeyId,
     actor: Actor,
+    /// The call's name, such as `CreateTenant`.
     rpc: &'static str,
     request_id: String,
     content_hash: [u8; 32],
@@ -149,14 +160,9 @@ impl<R> Made<R> {
 }
 
 impl Call {
-    /// Reads a call's request id; empty means none. `content` is the request, with secrets blinded if it holds any.
-    pub(crate) fn new(
-        caller: &Caller,
-        rpc: &'static str,
-        content: &impl Message,
-        request_id: &str,
-        now: i64,
-    ) -> Result<Self, Error> {
+    /// Reads a call's request id; empty means none. `request` has its secrets blinded if it holds any.
+    pub(crate) fn new<M: Mutation>(caller: &Caller, request: &M, now: i64) -> Result<Self, Error> {
+        let request_id = request.request_id();
         let is_printable = request_id.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         if request_id.len() > REQUEST_ID_CHARS_MAX || !is_printable {
             return Err(Error::invalid(
@@ -167,9 +173,9 @@ impl Call {
         Ok(Self {
             key_id: caller.key_id(),
             actor: caller.actor(),
-            rpc,
+            rpc: M::RPC,
             request_id: request_id.to_owned(),
-            content_hash: Sha256::digest(content.encode_to_vec()).into(),
+            content_hash: Sha256::digest(request.encode_to_vec()).into(),
             now,
         })
     }
@@ -239,6 +245,57 @@ impl Call {
 
     fn since(&self) -> i64 {
         self.now - REMEMBERED_MS
+    }
+}
+
+macro_rules! mutations {
+    ($($rpc:ident($request:ident))*) => {$(
+        impl Mutation for v1::$request {
+            const RPC: &'static str = stringify!($rpc);
+
+            fn request_id(&self) -> &str {
+                &self.request_id
+            }
+        }
+    )*};
+}
+
+mutations! {
+    AcceptInboundRequest(AcceptInboundRequestRequest)
+    CancelDelivery(CancelDeliveryRequest)
+    CreateApiKey(CreateApiKeyRequest)
+    CreateEndpoint(CreateEndpointRequest)
+    CreateEventType(CreateEventTypeRequest)
+    CreateSource(CreateSourceRequest)
+    CreateTenant(CreateTenantRequest)
+    DeleteEndpoint(DeleteEndpointRequest)
+    DeleteEventType(DeleteEventTypeRequest)
+    DeleteSource(DeleteSourceRequest)
+    DeleteTenant(DeleteTenantRequest)
+    DiscardDeadLetters(DiscardDeadLettersRequest)
+    HoldInboundRequest(HoldInboundRequestRequest)
+    RedriveDeadLetters(RedriveDeadLettersRequest)
+    ReleaseInboundRequest(ReleaseInboundRequestRequest)
+    ReplayInboundRequest(ReplayInboundRequestRequest)
+    RetryDelivery(RetryDeliveryRequest)
+    ReverifyInboundRequest(ReverifyInboundRequestRequest)
+    RotateEndpointSecret(RotateEndpointSecretRequest)
+    RotateSourceSecret(RotateSourceSecretRequest)
+    SetEndpointState(SetEndpointStateRequest)
+    SetSourceState(SetSourceStateRequest)
+    TestEndpoint(TestEndpointRequest)
+    UpdateEndpoint(UpdateEndpointRequest)
+    UpdateEventType(UpdateEventTypeRequest)
+    UpdateSource(UpdateSourceRequest)
+    UpdateTenant(UpdateTenantRequest)
+}
+
+/// A read, but one that is put on record. There is nothing to repeat.
+impl Mutation for v1::ReadInboundPayloadRequest {
+    const RPC: &'static str = "ReadInboundPayload";
+
+    fn request_id(&self) -> &'static str {
+        ""
     }
 }
 

@@ -41,7 +41,7 @@ impl Tenants {
         caller.require_installation()?;
         let now = self.core.clock.now_ms();
         let settings = settings::read(&request.settings.clone().unwrap_or_default())?;
-        let call = Call::new(caller, "CreateTenant", &request, &request.request_id, now)?;
+        let call = Call::new(caller, &request, now)?;
         let change = async |tx: &mut RegistryTx| {
             let tenant = Tenant::new(TenantId::new(now, &mut self.core.rng()), settings, now);
             check(tx.tenant_insert(&tenant).await?)?;
@@ -105,7 +105,7 @@ impl Tenants {
             .tenant
             .id;
         let fields = check_mask(request.update_mask.as_ref())?;
-        let call = Call::new(caller, "UpdateTenant", &request, &request.request_id, now)?;
+        let call = Call::new(caller, &request, now)?;
         let change = async |tx: &mut RegistryTx| {
             let current = tx.tenant_get(tenant_id).await?;
             let mut tenant = current.ok_or(Error::NotFound("tenant"))?;
@@ -136,13 +136,7 @@ impl Tenants {
     ) -> Result<v1::DeleteTenantResponse, Error> {
         caller.require_installation()?;
         let tenant_id = id("tenant_id", &request.tenant_id)?;
-        let call = Call::new(
-            caller,
-            "DeleteTenant",
-            &request,
-            &request.request_id,
-            self.core.clock.now_ms(),
-        )?;
+        let call = Call::new(caller, &request, self.core.clock.now_ms())?;
         let change = async |tx: &mut RegistryTx| {
             let current = tx.tenant_get(tenant_id).await?;
             let before = proto(&current.ok_or(Error::NotFound("tenant"))?);

@@ -234,24 +234,22 @@ impl<S> Tx<S> {
                  changes)
             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
         let changes = serde_json::to_string(&record.changes).map_err(Error::bug)?;
-        on!(&mut self.on, tx => {
-            sqlx::query(SQL)
-                .bind(record.id.uuid())
-                .bind(self.shard.map(Shard::column))
-                .bind(record.recorded_at)
-                .bind(record.tenant_id.map(TenantId::uuid))
-                .bind(record.actor.key_id().map(KeyId::uuid))
-                .bind(record.actor.claimed())
-                .bind(&record.method)
-                .bind(&record.target)
-                .bind(&record.reason)
-                .bind(&record.request_id)
-                .bind(record.outcome.column())
-                .bind(changes)
-                .execute(&mut **tx)
-                .await
-                .map(drop)
-        })?;
+        execute!(
+            self,
+            SQL,
+            record.id.uuid(),
+            self.shard.map(Shard::column),
+            record.recorded_at,
+            record.tenant_id.map(TenantId::uuid),
+            record.actor.key_id().map(KeyId::uuid),
+            record.actor.claimed(),
+            &record.method,
+            &record.target,
+            &record.reason,
+            &record.request_id,
+            record.outcome.column(),
+            changes
+        )?;
         Ok(())
     }
 }

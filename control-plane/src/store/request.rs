@@ -90,20 +90,18 @@ impl<S> Tx<S> {
                 response = excluded.response,
                 created_at = excluded.created_at
             where request.created_at < $7";
-        let rows = on!(&mut self.on, tx => {
-            sqlx::query(SQL)
-                .bind(key.key_id.uuid())
-                .bind(key.rpc)
-                .bind(key.request_id)
-                .bind(content_hash)
-                .bind(b"".as_slice())
-                .bind(now)
-                .bind(since)
-                .bind(self.shard.map(Shard::column))
-                .execute(&mut **tx)
-                .await
-                .map(|done| done.rows_affected())
-        })?;
+        let rows = execute!(
+            self,
+            SQL,
+            key.key_id.uuid(),
+            key.rpc,
+            key.request_id,
+            content_hash,
+            b"".as_slice(),
+            now,
+            since,
+            self.shard.map(Shard::column)
+        )?;
         Ok(rows == 1)
     }
 

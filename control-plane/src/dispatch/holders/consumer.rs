@@ -7,6 +7,7 @@
 //!
 //! Nothing here reads the contract's messages: that is done at the edge, which hands over [`Said`].
 
+mod attempt;
 mod handout;
 mod unsettled;
 
@@ -20,7 +21,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use posthorn::v1::{self, consume_response::Message as ToConsumer};
 use prost::Message as _;
 use tokio::sync::{Notify, mpsc, watch};
@@ -28,7 +28,10 @@ use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use self::unsettled::Unsettled;
+use self::{
+    attempt::{attempted, unheard},
+    unsettled::Unsettled,
+};
 use super::{
     Holder, Outgoing, Protocol, StreamEnd,
     held::{Ended, Expired, Held},
@@ -38,11 +41,10 @@ use super::{
 use crate::{
     dispatch::{
         Dispatch,
-        report::{Attempted, Report},
         schedule::{Grant, Schedule, Served},
     },
     model::{
-        delivery::{AttemptResult, ErrorKind},
+        delivery::AttemptResult,
         endpoint::LiveEndpoint,
         event::Event,
         id::{ConsumerId, EndpointId, InboundId, KeyId, Shard},
@@ -351,9 +353,7 @@ impl Holder<Consumer> {
                 Expired::Silent(key, held_ms, within_ms) => {
                     // The receiver goes with the stream.
                     let _ = self.protocol.lost.send(key.lease_id);
-                    let text = format!("no word within {}", seconds(within_ms));
-                    let result = AttemptResult::Failed(ErrorKind::Timeout);
-                    reports.push(attempted(key, result, text, held_ms));
+                    reports.push(unheard(key, within_ms, held_ms));
                 }
             }
         }
@@ -375,40 +375,6 @@ impl Holder<Consumer> {
                     return Err(Status::aborted(message));
                 }
             }
-        }
-    }
-}
-
-/// The report of a delivery's end, made at the moment that it ended.
-fn attempted(lease: LeaseKey, result: AttemptResult, text: String, held_ms: u64) -> Report {
-    Report::Attempted(Attempted {
-        lease,
-        result,
-        excerpt: Bytes::from(text),
-        duration_ms: u32::try_from(held_ms).unwrap_or(u32::MAX),
-        age_ms: held_ms,
-    })
-}
-
-/// `30 s`, or `1.5 s`.
-fn seconds(ms: u64) -> String {
-    match ms % 1_000 {
-        0 => format!("{} s", ms / 1_000),
-        rest => {
-            let fraction = format!("{rest:03}");
-            format!("{}.{} s", ms / 1_000, fraction.trim_end_matches('0'))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::seconds;
-
-    #[test]
-    fn silence_is_told_in_seconds() {
-        for (ms, text) in [(30_000, "30 s"), (1_500, "1.5 s"), (1_005, "1.005 s")] {
-            assert_eq!(seconds(ms), text);
         }
     }
 }

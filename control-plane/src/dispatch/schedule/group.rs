@@ -16,9 +16,9 @@ use std::{
 };
 
 use super::{
-    lane::{Entry, FRONT, Key, Lane, LaneState},
+    lane::{Entry, FRONT, Key, LaneState},
     lease::{Lease, LeaseIds},
-    waiters::Waiters,
+    slot::{Slot, slot},
 };
 use crate::{
     model::{
@@ -34,8 +34,6 @@ use crate::{
 pub(super) const WINDOW_MAX: usize = 1_024;
 /// How many it keeps when the lanes together hold more than [`LOADED_MAX`].
 const WINDOW_TIGHT: usize = 32;
-/// From how many leases lost in a row a delivery is suspected to take those down that work on it.
-pub(super) const SUSPECT: u8 = 2;
 /// How many deliveries all lanes keep in memory before each keeps fewer.
 const LOADED_MAX: usize = 200_000;
 
@@ -74,16 +72,6 @@ pub(in crate::dispatch) struct LaneSettings {
     pub concurrency: u32,
     /// Who makes them.
     pub served_by: HolderKind,
-}
-
-#[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) lane: Lane,
-    /// It stands in the ring, or its streams were woken.
-    pub(super) in_ring: bool,
-    pub(super) waiters: Waiters,
-    timer: Option<i64>,
-    hungry: bool,
 }
 
 /// What all groups of one schedule have together.
@@ -374,35 +362,4 @@ impl Group {
             }
         }
     }
-}
-
-impl Slot {
-    /// Wakes for what is due behind suspects, which streams that hold one of their own can take. Returns when it is due,
-    /// if that is later.
-    fn wake_behind_suspects(&self, now_ms: i64) -> Option<i64> {
-        if self.lane.served_by == HolderKind::Node {
-            return None;
-        }
-        let due_at = self.lane.due_behind(SUSPECT)?;
-        if due_at > now_ms {
-            return Some(due_at);
-        }
-        self.waiters.wake();
-        None
-    }
-}
-
-pub(super) fn slot(
-    lanes: &mut HashMap<EndpointId, Slot>,
-    endpoint_id: EndpointId,
-    shard: Shard,
-    horizon: Option<Key>,
-) -> &mut Slot {
-    lanes.entry(endpoint_id).or_insert_with(|| Slot {
-        lane: Lane::new(shard, horizon),
-        in_ring: false,
-        waiters: Waiters::default(),
-        timer: None,
-        hungry: false,
-    })
 }

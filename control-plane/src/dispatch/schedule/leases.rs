@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use super::{
-    group::{Group, SUSPECT, slot},
+    group::Group,
     lane::{Entry, FRONT, LaneState},
     lease::{Grant, Granted, Lease, LeaseState, Lost, Reported, Settled, Taker},
+    slot::{SUSPECT, slot},
 };
 use crate::{
     model::{

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::{
-    group::{Group, slot},
+    group::Group,
     lane::LaneState,
     lease::{Grant, Taker},
+    slot::slot,
 };
 use crate::model::{
     id::{EndpointId, Shard},

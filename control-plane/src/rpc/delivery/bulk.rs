@@ -32,13 +32,7 @@ impl Deliveries {
         let died = (request.died_from.as_ref(), request.died_before.as_ref());
         let filter = dead_filter(&tenant, &request.endpoint_id, died, request.limit)?;
         let action = action(caller, DeliveryActionKind::Redrive, &request.reason, now)?;
-        let call = Call::new(
-            caller,
-            "RedriveDeadLetters",
-            &request,
-            &request.request_id,
-            now,
-        )?;
+        let call = Call::new(caller, &request, now)?;
         let change = async |tx: &mut LedgerTx| {
             let (redriven, moved) = self.dispatch.redrive(tx, &filter, &action).await?;
             let response = v1::RedriveDeadLettersResponse {
@@ -62,13 +56,7 @@ impl Deliveries {
         let died = (request.died_from.as_ref(), request.died_before.as_ref());
         let filter = dead_filter(&tenant, &request.endpoint_id, died, request.limit)?;
         let action = action(caller, DeliveryActionKind::Discard, &request.reason, now)?;
-        let call = Call::new(
-            caller,
-            "DiscardDeadLetters",
-            &request,
-            &request.request_id,
-            now,
-        )?;
+        let call = Call::new(caller, &request, now)?;
         let change = async |tx: &mut LedgerTx| {
             let discarded = tx.delivery_end_matching(&filter, &action).await?;
             let response = v1::DiscardDeadLettersResponse {

@@ -39,7 +39,7 @@ impl Endpoints {
         let mut content = request.clone();
         blind(&self.core.vault, &mut content.secret);
         blind_settings(&self.core.vault, content.settings.as_mut());
-        let call = Call::new(caller, "CreateEndpoint", &content, &request.request_id, now)?;
+        let call = Call::new(caller, &content, now)?;
         if let Some(response) = call.earlier(&self.core.store).await? {
             return Ok(response);
         }
@@ -80,7 +80,7 @@ impl Endpoints {
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
         let mut content = request.clone();
         blind_settings(&self.core.vault, content.settings.as_mut());
-        let call = Call::new(caller, "UpdateEndpoint", &content, &request.request_id, now)?;
+        let call = Call::new(caller, &content, now)?;
         if let Some(response) = call.earlier(&self.core.store).await? {
             return Ok(response);
         }
@@ -130,7 +130,7 @@ impl Endpoints {
     ) -> Result<v1::DeleteEndpointResponse, Error> {
         let now = self.core.clock.now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
-        let call = Call::new(caller, "DeleteEndpoint", &request, &request.request_id, now)?;
+        let call = Call::new(caller, &request, now)?;
         if let Some(response) = call.earlier(&self.core.store).await? {
             return Ok(response);
         }

@@ -28,13 +28,7 @@ impl Endpoints {
         let key = ChosenKey::read(&request.secret, &mut self.core.rng())?;
         let mut content = request.clone();
         blind(&self.core.vault, &mut content.secret);
-        let call = Call::new(
-            caller,
-            "RotateEndpointSecret",
-            &content,
-            &request.request_id,
-            now,
-        )?;
+        let call = Call::new(caller, &content, now)?;
         let change = async |tx: &mut RegistryTx| {
             // Held, so there is never a third secret.
             let endpoint = named.hold(tx, now).await?;

@@ -28,13 +28,7 @@ impl Endpoints {
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
         let state = one_of::<v1::EndpointState, _>("state", request.state)?;
         let reason = printable("reason", &request.reason, REASON_CHARS_MAX)?;
-        let call = Call::new(
-            caller,
-            "SetEndpointState",
-            &request,
-            &request.request_id,
-            now,
-        )?;
+        let call = Call::new(caller, &request, now)?;
         let change = async |tx: &mut RegistryTx| {
             let mut endpoint = named.hold(tx, now).await?;
             may_become(endpoint.state, state)?;
@@ -58,7 +52,7 @@ impl Endpoints {
     ) -> Result<v1::TestEndpointResponse, Error> {
         let now = self.core.clock.now_ms();
         let named = self.named(caller, &request.tenant_id, &request.endpoint_id)?;
-        let call = Call::new(caller, "TestEndpoint", &request, &request.request_id, now)?;
+        let call = Call::new(caller, &request, now)?;
         if let Some(response) = call.earlier(&self.core.store).await? {
             return Ok(response);
         }

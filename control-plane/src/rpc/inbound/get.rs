@@ -79,7 +79,7 @@ impl Inbounds {
             .inbound_body(&found)
             .await?
             .ok_or_else(erased)?;
-        let call = Call::new(caller, "ReadInboundPayload", &request, "", now)?;
+        let call = Call::new(caller, &request, now)?;
         let change = async |_: &mut LedgerTx| {
             let response = v1::ReadInboundPayloadResponse {
                 body,

@@ -24,13 +24,7 @@ impl Inbounds {
         let now = self.core.clock.now_ms();
         let tenant = self.tenant(caller, &request.tenant_id)?;
         let reason = super::reason(&request.reason)?;
-        let call = Call::new(
-            caller,
-            "ReplayInboundRequest",
-            &request,
-            &request.request_id,
-            now,
-        )?;
+        let call = Call::new(caller, &request, now)?;
         if let Some(response) = call.earlier(&self.core.store).await? {
             return Ok(response);
         }

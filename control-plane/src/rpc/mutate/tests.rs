@@ -29,14 +29,7 @@ fn response() -> CreateTenantResponse {
 }
 
 fn call(caller: &Caller, request_id: &str, now: i64) -> Call {
-    Call::new(
-        caller,
-        "CreateTenant",
-        &request(request_id),
-        request_id,
-        now,
-    )
-    .unwrap()
+    Call::new(caller, &request(request_id), now).unwrap()
 }
 
 /// Makes changes to a database of its own.
@@ -117,7 +110,11 @@ async fn a_request_id_with_other_content_is_refused() {
             .await
             .unwrap()
     );
-    let other = Call::new(&caller, "CreateTenant", &request("other"), "one", NOW).unwrap();
+    let content = CreateTenantRequest {
+        settings: Some(v1::TenantSettings::default()),
+        ..request("one")
+    };
+    let other = Call::new(&caller, &content, NOW).unwrap();
     let earlier = other.earlier::<CreateTenantResponse>(&store).await;
     assert!(matches!(earlier, Err(Error::AlreadyExists(_))));
     assert!(matches!(
@@ -179,10 +176,10 @@ async fn old_request_ids_are_forgotten() {
 fn a_request_id_is_printable_and_short() {
     let long = "x".repeat(129);
     for text in ["\0", "a\n", "ä", &long] {
-        let call = Call::new(&caller(1), "CreateTenant", &request(""), text, NOW);
+        let call = Call::new(&caller(1), &request(text), NOW);
         assert!(matches!(call, Err(Error::Invalid(_))), "{text:?}");
     }
     for text in ["", "a b", &long[1..]] {
-        assert!(Call::new(&caller(1), "CreateTenant", &request(""), text, NOW).is_ok());
+        assert!(Call::new(&caller(1), &request(text), NOW).is_ok());
     }
 }

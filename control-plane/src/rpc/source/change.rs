@@ -36,7 +36,7 @@ impl Sources {
         let owner = self.tenant(caller, &request.tenant_id)?;
         let tenant = owner.tenant.id;
         let content = self.blinded(&request);
-        let call = Call::new(caller, "CreateSource", &content, &request.request_id, now)?;
+        let call = Call::new(caller, &content, now)?;
         if let Some(response) = call.earlier(&self.core.store).await? {
             return Ok(response);
         }
@@ -90,7 +90,7 @@ impl Sources {
         let named = self.named(caller, &request.tenant_id, &request.source_id)?;
         let mut content = request.clone();
         blind(&self.core.vault, &mut content.poll_secret);
-        let call = Call::new(caller, "UpdateSource", &content, &request.request_id, now)?;
+        let call = Call::new(caller, &content, now)?;
         if let Some(response) = call.earlier(&self.core.store).await? {
             return Ok(response);
         }
@@ -121,7 +121,7 @@ impl Sources {
     ) -> Result<v1::DeleteSourceResponse, Error> {
         let now = self.core.clock.now_ms();
         let named = self.named(caller, &request.tenant_id, &request.source_id)?;
-        let call = Call::new(caller, "DeleteSource", &request, &request.request_id, now)?;
+        let call = Call::new(caller, &request, now)?;
         let change = async |tx: &mut RegistryTx| {
             let source = named.hold(tx, now).await?;
             let before = self.described(tx, &source, now).await?;

@@ -201,6 +201,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "it is a table")]
     fn each_field_out_of_its_limits_is_named() {
         let fault = |edit: &dyn Fn(&mut v1::PollSettings)| {
             let mut new = new();

@@ -26,8 +26,7 @@ impl Sources {
         let overlap_ms = overlap_ms(request.overlap.as_ref())?;
         let mut content = request.clone();
         blind(&self.core.vault, &mut content.secret);
-        let request_id = &request.request_id;
-        let call = Call::new(caller, "RotateSourceSecret", &content, request_id, now)?;
+        let call = Call::new(caller, &content, now)?;
         let change = async |tx: &mut RegistryTx| {
             // Held, so there are never more secrets than are tried.
             let source = named.hold(tx, now).await?;

@@ -27,7 +27,7 @@ impl Sources {
         let named = self.named(caller, &request.tenant_id, &request.source_id)?;
         let state = one_of::<v1::SourceState, _>("state", request.state)?;
         let reason = printable("reason", &request.reason, REASON_CHARS_MAX)?;
-        let call = Call::new(caller, "SetSourceState", &request, &request.request_id, now)?;
+        let call = Call::new(caller, &request, now)?;
         let change = async |tx: &mut RegistryTx| {
             let mut source = named.hold(tx, now).await?;
             let before = self.described(tx, &source, now).await?;

@@ -54,26 +54,24 @@ impl LedgerTx {
         attempt_count: u32,
         action: &Action,
     ) -> Result<()> {
-        on!(&mut self.on, tx => {
-            sqlx::query(
-                "insert into delivery_action
-                     (shard, delivery_id, acted_at, kind, endpoint_id, tenant_id, reason, key_id, attempt_count)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-                 on conflict do nothing",
-            )
-            .bind(id.shard().column())
-            .bind(id.uuid())
-            .bind(action.acted_at)
-            .bind(action.kind.column())
-            .bind(endpoint_id.uuid())
-            .bind(tenant_id.uuid())
-            .bind(&action.reason)
-            .bind(action.key_id.map(KeyId::uuid))
-            .bind(i32::try_from(attempt_count).unwrap_or(i32::MAX))
-            .execute(&mut **tx)
-            .await
-            .map(drop)
-        })?;
+        const SQL: &str = "
+            insert into delivery_action
+                (shard, delivery_id, acted_at, kind, endpoint_id, tenant_id, reason, key_id, attempt_count)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            on conflict do nothing";
+        execute!(
+            self,
+            SQL,
+            id.shard().column(),
+            id.uuid(),
+            action.acted_at,
+            action.kind.column(),
+            endpoint_id.uuid(),
+            tenant_id.uuid(),
+            &action.reason,
+            action.key_id.map(KeyId::uuid),
+            i32::try_from(attempt_count).unwrap_or(i32::MAX)
+        )?;
         Ok(())
     }
 }

@@ -123,27 +123,25 @@ impl LedgerTx {
         filter: &OpenFilter,
         action: &Action,
     ) -> Result<u64> {
+        const SQL: &str = "
+            delete from delivery
+            where shard = $1 and state = $2 and ($3 is null or tenant_id = $3)
+              and ($4 is null or endpoint_id = $4) and exists (
+                  select 1 from delivery_action x
+                  where x.shard = delivery.shard and x.delivery_id = delivery.delivery_id and x.acted_at = $5
+                    and x.kind = $6
+              )";
         self.record_matching(filter, action).await?;
-        let ended = on!(&mut self.on, tx => {
-            sqlx::query(
-                "delete from delivery
-                 where shard = $1 and state = $2 and ($3 is null or tenant_id = $3)
-                   and ($4 is null or endpoint_id = $4) and exists (
-                       select 1 from delivery_action x
-                       where x.shard = delivery.shard and x.delivery_id = delivery.delivery_id and x.acted_at = $5
-                         and x.kind = $6
-                   )",
-            )
-            .bind(filter.shard.column())
-            .bind(filter.state())
-            .bind(filter.tenant_id.map(TenantId::uuid))
-            .bind(filter.endpoint_id.map(EndpointId::uuid))
-            .bind(action.acted_at)
-            .bind(action.kind.column())
-            .execute(&mut **tx)
-            .await
-            .map(|done| done.rows_affected())
-        })?;
+        let ended = execute!(
+            self,
+            SQL,
+            filter.shard.column(),
+            filter.state(),
+            filter.tenant_id.map(TenantId::uuid),
+            filter.endpoint_id.map(EndpointId::uuid),
+            action.acted_at,
+            action.kind.column()
+        )?;
         Ok(ended)
     }
 

@@ -292,21 +292,17 @@ impl LedgerTx {
         attempt_count: u32,
         now_ms: i64,
     ) -> Result<bool> {
-        let done = on!(&mut self.on, tx => {
-            sqlx::query(
-                "update delivery
+        let done = execute!(
+            self,
+            "update delivery
                  set state = 2, dead_at = $1, dead_reason = $2, retry_open = false
                  where shard = $3 and delivery_id = $4 and state = 1 and attempt_count = $5",
-            )
-            .bind(now_ms)
-            .bind(DeadReason::LeaseLost.column())
-            .bind(id.shard().column())
-            .bind(id.uuid())
-            .bind(i32::try_from(attempt_count).unwrap_or(i32::MAX))
-            .execute(&mut **tx)
-            .await
-            .map(|done| done.rows_affected())
-        })?;
+            now_ms,
+            DeadReason::LeaseLost.column(),
+            id.shard().column(),
+            id.uuid(),
+            i32::try_from(attempt_count).unwrap_or(i32::MAX)
+        )?;
         Ok(done == 1)
     }
 
@@ -344,33 +340,23 @@ impl LedgerTx {
 
     /// Makes a delivery due at `now_ms`; a dead one starts its schedule anew.
     pub(crate) async fn delivery_retry(&mut self, id: DeliveryId, now_ms: i64) -> Result<()> {
-        on!(&mut self.on, tx => {
-            sqlx::query(
-                "update delivery
-                 set attempt_base = case when state = 2 then attempt_count else attempt_base end,
-                     state = 1, dead_at = null, dead_reason = null, next_attempt_at = $1, retry_open = true
-                 where shard = $2 and delivery_id = $3",
-            )
-            .bind(now_ms)
-            .bind(id.shard().column())
-            .bind(id.uuid())
-            .execute(&mut **tx)
-            .await
-            .map(drop)
-        })?;
+        const SQL: &str = "
+            update delivery
+            set attempt_base = case when state = 2 then attempt_count else attempt_base end,
+                state = 1, dead_at = null, dead_reason = null, next_attempt_at = $1, retry_open = true
+            where shard = $2 and delivery_id = $3";
+        execute!(self, SQL, now_ms, id.shard().column(), id.uuid())?;
         Ok(())
     }
 
     /// Removes an open delivery.
     pub(crate) async fn delivery_remove(&mut self, id: DeliveryId) -> Result<()> {
-        on!(&mut self.on, tx => {
-            sqlx::query("delete from delivery where shard = $1 and delivery_id = $2")
-                .bind(id.shard().column())
-                .bind(id.uuid())
-                .execute(&mut **tx)
-                .await
-                .map(drop)
-        })?;
+        execute!(
+            self,
+            "delete from delivery where shard = $1 and delivery_id = $2",
+            id.shard().column(),
+            id.uuid()
+        )?;
         Ok(())
     }
 }

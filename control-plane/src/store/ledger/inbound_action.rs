@@ -55,99 +55,83 @@ impl Store {
 impl LedgerTx {
     /// Records an action.
     pub(crate) async fn inbound_action_record(&mut self, action: &InboundAction) -> Result<()> {
-        on!(&mut self.on, tx => {
-            sqlx::query(
-                "insert into inbound_action
-                     (shard, request_id, acted_at, action_id, kind, tenant_id, key_id, reason, event_id)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-            )
-            .bind(action.request_id.shard().column())
-            .bind(action.request_id.uuid())
-            .bind(action.acted_at)
-            .bind(action.id.uuid())
-            .bind(action.kind.column())
-            .bind(action.tenant_id.uuid())
-            .bind(action.key_id.uuid())
-            .bind(&action.reason)
-            .bind(action.event_id.map(EventId::uuid))
-            .execute(&mut **tx)
-            .await
-            .map(drop)
-        })?;
+        const SQL: &str = "
+            insert into inbound_action
+                (shard, request_id, acted_at, action_id, kind, tenant_id, key_id, reason, event_id)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        execute!(
+            self,
+            SQL,
+            action.request_id.shard().column(),
+            action.request_id.uuid(),
+            action.acted_at,
+            action.id.uuid(),
+            action.kind.column(),
+            action.tenant_id.uuid(),
+            action.key_id.uuid(),
+            &action.reason,
+            action.event_id.map(EventId::uuid)
+        )?;
         Ok(())
     }
 
     /// Places or lifts the hold of a request that this transaction has locked.
     pub(crate) async fn inbound_set_held(&mut self, id: InboundId, held: bool) -> Result<()> {
-        on!(&mut self.on, tx => {
-            sqlx::query("update inbound_request set held = $3 where shard = $1 and request_id = $2")
-                .bind(id.shard().column())
-                .bind(id.uuid())
-                .bind(held)
-                .execute(&mut **tx)
-                .await
-                .map(drop)
-        })?;
+        execute!(
+            self,
+            "update inbound_request set held = $3 where shard = $1 and request_id = $2",
+            id.shard().column(),
+            id.uuid(),
+            held
+        )?;
         Ok(())
     }
 
     /// Keeps a copy of a body with the request itself. A body that is kept there already stays.
     pub(crate) async fn inbound_body_keep(&mut self, id: InboundId, body: &[u8]) -> Result<()> {
-        on!(&mut self.on, tx => {
-            sqlx::query(
-                "insert into inbound_body (shard, request_id, body) values ($1, $2, $3) on conflict do nothing",
-            )
-            .bind(id.shard().column())
-            .bind(id.uuid())
-            .bind(body)
-            .execute(&mut **tx)
-            .await
-            .map(drop)
-        })?;
+        execute!(
+            self,
+            "insert into inbound_body (shard, request_id, body) values ($1, $2, $3) on conflict do nothing",
+            id.shard().column(),
+            id.uuid(),
+            body
+        )?;
         Ok(())
     }
 
     /// Removes the body that is kept with the request itself.
     pub(crate) async fn inbound_body_drop(&mut self, id: InboundId) -> Result<()> {
-        on!(&mut self.on, tx => {
-            sqlx::query("delete from inbound_body where shard = $1 and request_id = $2")
-                .bind(id.shard().column())
-                .bind(id.uuid())
-                .execute(&mut **tx)
-                .await
-                .map(drop)
-        })?;
+        execute!(
+            self,
+            "delete from inbound_body where shard = $1 and request_id = $2",
+            id.shard().column(),
+            id.uuid()
+        )?;
         Ok(())
     }
 
     /// Makes a request that this transaction has locked an accepted one, beside the one that it repeats. What it claims is
     /// its own.
     pub(crate) async fn inbound_accept(&mut self, request: &InboundRequest) -> Result<()> {
-        on!(&mut self.on, tx => {
-            sqlx::query(
-                "update inbound_request set verdict = 1, claim = $3 where shard = $1 and request_id = $2",
-            )
-            .bind(request.id.shard().column())
-            .bind(request.id.uuid())
-            .bind(request.claim.column())
-            .execute(&mut **tx)
-            .await
-            .map(drop)
-        })?;
+        execute!(
+            self,
+            "update inbound_request set verdict = 1, claim = $3 where shard = $1 and request_id = $2",
+            request.id.shard().column(),
+            request.id.uuid(),
+            request.claim.column()
+        )?;
         Ok(())
     }
 
     /// Removes the record of a request that this transaction has locked, with its body: to be written anew.
     pub(crate) async fn inbound_remove(&mut self, id: InboundId) -> Result<()> {
         self.inbound_body_drop(id).await?;
-        on!(&mut self.on, tx => {
-            sqlx::query("delete from inbound_request where shard = $1 and request_id = $2")
-                .bind(id.shard().column())
-                .bind(id.uuid())
-                .execute(&mut **tx)
-                .await
-                .map(drop)
-        })?;
+        execute!(
+            self,
+            "delete from inbound_request where shard = $1 and request_id = $2",
+            id.shard().column(),
+            id.uuid()
+        )?;
         Ok(())
     }
 }

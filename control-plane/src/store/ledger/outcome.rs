@@ -64,6 +64,7 @@ impl Store {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "most of it is SQL")]
 async fn postgres(pool: &PgPool, rows: &[OutcomeRow]) -> Result<HashSet<DeliveryId>> {
     let attempts = || rows.iter().map(|row| &row.attempt);
     let changes = || rows.iter().map(|row| row.decision);

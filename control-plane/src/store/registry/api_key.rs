@@ -130,33 +130,25 @@ impl RegistryTx {
         const SQL: &str = "
             insert into api_key (key_id, tenant_id, name, roles, hash, created_at, expires_at, revoked_at)
             values ($1, $2, $3, $4, $5, $6, $7, $8)";
-        let rows = on!(&mut self.on, tx => {
-            sqlx::query(SQL)
-                .bind(key.id.uuid())
-                .bind(key.tenant_id.map(TenantId::uuid))
-                .bind(&key.name)
-                .bind(key.roles.column())
-                .bind(key.hash.as_bytes())
-                .bind(key.created_at)
-                .bind(key.expires_at)
-                .bind(key.revoked_at)
-                .execute(&mut **tx)
-                .await
-                .map(|done| done.rows_affected())
-        });
+        let rows = execute!(
+            self,
+            SQL,
+            key.id.uuid(),
+            key.tenant_id.map(TenantId::uuid),
+            &key.name,
+            key.roles.column(),
+            key.hash.as_bytes(),
+            key.created_at,
+            key.expires_at,
+            key.revoked_at
+        );
         Change::from_rows(rows)
     }
 
     /// Deletes a key that has ended.
     pub(crate) async fn api_key_delete(&mut self, id: KeyId) -> Result<Change> {
         const SQL: &str = "delete from api_key where key_id = $1";
-        let rows = on!(&mut self.on, tx => {
-            sqlx::query(SQL)
-                .bind(id.uuid())
-                .execute(&mut **tx)
-                .await
-                .map(|done| done.rows_affected())
-        });
+        let rows = execute!(self, SQL, id.uuid());
         Change::from_rows(rows)
     }
 }

@@ -164,18 +164,16 @@ impl RegistryTx {
         const SQL: &str = "
             insert into event_type (tenant_id, name, description, version, created_at, updated_at)
             values ($1, $2, $3, $4, $5, $6)";
-        let rows = on!(&mut self.on, tx => {
-            sqlx::query(SQL)
-                .bind(tenant.uuid())
-                .bind(new.name.as_str())
-                .bind(&new.description)
-                .bind(new.version)
-                .bind(new.created_at)
-                .bind(new.updated_at)
-                .execute(&mut **tx)
-                .await
-                .map(|done| done.rows_affected())
-        });
+        let rows = execute!(
+            self,
+            SQL,
+            tenant.uuid(),
+            new.name.as_str(),
+            &new.description,
+            new.version,
+            new.created_at,
+            new.updated_at
+        );
         Change::from_rows(rows)
     }
 
@@ -189,17 +187,15 @@ impl RegistryTx {
             update event_type
             set description = $4, version = $3, updated_at = $5
             where tenant_id = $1 and name = $2 and version = $3 - 1";
-        let rows = on!(&mut self.on, tx => {
-            sqlx::query(SQL)
-                .bind(tenant.uuid())
-                .bind(changed.name.as_str())
-                .bind(changed.version)
-                .bind(&changed.description)
-                .bind(changed.updated_at)
-                .execute(&mut **tx)
-                .await
-                .map(|done| done.rows_affected())
-        });
+        let rows = execute!(
+            self,
+            SQL,
+            tenant.uuid(),
+            changed.name.as_str(),
+            changed.version,
+            &changed.description,
+            changed.updated_at
+        );
         Change::from_rows(rows)
     }
 
@@ -210,14 +206,7 @@ impl RegistryTx {
         name: &EventTypeName,
     ) -> Result<Change> {
         const SQL: &str = "delete from event_type where tenant_id = $1 and name = $2";
-        let rows = on!(&mut self.on, tx => {
-            sqlx::query(SQL)
-                .bind(tenant.uuid())
-                .bind(name.as_str())
-                .execute(&mut **tx)
-                .await
-                .map(|done| done.rows_affected())
-        });
+        let rows = execute!(self, SQL, tenant.uuid(), name.as_str());
         Change::from_rows(rows)
     }
 }

@@ -168,22 +168,20 @@ impl RegistryTx {
                 (kind, object_id, tenant_id, name, settings, state, state_reason, version, created_at, updated_at)
             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
         let settings = serde_json::to_string(&object.settings).map_err(Error::bug)?;
-        let rows = on!(&mut self.on, tx => {
-            sqlx::query(SQL)
-                .bind(S::KIND.column())
-                .bind(object.id.uuid())
-                .bind(object.tenant_id.uuid())
-                .bind(object.settings.name())
-                .bind(settings)
-                .bind(object.state.column())
-                .bind(&object.state_reason)
-                .bind(object.version)
-                .bind(object.created_at)
-                .bind(object.updated_at)
-                .execute(&mut **tx)
-                .await
-                .map(|done| done.rows_affected())
-        });
+        let rows = execute!(
+            self,
+            SQL,
+            S::KIND.column(),
+            object.id.uuid(),
+            object.tenant_id.uuid(),
+            object.settings.name(),
+            settings,
+            object.state.column(),
+            &object.state_reason,
+            object.version,
+            object.created_at,
+            object.updated_at
+        );
         Change::from_rows(rows)
     }
 
@@ -197,20 +195,18 @@ impl RegistryTx {
             set name = $4, settings = $5, state = $6, state_reason = $7, version = $3, updated_at = $8
             where kind = $1 and object_id = $2 and version = $3 - 1";
         let settings = serde_json::to_string(&object.settings).map_err(Error::bug)?;
-        let rows = on!(&mut self.on, tx => {
-            sqlx::query(SQL)
-                .bind(S::KIND.column())
-                .bind(object.id.uuid())
-                .bind(object.version)
-                .bind(object.settings.name())
-                .bind(settings)
-                .bind(object.state.column())
-                .bind(&object.state_reason)
-                .bind(object.updated_at)
-                .execute(&mut **tx)
-                .await
-                .map(|done| done.rows_affected())
-        });
+        let rows = execute!(
+            self,
+            SQL,
+            S::KIND.column(),
+            object.id.uuid(),
+            object.version,
+            object.settings.name(),
+            settings,
+            object.state.column(),
+            &object.state_reason,
+            object.updated_at
+        );
         Change::from_rows(rows)
     }
 
@@ -220,15 +216,7 @@ impl RegistryTx {
             update object
             set version = version + 1, updated_at = $3
             where kind = $1 and object_id = $2";
-        let rows = on!(&mut self.on, tx => {
-            sqlx::query(SQL)
-                .bind(I::Settings::KIND.column())
-                .bind(id.uuid())
-                .bind(now)
-                .execute(&mut **tx)
-                .await
-                .map(|done| done.rows_affected())
-        });
+        let rows = execute!(self, SQL, I::Settings::KIND.column(), id.uuid(), now);
         Change::from_rows(rows)
     }
 
@@ -243,30 +231,21 @@ impl RegistryTx {
             update object
             set state = 3, state_reason = $3, version = version + 1, updated_at = $4
             where kind = $1 and object_id = $2 and state <> 3";
-        let rows = on!(&mut self.on, tx => {
-            sqlx::query(SQL)
-                .bind(ObjectKind::Endpoint.column())
-                .bind(id.uuid())
-                .bind(reason)
-                .bind(now)
-                .execute(&mut **tx)
-                .await
-                .map(|done| done.rows_affected())
-        });
+        let rows = execute!(
+            self,
+            SQL,
+            ObjectKind::Endpoint.column(),
+            id.uuid(),
+            reason,
+            now
+        );
         Change::from_rows(rows)
     }
 
     /// Deletes an object and its secrets. What it brought or got stays.
     pub(crate) async fn object_delete<I: ObjectId>(&mut self, id: I) -> Result<Change> {
         const SQL: &str = "delete from object where kind = $1 and object_id = $2";
-        let rows = on!(&mut self.on, tx => {
-            sqlx::query(SQL)
-                .bind(I::Settings::KIND.column())
-                .bind(id.uuid())
-                .execute(&mut **tx)
-                .await
-                .map(|done| done.rows_affected())
-        });
+        let rows = execute!(self, SQL, I::Settings::KIND.column(), id.uuid());
         Change::from_rows(rows)
     }
 }

@@ -199,24 +199,22 @@ impl RegistryTx {
                  retires_at, created_at)
             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
         let binding = &secret.binding;
-        on!(&mut self.on, tx => {
-            sqlx::query(SQL)
-                .bind(binding.id.uuid())
-                .bind(binding.version)
-                .bind(binding.tenant_id.uuid())
-                .bind(binding.owner.kind().column())
-                .bind(binding.owner.uuid())
-                .bind(binding.purpose.column())
-                .bind(binding.purpose.name())
-                .bind(&secret.kek_id)
-                .bind(&secret.sealed)
-                .bind(&secret.fingerprint)
-                .bind(secret.retires_at)
-                .bind(secret.created_at)
-                .execute(&mut **tx)
-                .await
-                .map(drop)
-        })?;
+        execute!(
+            self,
+            SQL,
+            binding.id.uuid(),
+            binding.version,
+            binding.tenant_id.uuid(),
+            binding.owner.kind().column(),
+            binding.owner.uuid(),
+            binding.purpose.column(),
+            binding.purpose.name(),
+            &secret.kek_id,
+            &secret.sealed,
+            &secret.fingerprint,
+            secret.retires_at,
+            secret.created_at
+        )?;
         Ok(())
     }
 
@@ -233,17 +231,15 @@ impl RegistryTx {
             set retires_at = $5
             where owner_kind = $1 and owner_id = $2 and purpose = $3 and name = $4
               and (retires_at is null or retires_at > $5)";
-        on!(&mut self.on, tx => {
-            sqlx::query(SQL)
-                .bind(owner.kind().column())
-                .bind(owner.uuid())
-                .bind(purpose.column())
-                .bind(purpose.name())
-                .bind(retires_at)
-                .execute(&mut **tx)
-                .await
-                .map(drop)
-        })?;
+        execute!(
+            self,
+            SQL,
+            owner.kind().column(),
+            owner.uuid(),
+            purpose.column(),
+            purpose.name(),
+            retires_at
+        )?;
         Ok(())
     }
 
@@ -252,16 +248,14 @@ impl RegistryTx {
         const SQL: &str = "
             delete from secret
             where owner_kind = $1 and owner_id = $2 and purpose = $3 and name = $4";
-        on!(&mut self.on, tx => {
-            sqlx::query(SQL)
-                .bind(owner.kind().column())
-                .bind(owner.uuid())
-                .bind(purpose.column())
-                .bind(purpose.name())
-                .execute(&mut **tx)
-                .await
-                .map(drop)
-        })?;
+        execute!(
+            self,
+            SQL,
+            owner.kind().column(),
+            owner.uuid(),
+            purpose.column(),
+            purpose.name()
+        )?;
         Ok(())
     }
 
@@ -286,17 +280,15 @@ impl RegistryTx {
             update secret
             set sealed = $3, kek_id = $4
             where secret_id = $1 and version = $2 and kek_id = $5";
-        on!(&mut self.on, tx => {
-            sqlx::query(SQL)
-                .bind(former.binding.id.uuid())
-                .bind(former.binding.version)
-                .bind(&rewrapped.sealed)
-                .bind(&rewrapped.kek_id)
-                .bind(&former.kek_id)
-                .execute(&mut **tx)
-                .await
-                .map(drop)
-        })?;
+        execute!(
+            self,
+            SQL,
+            former.binding.id.uuid(),
+            former.binding.version,
+            &rewrapped.sealed,
+            &rewrapped.kek_id,
+            &former.kek_id
+        )?;
         Ok(())
     }
 }

@@ -103,19 +103,17 @@ impl RegistryTx {
             insert into tenant (tenant_id, shard, name, settings, version, created_at, updated_at)
             values ($1, $2, $3, $4, $5, $6, $7)";
         let settings = serde_json::to_string(&tenant.settings).map_err(Error::bug)?;
-        let rows = on!(&mut self.on, tx => {
-            sqlx::query(SQL)
-                .bind(tenant.id.uuid())
-                .bind(tenant.shard.column())
-                .bind(&tenant.settings.name)
-                .bind(settings)
-                .bind(tenant.version)
-                .bind(tenant.created_at)
-                .bind(tenant.updated_at)
-                .execute(&mut **tx)
-                .await
-                .map(|done| done.rows_affected())
-        });
+        let rows = execute!(
+            self,
+            SQL,
+            tenant.id.uuid(),
+            tenant.shard.column(),
+            &tenant.settings.name,
+            settings,
+            tenant.version,
+            tenant.created_at,
+            tenant.updated_at
+        );
         Change::from_rows(rows)
     }
 
@@ -126,30 +124,22 @@ impl RegistryTx {
             set name = $3, settings = $4, version = $2, updated_at = $5
             where tenant_id = $1 and version = $2 - 1";
         let settings = serde_json::to_string(&tenant.settings).map_err(Error::bug)?;
-        let rows = on!(&mut self.on, tx => {
-            sqlx::query(SQL)
-                .bind(tenant.id.uuid())
-                .bind(tenant.version)
-                .bind(&tenant.settings.name)
-                .bind(settings)
-                .bind(tenant.updated_at)
-                .execute(&mut **tx)
-                .await
-                .map(|done| done.rows_affected())
-        });
+        let rows = execute!(
+            self,
+            SQL,
+            tenant.id.uuid(),
+            tenant.version,
+            &tenant.settings.name,
+            settings,
+            tenant.updated_at
+        );
         Change::from_rows(rows)
     }
 
     /// Deletes a tenant without endpoints and sources, and its event types and keys with it.
     pub(crate) async fn tenant_delete(&mut self, id: TenantId) -> Result<TenantDeletion> {
         const SQL: &str = "delete from tenant where tenant_id = $1";
-        let rows = on!(&mut self.on, tx => {
-            sqlx::query(SQL)
-                .bind(id.uuid())
-                .execute(&mut **tx)
-                .await
-                .map(|done| done.rows_affected())
-        });
+        let rows = execute!(self, SQL, id.uuid());
         match rows {
             Ok(0) => Ok(TenantDeletion::Missing),
             Ok(_) => Ok(TenantDeletion::Done),

@@ -342,6 +342,7 @@ fn words(is_known: impl Fn(i16) -> bool) -> String {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 async fn columns_that_stand_for_words_hold_those_that_the_code_knows() {
     let schemas = Schemas::open("words").await;
     let mut reader = Reader::new(&schemas).await;

@@ -215,6 +215,7 @@ fn row<const N: usize>(values: [&dyn ToString; N]) -> [String; N] {
     values.map(ToString::to_string)
 }
 
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 async fn show_words_and_ids(store: Store) {
     let mut rows = Rows::new(store).await;
 

@@ -11,10 +11,8 @@ use super::{client_address::TrustedProxy, host::EdgeHost};
 pub struct EdgeConfig {
     /// Where requests of providers are taken
     #[arg(
-        id = "edge-listen",
         long = "edge-listen",
         value_name = "ADDR",
-        env = "POSTHORN_EDGE_LISTEN",
         default_value = "127.0.0.1:8080"
     )]
     pub listen: SocketAddr,
@@ -24,7 +22,6 @@ pub struct EdgeConfig {
         id = "edge-tls-cert",
         long = "edge-tls-cert",
         value_name = "FILE",
-        env = "POSTHORN_EDGE_TLS_CERT",
         requires = "edge-tls-key"
     )]
     pub tls_cert: Option<PathBuf>,
@@ -34,47 +31,32 @@ pub struct EdgeConfig {
         id = "edge-tls-key",
         long = "edge-tls-key",
         value_name = "FILE",
-        env = "POSTHORN_EDGE_TLS_KEY",
         requires = "edge-tls-cert"
     )]
     pub tls_key: Option<PathBuf>,
 
     /// Take requests without TLS on an address that is not loopback: only behind a proxy that adds TLS
-    #[arg(
-        id = "edge-behind-tls-proxy",
-        long = "edge-behind-tls-proxy",
-        env = "POSTHORN_EDGE_BEHIND_TLS_PROXY"
-    )]
+    #[arg(long = "edge-behind-tls-proxy")]
     pub behind_tls_proxy: bool,
 
     /// A host that is served, with or without a port; can be given several times, or as a list with commas; any host if
     /// none is given
-    #[arg(
-        id = "edge-host",
-        long = "edge-host",
-        value_name = "HOST",
-        env = "POSTHORN_EDGE_HOST",
-        value_delimiter = ','
-    )]
+    #[arg(long = "edge-host", value_name = "HOST", value_delimiter = ',')]
     pub hosts: Vec<EdgeHost>,
 
     /// Addresses of proxies that are believed about the client's address; can be given several times, or as a list with
     /// commas
     #[arg(
-        id = "edge-trusted-proxy",
         long = "edge-trusted-proxy",
         value_name = "CIDR",
-        env = "POSTHORN_EDGE_TRUSTED_PROXY",
         value_delimiter = ','
     )]
     pub trusted_proxies: Vec<TrustedProxy>,
 
     /// How many requests may be in flight at one time; one source has at most a quarter of them
     #[arg(
-        id = "edge-requests-in-flight",
         long = "edge-requests-in-flight",
         value_name = "N",
-        env = "POSTHORN_EDGE_REQUESTS_IN_FLIGHT",
         default_value_t = 4096,
         value_parser = at_least_1::<usize>
     )]
@@ -85,7 +67,6 @@ pub struct EdgeConfig {
         id = "edge-bytes-in-flight",
         long = "edge-bytes-in-flight",
         value_name = "BYTES",
-        env = "POSTHORN_EDGE_BYTES_IN_FLIGHT",
         default_value_t = 64 * 1024 * 1024
     )]
     pub bytes_in_flight: usize,
@@ -95,7 +76,6 @@ pub struct EdgeConfig {
         id = "edge-connections",
         long = "edge-connections",
         value_name = "N",
-        env = "POSTHORN_EDGE_CONNECTIONS",
         default_value_t = 1024,
         value_parser = at_least_1::<usize>
     )]
@@ -103,10 +83,8 @@ pub struct EdgeConfig {
 
     /// How many connections one address may have at one time; more are closed
     #[arg(
-        id = "edge-connections-per-address",
         long = "edge-connections-per-address",
         value_name = "N",
-        env = "POSTHORN_EDGE_CONNECTIONS_PER_ADDRESS",
         default_value_t = 64,
         value_parser = at_least_1::<usize>
     )]
@@ -114,10 +92,8 @@ pub struct EdgeConfig {
 
     /// After how many requests a connection is closed
     #[arg(
-        id = "edge-requests-per-connection",
         long = "edge-requests-per-connection",
         value_name = "N",
-        env = "POSTHORN_EDGE_REQUESTS_PER_CONNECTION",
         default_value_t = 100,
         value_parser = at_least_1::<u32>
     )]
@@ -125,10 +101,8 @@ pub struct EdgeConfig {
 
     /// The longest head of a request, in bytes
     #[arg(
-        id = "edge-head-bytes",
         long = "edge-head-bytes",
         value_name = "BYTES",
-        env = "POSTHORN_EDGE_HEAD_BYTES",
         default_value_t = 16 * 1024,
         hide_short_help = true,
         value_parser = at_most_16_kib
@@ -137,10 +111,8 @@ pub struct EdgeConfig {
 
     /// The most headers of a request: at most 64
     #[arg(
-        id = "edge-headers",
         long = "edge-headers",
         value_name = "N",
-        env = "POSTHORN_EDGE_HEADERS",
         default_value_t = 64,
         hide_short_help = true,
         value_parser = at_most_64
@@ -148,22 +120,13 @@ pub struct EdgeConfig {
     pub headers: usize,
 
     /// The longest target of a request, in bytes
-    #[arg(
-        id = "edge-target-bytes",
-        long = "edge-target-bytes",
-        value_name = "BYTES",
-        env = "POSTHORN_EDGE_TARGET_BYTES",
-        default_value_t = 4 * 1024,
-        hide_short_help = true
-    )]
+    #[arg(long = "edge-target-bytes", value_name = "BYTES", default_value_t = 4 * 1024, hide_short_help = true)]
     pub target_bytes: usize,
 
     /// How long a head may take from its first byte, and how long a new connection may say nothing, in seconds
     #[arg(
-        id = "edge-head-timeout",
         long = "edge-head-timeout",
         value_name = "SECONDS",
-        env = "POSTHORN_EDGE_HEAD_TIMEOUT",
         default_value = "5",
         hide_short_help = true,
         value_parser = seconds
@@ -175,7 +138,6 @@ pub struct EdgeConfig {
         id = "edge-body-timeout",
         long = "edge-body-timeout",
         value_name = "SECONDS",
-        env = "POSTHORN_EDGE_BODY_TIMEOUT",
         default_value = "10",
         hide_short_help = true,
         value_parser = seconds
@@ -184,10 +146,8 @@ pub struct EdgeConfig {
 
     /// How fast a body must come after its first 5 seconds, in bytes a second; 0 for as slowly as it likes
     #[arg(
-        id = "edge-body-bytes-per-second",
         long = "edge-body-bytes-per-second",
         value_name = "BYTES",
-        env = "POSTHORN_EDGE_BODY_BYTES_PER_SECOND",
         default_value_t = 1024,
         hide_short_help = true
     )]
@@ -198,7 +158,6 @@ pub struct EdgeConfig {
         id = "edge-idle-timeout",
         long = "edge-idle-timeout",
         value_name = "SECONDS",
-        env = "POSTHORN_EDGE_IDLE_TIMEOUT",
         default_value = "30",
         hide_short_help = true,
         value_parser = seconds
@@ -210,7 +169,6 @@ pub struct EdgeConfig {
         id = "edge-connection-age",
         long = "edge-connection-age",
         value_name = "SECONDS",
-        env = "POSTHORN_EDGE_CONNECTION_AGE",
         default_value = "300",
         hide_short_help = true,
         value_parser = seconds
@@ -219,10 +177,8 @@ pub struct EdgeConfig {
 
     /// How long TLS may take to begin, in seconds
     #[arg(
-        id = "edge-tls-timeout",
         long = "edge-tls-timeout",
         value_name = "SECONDS",
-        env = "POSTHORN_EDGE_TLS_TIMEOUT",
         default_value = "5",
         hide_short_help = true,
         value_parser = seconds
@@ -231,10 +187,8 @@ pub struct EdgeConfig {
 
     /// How often to look whether the certificate's files changed, in seconds
     #[arg(
-        id = "edge-tls-reload",
         long = "edge-tls-reload",
         value_name = "SECONDS",
-        env = "POSTHORN_EDGE_TLS_RELOAD",
         default_value = "5",
         hide_short_help = true,
         value_parser = seconds
@@ -268,32 +222,9 @@ impl EdgeConfig {
     }
 }
 
-/// The defaults of the flags.
 impl Default for EdgeConfig {
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8_080)),
-            tls_cert: None,
-            tls_key: None,
-            behind_tls_proxy: false,
-            hosts: Vec::new(),
-            trusted_proxies: Vec::new(),
-            requests_in_flight: 4_096,
-            bytes_in_flight: 64 * 1024 * 1024,
-            connections: 1_024,
-            connections_per_address: 64,
-            requests_per_connection: 100,
-            head_bytes: 16 * 1024,
-            headers: 64,
-            target_bytes: 4 * 1024,
-            head_timeout: Duration::from_secs(5),
-            body_timeout: Duration::from_secs(10),
-            body_bytes_per_second: 1_024,
-            idle_timeout: Duration::from_secs(30),
-            connection_age: Duration::from_mins(5),
-            tls_timeout: Duration::from_secs(5),
-            tls_reload: Duration::from_secs(5),
-        }
+        posthorn_telemetry::defaults()
     }
 }
 

@@ -5,11 +5,12 @@ use std::{io::BufRead as _, process::ExitCode, thread, time::Duration};
 
 use clap::Parser;
 use posthorn_control_plane::{Clock, Config, ControlPlane, Entropy, Given, bootstrap::Scope};
-use posthorn_telemetry::{LogArgs, ended, init_logging, shutdown_on_signal};
+use posthorn_telemetry::{LogArgs, ended, init_logging, shutdown_on_signal, with_variable};
 use secrecy::ExposeSecret as _;
 
 /// A control plane as no installation has it.
 #[derive(Debug, Parser)]
+#[command(mut_args = with_variable)]
 struct Args {
     #[command(flatten)]
     config: Config,

@@ -4,10 +4,11 @@ use std::{env, error::Error, process::ExitCode};
 
 use clap::Parser;
 use posthorn_data_plane::{Config, DataPlane};
-use posthorn_telemetry::{LogArgs, ended, init_logging, shutdown_on_signal};
+use posthorn_telemetry::{LogArgs, ended, init_logging, shutdown_on_signal, with_variable};
 
 /// A node of another version of the protocol.
 #[derive(Debug, Parser)]
+#[command(mut_args = with_variable)]
 struct Args {
     #[command(flatten)]
     config: Config,

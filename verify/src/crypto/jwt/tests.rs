@@ -156,6 +156,7 @@ fn a_key_of_another_kind_or_name_verifies_nothing() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn times_are_checked_with_leeway() {
     let check = |claims: &str, leeway_s: i64, max_age_s: Option<i64>, now_s: i64| {
         let claims = json::whole(claims).expect("JSON");

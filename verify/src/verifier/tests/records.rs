@@ -4,6 +4,7 @@ use super::*;
 use crate::Fetched;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn records_that_are_not_safe_are_refused_with_the_field() {
     let sig = r#""sig":{"at":"header:s"}"#;
     for (record, field) in [
@@ -138,6 +139,7 @@ fn records_that_answer_or_read_what_they_must_not_are_refused_with_the_field() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn a_remote_key_is_asked_for_and_only_from_its_host() {
     // RFC 7515, appendix A.3: the token is of 2011.
     const TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";

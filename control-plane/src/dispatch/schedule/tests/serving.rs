@@ -6,10 +6,10 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::super::{group::SUSPECT, *};
+use super::super::{lease::Taker, slot::SUSPECT, *};
 use crate::model::{
     id::{ConsumerId, EventId, NodeId},
-    lease::HolderKind,
+    lease::{HolderKind, LeaseKey},
     object::ObjectState,
 };
 

@@ -33,6 +33,7 @@ pub(super) async fn release(conn: &mut PgConnection, tries: &[Try<'_>]) -> Resul
 }
 
 /// Writes the rows that get their claim, with what they bring, and returns their ids.
+#[expect(clippy::too_many_lines, reason = "most of it is SQL")]
 pub(super) async fn claim(conn: &mut PgConnection, tries: &[Try<'_>]) -> Result<Vec<Uuid>> {
     let rows = || tries.iter().map(|one| one.row);
     let columns = Columns::new(tries.iter().map(|one| (&one.row.request, &one.claim)))?;

@@ -15,6 +15,7 @@ fn head(method: &str, target: &str, fields: &[(&str, &str)]) -> Head {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn a_head_is_refused_for_the_first_thing_that_is_wrong() {
     let host = ("host", "e");
     let none = Length::Known(0);
