@@ -51,6 +51,8 @@ mod master_key;
 mod node;
 /// What an operator does with grpcurl.
 mod operators;
+/// The commands of the pages, as a reader pastes them.
+mod pages;
 /// Sources that are pulled: beside a webhook, or instead of one.
 mod poll;
 /// Tenants, event types, endpoints and keys.

@@ -28,6 +28,7 @@ mod receiver;
 mod small_disk;
 mod sql;
 mod standalone;
+mod terminal;
 mod wait;
 
 pub use authority::{Authority, CertificateFiles};
@@ -46,4 +47,5 @@ pub use receiver::{Answer, Arrival, Received, Receiver, Refused, Request};
 pub use small_disk::SmallDisk;
 pub use sql::Sql;
 pub use standalone::Standalone;
+pub use terminal::{Shell, Terminal};
 pub use wait::eventually;

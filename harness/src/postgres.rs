@@ -25,6 +25,9 @@ use programs::Programs;
 /// How often another port is tried when the one picked was taken meanwhile.
 const PORT_ATTEMPTS: u32 = 5;
 
+/// Where people expect it.
+const USUAL_PORT: u16 = 5_432;
+
 const CRASH_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Where a cluster is. The default is a temporary folder, and 127.0.0.1.
@@ -34,6 +37,8 @@ pub struct PostgresOptions {
     pub folder: Option<Arc<TempDir>>,
     /// A network to run inside of.
     pub network: Option<Arc<Network>>,
+    /// Where people expect it: inside its network at 127.0.0.1:5432, administered by `postgres`.
+    pub is_usual: bool,
 }
 
 /// A `PostgreSQL` server on 127.0.0.1 with a fresh cluster in a temporary folder. Ends when dropped.
@@ -69,10 +74,19 @@ impl Postgres {
         if let Some(account) = &account {
             account.give(folder.path());
         }
-        initialize(&programs, account.as_ref(), folder.path());
+        let administrator = if options.is_usual {
+            "postgres"
+        } else {
+            "posthorn"
+        };
+        initialize(&programs, account.as_ref(), folder.path(), administrator);
         let network = options.network;
         for _ in 0..PORT_ATTEMPTS {
-            let port = free_port();
+            let port = if options.is_usual {
+                USUAL_PORT
+            } else {
+                free_port()
+            };
             let process = spawn(
                 &programs,
                 account.as_ref(),
@@ -217,10 +231,9 @@ impl Drop for Postgres {
 
 const READY: &str = "database system is ready to accept connections";
 
-fn initialize(programs: &Programs, account: Option<&Account>, folder: &Path) {
+fn initialize(programs: &Programs, account: Option<&Account>, folder: &Path, administrator: &str) {
     let mut command = as_account(programs.initdb(), account);
-    command.args([
-        "--username=posthorn",
+    command.arg(format!("--username={administrator}")).args([
         "--auth=trust",
         "--encoding=UTF8",
         "--locale=C",
@@ -253,7 +266,7 @@ fn spawn(
     };
     command.arg("-D").arg(folder.join("data"));
     for setting in [
-        format!("listen_addresses={}", host(network)),
+        format!("listen_addresses={},{}", Ipv4Addr::LOCALHOST, host(network)),
         format!("port={port}"),
         format!("unix_socket_directories={}", folder.display()),
         "shared_buffers=256MB".to_owned(),

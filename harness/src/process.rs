@@ -59,6 +59,19 @@ impl Process {
         assert!(answered.is_ok(), "{} does not answer `{line}`", self.name);
     }
 
+    /// Writes to its input.
+    pub(crate) fn write(&mut self, text: &str) {
+        let input = self.child.stdin.as_mut().expect("its input is piped");
+        input
+            .write_all(text.as_bytes())
+            .expect("it reads its input");
+    }
+
+    /// What it printed so far.
+    pub(crate) fn stdout(&self) -> Vec<String> {
+        self.stdout.borrow().lines.clone()
+    }
+
     /// Waits for a line on stdout that begins with `start`, and returns what follows it.
     pub(crate) async fn stdout_line(&self, start: &str) -> String {
         match first_line(&self.stdout, |line| line.starts_with(start)).await {
