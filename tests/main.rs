@@ -19,6 +19,8 @@ mod support;
 
 /// Who may call what: every RPC with every kind of caller.
 mod access;
+/// Who is connected, and what waits.
+mod admin;
 /// Who did what, and what was denied to whom.
 mod audit;
 /// More waits for an endpoint than memory holds.

@@ -27,7 +27,7 @@ use self::{
 };
 pub(crate) use self::{
     commit::{Accepted, Arrival, Commits, Emitting, Holds, Received},
-    holders::{SessionParts, consumer, converse, stream},
+    holders::{About, Connected, SessionParts, consumer, converse, stream},
     schedule::Loaded,
 };
 use crate::{
@@ -35,7 +35,7 @@ use crate::{
     error::Error,
     model::{
         endpoint::{Endpoint, LiveEndpoint, LiveTarget},
-        id::KeyId,
+        id::{EndpointId, KeyId, Shard},
         lease::{HolderId, HolderKind},
         shard::ShardSet,
     },
@@ -166,8 +166,14 @@ impl Dispatch {
     }
 
     /// Opens a stream of a holder.
-    fn open<P: Protocol>(&self, holder: HolderId, key_id: KeyId) -> Result<Opened, Error> {
-        let opened = self.0.holders.open(holder, key_id);
+    fn open<P: Protocol>(
+        &self,
+        holder: HolderId,
+        key_id: KeyId,
+        about: About,
+    ) -> Result<Opened, Error> {
+        let now_ms = self.0.core.clock.now_ms();
+        let opened = self.0.holders.open(holder, key_id, about, now_ms);
         self.0.core.metrics.opened(P::STREAM, &opened);
         self.count_holders();
         opened
@@ -179,6 +185,22 @@ impl Dispatch {
         let count = |kind| i64::try_from(holders.count(kind)).unwrap_or(i64::MAX);
         metrics.sessions.set(count(HolderKind::Node));
         metrics.consumers.set(count(HolderKind::Consumer));
+    }
+
+    /// The holders of a kind that have a stream, by id, with what they hold.
+    pub(crate) fn connected(&self, kind: HolderKind) -> Vec<Connected> {
+        let held = self.0.schedule.held_by_each();
+        let mut connected = self.0.holders.connected(kind);
+        for one in &mut connected {
+            one.in_flight = held.get(&one.holder).copied().unwrap_or_default();
+        }
+        connected.sort_by_key(|one| one.holder.uuid());
+        connected
+    }
+
+    /// How many attempts for an endpoint are under way.
+    pub(crate) fn in_flight(&self, shard: Shard, endpoint_id: EndpointId) -> u32 {
+        self.0.schedule.in_flight(shard, endpoint_id)
     }
 
     /// What the schedule holds, and how many bytes of payloads.

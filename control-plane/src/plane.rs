@@ -31,8 +31,8 @@ use crate::{
     },
     registry::SharedRegistry,
     rpc::{
-        ApiKeys, Audits, Consumers, Deliveries, Endpoints, EventTypes, Events, Inbounds, Nodes,
-        Sources, Tenants,
+        Admin, ApiKeys, Audits, Consumers, Deliveries, Endpoints, EventTypes, Events, Inbounds,
+        Nodes, Sources, Tenants,
     },
     server::{self, Services},
     store::Ownership,
@@ -231,6 +231,7 @@ impl ControlPlane {
             inbounds: Inbounds::new(core(), dispatch(), self.inbound.clone(), consumers),
             nodes: Nodes::new(dispatch(), self.inbound.clone(), shutdown.clone()),
             audits: Audits::new(core()),
+            admin: Admin::new(core(), dispatch()),
         }
     }
 

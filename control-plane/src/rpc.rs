@@ -23,6 +23,7 @@ macro_rules! serves {
 }
 
 pub(crate) mod access;
+mod admin;
 mod api_key;
 mod audit;
 mod blind;
@@ -47,6 +48,7 @@ mod time_range;
 mod unary;
 
 pub(crate) use access::{AccessLayer, Caller};
+pub(crate) use admin::Admin;
 pub(crate) use api_key::ApiKeys;
 pub(crate) use audit::Audits;
 pub(crate) use blind::blind;

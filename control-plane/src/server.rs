@@ -2,10 +2,10 @@
 
 use posthorn::node::v1::node_service_server::NodeServiceServer;
 use posthorn::v1::{
-    FILE_DESCRIPTOR_SET, api_key_service_server::ApiKeyServiceServer,
-    audit_service_server::AuditServiceServer, delivery_service_server::DeliveryServiceServer,
-    endpoint_service_server::EndpointServiceServer, event_service_server::EventServiceServer,
-    event_type_service_server::EventTypeServiceServer,
+    FILE_DESCRIPTOR_SET, admin_service_server::AdminServiceServer,
+    api_key_service_server::ApiKeyServiceServer, audit_service_server::AuditServiceServer,
+    delivery_service_server::DeliveryServiceServer, endpoint_service_server::EndpointServiceServer,
+    event_service_server::EventServiceServer, event_type_service_server::EventTypeServiceServer,
     inbound_service_server::InboundServiceServer, source_service_server::SourceServiceServer,
     tenant_service_server::TenantServiceServer,
 };
@@ -19,7 +19,7 @@ use crate::{
     incoming::{Incoming, TlsError},
     registry::SharedRegistry,
     rpc::{
-        AccessLayer, ApiKeys, Audits, CallsLayer, Deliveries, Endpoints, EventTypes, Events,
+        AccessLayer, Admin, ApiKeys, Audits, CallsLayer, Deliveries, Endpoints, EventTypes, Events,
         FramingLayer, Inbounds, Nodes, Sources, Tenants, UnaryLayer,
     },
 };
@@ -51,6 +51,8 @@ pub(crate) struct Services {
     pub nodes: Nodes,
     /// `AuditService`.
     pub audits: Audits,
+    /// `AdminService`.
+    pub admin: Admin,
 }
 
 /// Why the server could not run.
@@ -117,6 +119,7 @@ async fn routes(services: Services) -> Result<tonic::service::Routes, ServeError
         InboundServiceServer: services.inbounds, MESSAGE_BYTES_MAX;
         NodeServiceServer: services.nodes, NODE_MESSAGE_BYTES_MAX;
         AuditServiceServer: services.audits, MESSAGE_BYTES_MAX;
+        AdminServiceServer: services.admin, MESSAGE_BYTES_MAX;
     }
     Ok(routes.routes())
 }

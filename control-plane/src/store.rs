@@ -94,6 +94,7 @@ mod view;
 
 pub(crate) use audit::AuditFilter;
 pub(crate) use error::{Error, Result, constraint, has_no_partition};
+pub(crate) use ledger::backlog::Backlog;
 pub(crate) use ledger::dead_letter::OpenFilter;
 pub(crate) use ledger::delivery::{DueDelivery, OpenCounts, OpenLane};
 pub(crate) use ledger::emit::{EmitKey, EmitRow, Emitted};

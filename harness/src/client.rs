@@ -8,10 +8,10 @@ use posthorn::v1::{
     CreateApiKeyRequest, CreateEndpointRequest, CreateEndpointResponse, CreateSourceRequest,
     CreateSourceResponse, CreateTenantRequest, EmitEventRequest, EmitEventResponse,
     EndpointSettings, Role, SourceSettings, TenantSettings,
-    api_key_service_client::ApiKeyServiceClient, audit_service_client::AuditServiceClient,
-    delivery_service_client::DeliveryServiceClient, emit_event_request::Content,
-    endpoint_service_client::EndpointServiceClient, event_service_client::EventServiceClient,
-    event_type_service_client::EventTypeServiceClient,
+    admin_service_client::AdminServiceClient, api_key_service_client::ApiKeyServiceClient,
+    audit_service_client::AuditServiceClient, delivery_service_client::DeliveryServiceClient,
+    emit_event_request::Content, endpoint_service_client::EndpointServiceClient,
+    event_service_client::EventServiceClient, event_type_service_client::EventTypeServiceClient,
     inbound_service_client::InboundServiceClient, source_service_client::SourceServiceClient,
     tenant_service_client::TenantServiceClient,
 };
@@ -79,6 +79,8 @@ services! {
     inbound: InboundServiceClient,
     /// The client of `NodeService`.
     node: NodeServiceClient,
+    /// The client of `AdminService`.
+    admin: AdminServiceClient,
     /// The client of `AuditService`.
     audit: AuditServiceClient,
 }

@@ -38,7 +38,7 @@ on_both! {
 }
 
 /// Calls that change nothing.
-const READS: [&str; 21] = [
+const READS: [&str; 24] = [
     "GetApiKey",
     "GetDelivery",
     "GetDriftReport",
@@ -51,12 +51,15 @@ const READS: [&str; 21] = [
     "ListApiKeys",
     "ListAttempts",
     "ListAudit",
+    "ListBacklogs",
+    "ListConsumers",
     "ListDeliveries",
     "ListEndpoints",
     "ListEventTypes",
     "ListEvents",
     "ListHandlings",
     "ListInboundRequests",
+    "ListNodes",
     "ListProviders",
     "ListSources",
     "ListTenants",

@@ -14,10 +14,13 @@ pub(crate) mod stream;
 mod table;
 
 use self::holder::{Holder, Outgoing, StreamEnd};
-pub(crate) use self::node::{SessionParts, converse};
 pub(super) use self::{
     holder::Protocol,
     lost::run_sweeps,
     node::{HOLD_MAX, Told},
     table::{Holders, Opened},
+};
+pub(crate) use self::{
+    node::{SessionParts, converse},
+    table::{About, Connected},
 };

@@ -85,8 +85,13 @@ impl TenantEntry {
     }
 
     /// The ids of the tenant's endpoints, whatever their state.
-    pub(super) fn endpoint_ids(&self) -> impl Iterator<Item = EndpointId> {
+    pub(crate) fn endpoint_ids(&self) -> impl Iterator<Item = EndpointId> {
         self.endpoints.keys().copied()
+    }
+
+    /// Whether an endpoint is the tenant's.
+    pub(crate) fn has_endpoint(&self, id: EndpointId) -> bool {
+        self.endpoints.contains_key(&id)
     }
 
     pub(super) fn source_ids(&self) -> impl Iterator<Item = SourceId> {

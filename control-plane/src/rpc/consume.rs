@@ -98,6 +98,7 @@ impl Consumers {
             .filter_map(Result::transpose);
         let consumer = ConsumerParts {
             key_id: caller.key_id(),
+            tenant_id: tenant.tenant.id,
             shard: tenant.shard,
             group: hello.group,
             handlers,

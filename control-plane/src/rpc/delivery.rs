@@ -1,5 +1,6 @@
 //! `DeliveryService`.
 
+mod backlog;
 mod bulk;
 pub(super) mod view;
 
@@ -264,6 +265,7 @@ fn action(
 serves! {
     DeliveryService for Deliveries {
         get_delivery => get(GetDeliveryRequest) -> GetDeliveryResponse;
+        list_backlogs => backlogs(ListBacklogsRequest) -> ListBacklogsResponse;
         list_deliveries => list(ListDeliveriesRequest) -> ListDeliveriesResponse;
         list_attempts => attempts(ListAttemptsRequest) -> ListAttemptsResponse;
         retry_delivery => retry(RetryDeliveryRequest) -> RetryDeliveryResponse;

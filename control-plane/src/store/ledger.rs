@@ -2,6 +2,7 @@
 
 pub(super) mod action;
 pub(super) mod attempt;
+pub(super) mod backlog;
 pub(super) mod dead_letter;
 pub(super) mod delivery;
 pub(super) mod emit;

@@ -37,6 +37,7 @@ use super::{
     held::{Ended, Expired, Held},
     holder::Bounds,
     stream,
+    table::About,
 };
 use crate::{
     dispatch::{
@@ -47,7 +48,7 @@ use crate::{
         delivery::AttemptResult,
         endpoint::LiveEndpoint,
         event::Event,
-        id::{ConsumerId, EndpointId, InboundId, KeyId, Shard},
+        id::{ConsumerId, EndpointId, InboundId, KeyId, Shard, TenantId},
         lease::{HolderId, LeaseKey},
     },
 };
@@ -97,6 +98,8 @@ pub(crate) type AnswerWithin = Arc<dyn Fn(InboundId) -> u32 + Send + Sync>;
 pub(crate) struct ConsumerParts {
     /// The key that it came with.
     pub key_id: KeyId,
+    /// Whose events it takes.
+    pub tenant_id: TenantId,
     /// Where the data of its tenant are.
     pub shard: Shard,
     /// Its group.
@@ -120,8 +123,17 @@ pub(crate) async fn consume(
     let core = &dispatch.0.core;
     let consumer_id = ConsumerId::new(core.clock.now_ms(), &mut core.rng());
     let of = (HolderId::Consumer(consumer_id), parts.key_id);
-    let mut opened = dispatch.open::<Consumer>(of.0, of.1)?;
     let group = parts.group;
+    let about = About::Consumer {
+        tenant_id: parts.tenant_id,
+        group: group.clone(),
+        handlers: parts
+            .handlers
+            .iter()
+            .map(|(_, name)| name.clone())
+            .collect(),
+    };
+    let mut opened = dispatch.open::<Consumer>(of.0, of.1, about)?;
     tracing::info!(%consumer_id, group, "consumer {consumer_id} of group {group} opened a stream");
     let (acknowledged, acknowledgements) = watch::channel(0);
     let (lost, lost_leases) = mpsc::unbounded_channel();

@@ -27,7 +27,11 @@ use tonic::Status;
 use self::proof::Claim;
 pub(in crate::dispatch) use self::{proof::Told, request::HOLD_MAX};
 use super::{
-    Holder, Outgoing, Protocol, StreamEnd, held::Held, holder::Bounds, stream, table::Opened,
+    Holder, Outgoing, Protocol, StreamEnd,
+    held::Held,
+    holder::Bounds,
+    stream,
+    table::{About, Opened},
 };
 use crate::{
     dispatch::{
@@ -81,7 +85,12 @@ pub(crate) async fn converse(
     let node_id = node_id.map_err(|error| Error::invalid("hello.node_id", error.to_string()))?;
     let protocol = agreed(&hello, &dispatch.0.core.protocols)?;
     check_hello(&hello)?;
-    let opened = dispatch.open::<Node>(HolderId::Node(node_id), parts.key_id)?;
+    let about = About::Node {
+        name: hello.name.clone(),
+        version: hello.version.clone(),
+        capacity: hello.capacity,
+    };
+    let opened = dispatch.open::<Node>(HolderId::Node(node_id), parts.key_id, about)?;
     tracing::info!(%node_id, name = hello.name, version = hello.version, "node {node_id} opened a session");
     let ended = stand(
         &dispatch,

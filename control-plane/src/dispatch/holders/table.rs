@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     lock::{Leaf, Locked},
     model::{
-        id::KeyId,
+        id::{KeyId, TenantId},
         lease::{HolderId, HolderKind},
     },
 };
@@ -30,10 +30,50 @@ struct Table {
     next: u64,
 }
 
+/// What is known of a holder that has a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Connected {
+    /// The holder.
+    pub holder: HolderId,
+    /// The key that it came with.
+    pub key_id: KeyId,
+    /// Since when its stream stands.
+    pub since: i64,
+    /// What it is.
+    pub about: About,
+    /// How many leases it holds.
+    pub in_flight: u32,
+}
+
+/// What a holder is, as its hello says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum About {
+    /// A node.
+    Node {
+        /// What people call it.
+        name: String,
+        /// The version of its program.
+        version: String,
+        /// How many leases it can hold.
+        capacity: u32,
+    },
+    /// A stream of a consumer.
+    Consumer {
+        /// Whose events it takes.
+        tenant_id: TenantId,
+        /// Its group.
+        group: String,
+        /// The names of its handlers.
+        handlers: Vec<String>,
+    },
+}
+
 #[derive(Debug)]
 struct Stream {
     number: u64,
     key_id: KeyId,
+    since: i64,
+    about: About,
     replaced: CancellationToken,
     ended: CancellationToken,
     revoked: mpsc::UnboundedSender<u64>,
@@ -77,6 +117,8 @@ impl Holders {
         &self,
         holder: HolderId,
         key_id: KeyId,
+        about: About,
+        now_ms: i64,
     ) -> Result<Opened, Error> {
         let mut table = self.table();
         if table.owner(holder).is_some_and(|owner| owner != key_id) {
@@ -98,6 +140,8 @@ impl Holders {
         let standing = Stream {
             number,
             key_id,
+            since: now_ms,
+            about,
             replaced: replaced.clone(),
             ended: ended.clone(),
             revoked: sender,
@@ -147,6 +191,21 @@ impl Holders {
         holders.filter(|holder| holder.kind() == kind).count()
     }
 
+    /// The holders of a kind that have a stream.
+    pub(in crate::dispatch) fn connected(&self, kind: HolderKind) -> Vec<Connected> {
+        let table = self.table();
+        let streams = table.streams.iter();
+        let connected = streams.filter(|(holder, _)| holder.kind() == kind);
+        let connected = connected.map(|(holder, stream)| Connected {
+            holder: *holder,
+            key_id: stream.key_id,
+            since: stream.since,
+            about: stream.about.clone(),
+            in_flight: 0,
+        });
+        connected.collect()
+    }
+
     /// Asks a holder not to begin a lease.
     pub(in crate::dispatch) fn revoke(&self, holder: HolderId, lease_id: u64) {
         if let Some(standing) = self.table().streams.get(&holder) {
@@ -173,12 +232,23 @@ mod tests {
             KeyId::new(0, &mut Entropy::system()),
             KeyId::new(0, &mut Entropy::system()),
         );
-        let refused = |key| matches!(holders.open(node, key), Err(Error::PermissionDenied(_)));
-        let first = holders.open(node, own).unwrap();
+        let open = |key| {
+            let about = About::Node {
+                name: "n".to_owned(),
+                version: "1".to_owned(),
+                capacity: 1,
+            };
+            holders.open(node, key, about, 0)
+        };
+        let refused = |key| matches!(open(key), Err(Error::PermissionDenied(_)));
+        let first = open(own).unwrap();
+        assert_eq!(holders.connected(HolderKind::Node).len(), 1);
+        assert!(holders.connected(HolderKind::Consumer).is_empty());
         assert!(refused(other), "it is there");
         assert!(holders.close(node, first.number));
         assert!(refused(other), "what it held is still its own");
-        let again = holders.open(node, own).unwrap();
+        assert!(holders.connected(HolderKind::Node).is_empty());
+        let again = open(own).unwrap();
         assert!(
             !holders.close(node, first.number),
             "that was another session"

@@ -1,6 +1,6 @@
 //! The leases of a group: granted, reported, settled, lost.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     group::Group,
@@ -258,6 +258,19 @@ impl Group {
         let key = lease.key();
         self.leases.insert(delivery_id, lease);
         Some(key)
+    }
+
+    /// How many attempts for an endpoint are under way.
+    pub(super) fn in_flight(&self, endpoint_id: EndpointId) -> u32 {
+        let slot = self.lanes.get(&endpoint_id);
+        slot.map_or(0, |slot| slot.lane.running)
+    }
+
+    /// Adds how many leases each holder holds.
+    pub(super) fn count_held(&self, held: &mut HashMap<HolderId, u32>) {
+        for lease in self.leases.values().filter(|lease| !lease.is_reported()) {
+            *held.entry(lease.holder).or_default() += 1;
+        }
     }
 
     /// Whether an attempt of a delivery is under way or being written.

@@ -1,7 +1,7 @@
 //! How holders take leases, report on them and lose them.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     model::{
-        id::{DeliveryId, EndpointId},
+        id::{DeliveryId, EndpointId, Shard},
         lease::{HolderId, LeaseKey},
     },
     store::DueDelivery,
@@ -114,6 +114,20 @@ impl Schedule {
         self.of(row.id.shard(), |group, _| {
             group.adopt(lease_id, holder, row, endpoint_id, uptime_ms);
         });
+    }
+
+    /// How many attempts for an endpoint are under way.
+    pub(in crate::dispatch) fn in_flight(&self, shard: Shard, endpoint_id: EndpointId) -> u32 {
+        self.group(shard).lock().in_flight(endpoint_id)
+    }
+
+    /// How many leases each holder holds that has some.
+    pub(in crate::dispatch) fn held_by_each(&self) -> HashMap<HolderId, u32> {
+        let mut held = HashMap::new();
+        for group in &self.groups {
+            group.lock().count_held(&mut held);
+        }
+        held
     }
 
     /// Whether a lease was granted by this process.

@@ -11,6 +11,8 @@ use crate::model::api_key::Role::{self, Admin, Consumer, Emitter, Node, Operator
 pub(super) const TABLE: &[(&str, &[Role], &Kind)] = &[
     ("/posthorn.node.v1.NodeService/Forward", &[Node], FORWARD),
     ("/posthorn.node.v1.NodeService/Session", &[Node], SESSION),
+    ("/posthorn.v1.AdminService/ListConsumers", &[Admin, Operator, Viewer], SCAN),
+    ("/posthorn.v1.AdminService/ListNodes", &[Admin, Operator, Viewer], SCAN),
     ("/posthorn.v1.ApiKeyService/CreateApiKey", &[Admin], CHANGE),
     ("/posthorn.v1.ApiKeyService/GetApiKey", &[Admin], GET),
     ("/posthorn.v1.ApiKeyService/ListApiKeys", &[Admin], SCAN),
@@ -20,6 +22,7 @@ pub(super) const TABLE: &[(&str, &[Role], &Kind)] = &[
     ("/posthorn.v1.DeliveryService/DiscardDeadLetters", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.DeliveryService/GetDelivery", &[Admin, Operator, Viewer], GET),
     ("/posthorn.v1.DeliveryService/ListAttempts", &[Admin, Operator, Viewer], SCAN),
+    ("/posthorn.v1.DeliveryService/ListBacklogs", &[Admin, Operator, Viewer], SCAN),
     ("/posthorn.v1.DeliveryService/ListDeliveries", &[Admin, Operator, Viewer], SCAN),
     ("/posthorn.v1.DeliveryService/RedriveDeadLetters", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.DeliveryService/RetryDelivery", &[Admin, Operator], CHANGE),

@@ -99,6 +99,12 @@ fn statements(names_indexes: bool) -> Vec<Statement> {
             "tenant_id",
             &[ID, SMALL, LOW, HIGH],
         )),
+        statement(
+            "ListBacklogs",
+            ledger::backlog::ONE,
+            "endpoint_id",
+            &[ID, SMALL, COUNT],
+        ),
         statement("ListEvents stops", ledger::event::FLOOR, "event_id", floor),
         statement(
             "ListEvents",
