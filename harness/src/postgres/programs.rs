@@ -13,10 +13,11 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// Looks where `pg_config` says, then under `/usr/lib/postgresql`, newest first, then along `PATH`.
+    /// Those of `POSTHORN_TEST_POSTGRES` when it is set. Else looks where `pg_config` says, then under `/usr/lib/postgresql`, newest first, then along `PATH`.
     pub(super) fn find() -> Self {
-        let folder = configured()
+        let folder = named()
             .into_iter()
+            .chain(configured())
             .chain(packaged())
             .chain(on_path())
             .find(|folder| has_both(folder))
@@ -31,6 +32,12 @@ impl Programs {
     pub(super) fn postgres(&self) -> Command {
         Command::new(self.folder.join("postgres"))
     }
+}
+
+fn named() -> Option<PathBuf> {
+    let folder = PathBuf::from(env::var_os("POSTHORN_TEST_POSTGRES")?);
+    assert!(has_both(&folder), "no `initdb` and `postgres` in {}", folder.display());
+    Some(folder)
 }
 
 fn configured() -> Option<PathBuf> {
