@@ -3,8 +3,9 @@
 //! A caller's fault carries a message that says which field or limit and what to do. A fault of ours carries a cause
 //! that is logged once, here, under an id that the caller gets too; the cause itself is never sent.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
+use posthorn_guard::TARGET_NOT_ALLOWED;
 use rand::Rng as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
@@ -17,11 +18,14 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The text of every INTERNAL status, followed by the id that the log has.
 pub(crate) const INTERNAL_MESSAGE: &str = "internal error; the log has the cause under id";
 
+/// Whose reasons `google.rpc.ErrorInfo` names.
+const DOMAIN: &str = "posthorn";
+
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Fields are malformed or out of range.
-    #[error("{}", .0.first().map_or("invalid argument", |violation| violation.description.as_str()))]
+    #[error("{}", said(.0))]
     Invalid(Vec<Violation>),
     /// No credential, or none that is valid now.
     #[error("a valid API key is required: send `authorization: Bearer phk_...`")]
@@ -38,9 +42,15 @@ pub enum Error {
     /// The name or the key is taken.
     #[error("{0}")]
     AlreadyExists(String),
+    /// The idempotency key stands for an event with other content: its id, unless it has just gone.
+    #[error("idempotency_key: it was used with other content, for {}", .0.as_deref().unwrap_or("an event that is gone"))]
+    KeyReused(Option<String>),
     /// The thing's state forbids it.
     #[error("{0}")]
     FailedPrecondition(String),
+    /// What was asked for is no longer kept.
+    #[error("the body was removed at the end of its retention; the record stays")]
+    Erased,
     /// The thing was changed since the caller read it.
     #[error("the etag is not the current one: read the object again and repeat the change")]
     StaleEtag,
@@ -64,6 +74,22 @@ pub struct Violation {
     pub description: String,
 }
 
+/// Which field is at fault, and how; and how many others are.
+fn said(violations: &[Violation]) -> String {
+    let Some(first) = violations.first() else {
+        return "invalid argument".to_owned();
+    };
+    let said = match first.field.as_str() {
+        "" => first.description.clone(),
+        field => format!("{field}: {}", first.description),
+    };
+    match violations.len() - 1 {
+        0 => said,
+        1 => format!("{said}; one other field is at fault too"),
+        others => format!("{said}; {others} other fields are at fault too"),
+    }
+}
+
 impl Error {
     /// One field is malformed or out of range.
     pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
@@ -81,8 +107,8 @@ impl Error {
             Self::NoSuchCall => Code::Unimplemented,
             Self::PermissionDenied(_) => Code::PermissionDenied,
             Self::NotFound(_) => Code::NotFound,
-            Self::AlreadyExists(_) => Code::AlreadyExists,
-            Self::FailedPrecondition(_) => Code::FailedPrecondition,
+            Self::AlreadyExists(_) | Self::KeyReused(_) => Code::AlreadyExists,
+            Self::FailedPrecondition(_) | Self::Erased => Code::FailedPrecondition,
             Self::StaleEtag => Code::Aborted,
             Self::Exhausted(_) => Code::ResourceExhausted,
             Self::Unavailable(_) => Code::Unavailable,
@@ -114,11 +140,28 @@ impl From<Error> for Status {
         let message = error.to_string();
         match error {
             Error::Invalid(violations) => {
+                let is_target = |one: &Violation| one.description.starts_with(TARGET_NOT_ALLOWED);
+                let has_target = violations.iter().any(is_target);
                 let fields = violations
                     .into_iter()
                     .map(|violation| FieldViolation::new(violation.field, violation.description))
                     .collect::<Vec<_>>();
-                Self::with_error_details(code, message, ErrorDetails::with_bad_request(fields))
+                let mut details = ErrorDetails::with_bad_request(fields);
+                if has_target {
+                    details.set_error_info("TARGET_NOT_ALLOWED", DOMAIN, []);
+                }
+                Self::with_error_details(code, message, details)
+            }
+            Error::KeyReused(event_id) => {
+                let event = event_id.map(|id| ("event_id".to_owned(), id));
+                let event = event.into_iter().collect::<HashMap<_, _>>();
+                let details =
+                    ErrorDetails::with_error_info("IDEMPOTENCY_KEY_REUSED", DOMAIN, event);
+                Self::with_error_details(code, message, details)
+            }
+            Error::Erased => {
+                let details = ErrorDetails::with_error_info("PAYLOAD_ERASED", DOMAIN, []);
+                Self::with_error_details(code, message, details)
             }
             Error::Exhausted(_) | Error::Unavailable(_) => {
                 let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));

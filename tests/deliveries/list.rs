@@ -114,6 +114,7 @@ impl Found {
         let request = GetEventRequest {
             tenant_id: self.deployment.tenant_id.clone(),
             event_id: delivery.event_id.clone(),
+            ..GetEventRequest::default()
         };
         let answer = self.deployment.admin.events().get_event(request).await;
         let event = answer.expect("it is there").into_inner().event;

@@ -70,7 +70,11 @@ async fn a_key_with_other_content_is_refused(store: StoreKind) {
         ("another type", event_type),
         ("another content type", content_type),
     ] {
-        assert_refused(what, events.emit_event(request).await, Code::AlreadyExists);
+        let refused = events.emit_event(request).await;
+        let refusal = assert_refused(what, refused, Code::AlreadyExists);
+        assert_eq!(refusal.reason, "IDEMPOTENCY_KEY_REUSED", "{what}");
+        let says = refusal.message.contains(&first.event_id);
+        assert!(says, "{what}: {refusal:?}");
     }
     let again = events.emit_event(good).await;
     let again = again.expect("the first content is accepted").into_inner();

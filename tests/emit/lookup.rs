@@ -1,12 +1,19 @@
 //! Looking at events that were emitted.
 
 use bytes::Bytes;
-use posthorn::v1::{GetEventRequest, ListEventsRequest, Role};
-use posthorn_harness::{Deployment, StoreKind};
+use posthorn::v1::{EmitEventRequest, GetEventRequest, ListEventsRequest, Role};
+use posthorn_harness::{Answer, Deployment, StoreKind, eventually};
+use tonic::Code;
+
+use crate::support::{
+    DEADLINE,
+    refusal::{assert_invalid, assert_refused},
+};
 
 on_both! {
     an_event_can_be_read_back_and_a_viewer_sees_no_payload,
     events_are_listed_newest_first_in_pages,
+    o4_an_emitter_finds_its_event_by_its_key_and_hears_how_far_it_is,
 }
 
 async fn an_event_can_be_read_back_and_a_viewer_sees_no_payload(store: StoreKind) {
@@ -18,6 +25,7 @@ async fn an_event_can_be_read_back_and_a_viewer_sees_no_payload(store: StoreKind
     let request = GetEventRequest {
         tenant_id: deployment.tenant_id.clone(),
         event_id: emitted.event_id.clone(),
+        ..GetEventRequest::default()
     };
     for (role, sees_payload) in [
         (Role::Admin, true),
@@ -37,6 +45,47 @@ async fn an_event_can_be_read_back_and_a_viewer_sees_no_payload(store: StoreKind
         let expected = if sees_payload { &payload[..] } else { b"" };
         assert_eq!(event.payload, expected, "{role:?}");
     }
+}
+
+async fn o4_an_emitter_finds_its_event_by_its_key_and_hears_how_far_it_is(store: StoreKind) {
+    let deployment = Deployment::start(store).await;
+    let endpoint = |path| deployment.receiver.url(path);
+    deployment.receiver.answer("/bad", Answer::Status(400));
+    for path in ["/good", "/bad"] {
+        deployment
+            .admin
+            .create_endpoint(&endpoint(path), &["*"])
+            .await;
+    }
+    let client = deployment.client(&[Role::Emitter]).await;
+    let event = EmitEventRequest {
+        idempotency_key: "order-1".to_owned(),
+        ..client.event("a.b", "{}")
+    };
+    let emitted = client.events().emit_event(event).await;
+    let emitted = emitted.expect("it is accepted").into_inner();
+    let get = async |event_id: &str, idempotency_key: &str| {
+        let request = GetEventRequest {
+            tenant_id: String::new(),
+            event_id: event_id.to_owned(),
+            idempotency_key: idempotency_key.to_owned(),
+        };
+        client.events().get_event(request).await
+    };
+    eventually("one is delivered and one is dead", DEADLINE, async || {
+        let found = get("", "order-1").await.expect("it is there").into_inner();
+        let event = found.event.expect("the answer holds the event");
+        assert_eq!(event.event_id, emitted.event_id);
+        assert!(event.payload.is_empty(), "an emitter sees no payload");
+        (found.pending_count, found.dead_count, event.delivery_count) == (0, 1, 2)
+    })
+    .await;
+    assert_refused("unknown", get("", "order-2").await, Code::NotFound);
+    let both = get(&emitted.event_id, "order-1").await;
+    assert_invalid("both", both, "idempotency_key");
+    assert_invalid("neither", get("", "").await, "event_id");
+    let long = "x".repeat(257);
+    assert_invalid("too long", get("", &long).await, "idempotency_key");
 }
 
 async fn events_are_listed_newest_first_in_pages(store: StoreKind) {

@@ -207,6 +207,7 @@ async fn a_batch_stays_as_it_was_signed_and_shows_what_became_of_its_items(store
     let event = GetEventRequest {
         tenant_id: tenant_id.clone(),
         event_id: items[1].event_id.clone(),
+        ..GetEventRequest::default()
     };
     let event = world.deployment.admin.events().get_event(event).await;
     let event = event.expect("it is there").into_inner().event;

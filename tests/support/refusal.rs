@@ -14,6 +14,8 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// The paths of `google.rpc.BadRequest`.
     pub(crate) fields: Vec<String>,
+    /// The reason of `google.rpc.ErrorInfo`, if it has one.
+    pub(crate) reason: String,
     /// Whether `google.rpc.RetryInfo` says when to come back.
     pub(crate) says_when_to_retry: bool,
 }
@@ -29,9 +31,17 @@ impl From<Status> for Refusal {
             code: status.code(),
             message: status.message().to_owned(),
             fields: fields.unwrap_or_default(),
+            reason: reason(&status),
             says_when_to_retry: details.retry_info().is_some(),
         }
     }
+}
+
+/// The reason of `google.rpc.ErrorInfo`. Empty: it has none.
+pub(crate) fn reason(status: &Status) -> String {
+    let details = status.get_error_details();
+    let info = details.error_info().map(|info| info.reason.clone());
+    info.unwrap_or_default()
 }
 
 /// The refusal of a call that must be refused. `what` names the case.

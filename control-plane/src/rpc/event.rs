@@ -11,19 +11,18 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Caller, Page, QueryFingerprint, convert::timestamp, decode_status, message::Paid, new_event,
+    Caller, Page, QueryFingerprint,
+    convert::{id, timestamp},
+    decode_status,
+    message::Paid,
+    new_event,
     time_range::TimeRange,
 };
 use crate::{
     core::Core,
     dispatch::{Accepted, Dispatch},
     error::Error,
-    model::{
-        api_key::Role,
-        event::Event,
-        event_type::EventTypeName,
-        id::{EventId, uuid_floor},
-    },
+    model::{api_key::Role, event::Event, event_type::EventTypeName, id::uuid_floor},
     store::{EventFilter, EventSummary},
 };
 
@@ -182,14 +181,22 @@ impl Events {
         request: v1::GetEventRequest,
     ) -> Result<v1::GetEventResponse, Error> {
         let tenant = caller.tenant(&self.core.registry.snapshot(), &request.tenant_id)?;
-        let id = request.event_id.parse::<EventId>();
-        let id = id.map_err(|error| Error::invalid("event_id", error.to_string()))?;
-        let event = self
-            .core
-            .store
-            .event_get(tenant.tenant.id, id)
-            .await?
-            .ok_or(Error::NotFound("event"))?;
+        let store = &self.core.store;
+        let key = new_event::idempotency_key(request.idempotency_key)?;
+        let id = match (request.event_id.as_str(), key) {
+            (text, None) => id("event_id", text)?,
+            ("", Some(key)) => {
+                let found = store.event_by_key(tenant.shard, tenant.tenant.id, &key);
+                found.await?.ok_or(Error::NotFound("event"))?
+            }
+            _ => {
+                let rule = "is given beside event_id: one of them names the event";
+                return Err(Error::invalid("idempotency_key", rule));
+            }
+        };
+        let found = store.event_get(tenant.tenant.id, id).await?;
+        let event = found.ok_or(Error::NotFound("event"))?;
+        let (pending_count, dead_count) = store.delivery_open_counts(id).await?;
         let payload_bytes = u32::try_from(event.payload.len()).unwrap_or(u32::MAX);
         // What a source brought is read by ReadInboundPayload, which records it.
         let may_read = caller.roles().has_any(&[Role::Admin, Role::Operator]);
@@ -200,6 +207,8 @@ impl Events {
         };
         Ok(v1::GetEventResponse {
             event: Some(event_proto(&event, payload, payload_bytes)),
+            pending_count,
+            dead_count,
         })
     }
 

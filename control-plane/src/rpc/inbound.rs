@@ -99,12 +99,6 @@ fn action(
     }
 }
 
-fn erased() -> Error {
-    precondition(
-        "payload_erased: the body was removed at the end of its retention; the record stays",
-    )
-}
-
 fn precondition(text: &str) -> Error {
     Error::FailedPrecondition(text.to_owned())
 }

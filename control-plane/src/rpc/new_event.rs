@@ -76,7 +76,8 @@ fn content_type(text: String) -> Result<String, Error> {
     Ok(text)
 }
 
-fn idempotency_key(text: String) -> Result<Option<String>, Error> {
+/// Reads an idempotency key. None: it is empty.
+pub(super) fn idempotency_key(text: String) -> Result<Option<String>, Error> {
     if text.is_empty() {
         return Ok(None);
     }

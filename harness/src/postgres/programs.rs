@@ -36,7 +36,11 @@ impl Programs {
 
 fn named() -> Option<PathBuf> {
     let folder = PathBuf::from(env::var_os("POSTHORN_TEST_POSTGRES")?);
-    assert!(has_both(&folder), "no `initdb` and `postgres` in {}", folder.display());
+    assert!(
+        has_both(&folder),
+        "no `initdb` and `postgres` in {}",
+        folder.display()
+    );
     Some(folder)
 }
 

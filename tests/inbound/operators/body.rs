@@ -55,6 +55,7 @@ async fn a_look_at_a_request_shows_neither_body_nor_credentials(store: StoreKind
     let event = GetEventRequest {
         tenant_id: world.deployment.tenant_id.clone(),
         event_id: record.event_id.clone(),
+        ..GetEventRequest::default()
     };
     let event = world.deployment.admin.events().get_event(event).await;
     let event = event

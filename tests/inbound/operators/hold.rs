@@ -10,7 +10,7 @@ use tonic::{Code, Response, Status};
 use super::World;
 use crate::support::{
     passing::pass,
-    refusal::{assert_invalid, assert_refused},
+    refusal::{assert_invalid, assert_refused, reason},
     time::{DAY, HOUR},
     unknown,
 };
@@ -67,7 +67,7 @@ async fn body(world: &World, id: &str) -> Option<String> {
         }
         Err(status) => {
             assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}");
-            assert!(status.message().contains("payload_erased"), "{status:?}");
+            assert_eq!(reason(&status), "PAYLOAD_ERASED", "{status:?}");
             None
         }
     }

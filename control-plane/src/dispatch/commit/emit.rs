@@ -293,12 +293,9 @@ fn answer(dispatch: &Dispatch, row: &EmitRow, emitted: Emitted) -> Result<Accept
                 delivery_count,
             })
         }
-        Emitted::Conflict => {
+        Emitted::Conflict { event_id } => {
             count("conflict");
-            Err(Error::AlreadyExists(
-                "IDEMPOTENCY_KEY_REUSED: the idempotency_key was used with other content"
-                    .to_owned(),
-            ))
+            Err(Error::KeyReused(event_id.map(|id| id.to_string())))
         }
     }
 }

@@ -36,7 +36,7 @@ pub(super) const TABLE: &[(&str, &[Role], &Kind)] = &[
     ("/posthorn.v1.EndpointService/UpdateEndpoint", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.EventService/EmitEvent", &[Admin, Emitter], EMIT),
     ("/posthorn.v1.EventService/EmitEvents", &[Admin, Emitter], EMITS),
-    ("/posthorn.v1.EventService/GetEvent", &[Admin, Operator, Viewer], GET),
+    ("/posthorn.v1.EventService/GetEvent", &[Admin, Operator, Viewer, Emitter], GET),
     ("/posthorn.v1.EventService/ListEvents", &[Admin, Operator, Viewer], SCAN),
     ("/posthorn.v1.EventTypeService/CreateEventType", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.EventTypeService/DeleteEventType", &[Admin, Operator], CHANGE),

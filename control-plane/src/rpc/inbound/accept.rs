@@ -4,7 +4,7 @@
 
 use posthorn::v1;
 
-use super::{Inbounds, erased, event::of_day, precondition, view::request_proto};
+use super::{Inbounds, event::of_day, precondition, view::request_proto};
 use crate::{
     audit::Record,
     error::Error,
@@ -38,7 +38,7 @@ impl Inbounds {
             .store
             .inbound_body(&found)
             .await?
-            .ok_or_else(erased)?;
+            .ok_or(Error::Erased)?;
         let event = self.event_now(&found, body).await?;
         self.ensure_day(&found).await?;
         let change = async |tx: &mut LedgerTx| {

@@ -4,7 +4,7 @@ use posthorn::v1;
 use uuid::Uuid;
 
 use super::{
-    Inbounds, erased,
+    Inbounds,
     event::content_type,
     view::{action_proto, request_proto, summary_proto},
 };
@@ -78,7 +78,7 @@ impl Inbounds {
             .store
             .inbound_body(&found)
             .await?
-            .ok_or_else(erased)?;
+            .ok_or(Error::Erased)?;
         let call = Call::new(caller, &request, now)?;
         let change = async |_: &mut LedgerTx| {
             let response = v1::ReadInboundPayloadResponse {

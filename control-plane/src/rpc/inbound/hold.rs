@@ -5,7 +5,7 @@ use std::sync::Arc;
 use posthorn::v1;
 use prost::Message;
 
-use super::{Inbounds, erased, view::request_proto};
+use super::{Inbounds, view::request_proto};
 use crate::{
     audit::Record,
     error::Error,
@@ -110,7 +110,7 @@ impl Inbounds {
 }
 
 async fn place(tx: &mut LedgerTx, request: &InboundRequest) -> Result<InboundActionKind, Error> {
-    let body = tx.inbound_body(request).await?.ok_or_else(erased)?;
+    let body = tx.inbound_body(request).await?.ok_or(Error::Erased)?;
     tx.inbound_body_keep(request.id, &body).await?;
     tx.inbound_set_held(request.id, true).await?;
     Ok(InboundActionKind::Hold)

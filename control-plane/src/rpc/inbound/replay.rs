@@ -2,7 +2,7 @@
 
 use posthorn::v1;
 
-use super::{Inbounds, erased, precondition};
+use super::{Inbounds, precondition};
 use crate::{
     audit::Record,
     error::Error,
@@ -111,7 +111,7 @@ impl Inbounds {
             .store
             .inbound_body(request)
             .await?
-            .ok_or_else(erased)?;
+            .ok_or(Error::Erased)?;
         self.event_now(request, body).await
     }
 }

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use posthorn::v1;
 
-use super::{Inbounds, erased, event::of_day, precondition, view::request_proto};
+use super::{Inbounds, event::of_day, precondition, view::request_proto};
 use crate::{
     audit::Record,
     dispatch::Arrival,
@@ -39,7 +39,7 @@ impl Inbounds {
             .store
             .inbound_body(&found)
             .await?
-            .ok_or_else(erased)?;
+            .ok_or(Error::Erased)?;
         let arrivals = self.judged_again(&found, &body).await?;
         self.ensure_day(&found).await?;
         let change = async |tx: &mut LedgerTx| {

@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::model::id::{EndpointId, Shard};
+use crate::model::id::{EndpointId, EventId, Shard};
 use crate::store::{Error, Result, Store};
 
 /// How far open deliveries of one state are counted.
@@ -56,7 +56,25 @@ macro_rules! backlog {
 pub(in crate::store) const MANY: &str = backlog!("i.id", " from unnest($1::uuid[]) as i (id)");
 pub(in crate::store) const ONE: &str = backlog!("$1", "");
 
+/// How many deliveries of an event are pending, and how many dead.
+const OF_EVENT: &str = "
+    select count(*) filter (where state = 1), count(*) filter (where state = 2)
+    from delivery where shard = $1 and delivery_id between $2 and $3";
+
 impl Store {
+    /// How many deliveries of an event are pending, and how many dead.
+    pub(crate) async fn delivery_open_counts(&self, id: EventId) -> Result<(u32, u32)> {
+        let (first, last) = id.delivery_range();
+        let (pending, dead): (i64, i64) = read!(self, conn => {
+            let query = sqlx::query_as(OF_EVENT).bind(id.shard().column());
+            query.bind(first.uuid()).bind(last.uuid()).fetch_one(conn).await
+        })?;
+        Ok((
+            u32::try_from(pending).map_err(Error::bug)?,
+            u32::try_from(dead).map_err(Error::bug)?,
+        ))
+    }
+
     /// What waits for each of these endpoints, in any order.
     pub(crate) async fn backlogs(&self, shard: Shard, ids: &[EndpointId]) -> Result<Vec<Backlog>> {
         let ids = ids.iter().map(|id| id.uuid()).collect::<Vec<_>>();

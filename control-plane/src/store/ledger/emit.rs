@@ -61,7 +61,10 @@ pub(crate) enum Emitted {
         delivery_count: u16,
     },
     /// The key stands for other content.
-    Conflict,
+    Conflict {
+        /// The event that it stands for. None: both have just gone.
+        event_id: Option<EventId>,
+    },
 }
 
 impl Store {
@@ -115,7 +118,9 @@ impl KeyedEvent {
 
     fn answer(&self, row: &EmitRow, key: &EmitKey) -> Emitted {
         if self.content_hash != key.content_hash {
-            Emitted::Conflict
+            Emitted::Conflict {
+                event_id: Some(self.event_id),
+            }
         } else if self.event_id == row.event.id {
             Emitted::New
         } else {

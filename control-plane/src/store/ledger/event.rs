@@ -99,6 +99,23 @@ impl Store {
         row.map(EventRow::into_event).transpose()
     }
 
+    /// The event that a tenant's idempotency key stands for.
+    pub(crate) async fn event_by_key(
+        &self,
+        shard: Shard,
+        tenant_id: TenantId,
+        key: &str,
+    ) -> Result<Option<EventId>> {
+        const SQL: &str = "
+            select event_id from event_key
+            where shard = $1 and tenant_id = $2 and idempotency_key = $3";
+        let id: Option<Uuid> = read!(self, conn => {
+            let query = sqlx::query_scalar(SQL).bind(shard.column()).bind(tenant_id.uuid());
+            query.bind(key).fetch_optional(conn).await
+        })?;
+        Ok(id.map(EventId::from_uuid))
+    }
+
     /// A tenant's events, newest first, without payloads.
     pub(crate) async fn event_list(
         &self,

@@ -50,7 +50,9 @@ async fn emitted(pool: &PgPool, rows: &[EmitRow]) -> Result<Vec<Emitted>> {
             None => Emitted::New,
             Some(key) => standing
                 .get(&(row.event.tenant_id.uuid(), key.key.clone()))
-                .map_or(Emitted::Conflict, |standing| standing.answer(row, key)),
+                .map_or(Emitted::Conflict { event_id: None }, |standing| {
+                    standing.answer(row, key)
+                }),
         })
         .collect())
 }
