@@ -3,7 +3,7 @@
 //! * `listener` accepts connections, `tls` has the certificate;
 //! * `http1` and `http2` read requests and write answers;
 //! * `gate` takes one request from its head to its answer; `head`, `host`, `target` and `client_address` judge heads,
-//!   `admission`, `intake` and `pace` bound what is taken in, the guard's `flood` what comes beside requests;
+//!   `admission`, `intake`, `pace` and `crowd` bound what is taken in, the guard's `flood` what comes beside requests;
 //! * `refusal` is every answer that the edge makes itself.
 //!
 //! The edge stores nothing, verifies nothing and knows no source but by its limits: whether one exists is the control
@@ -13,6 +13,7 @@ mod admission;
 mod body;
 mod client_address;
 mod config;
+mod crowd;
 mod gate;
 mod head;
 mod host;
@@ -37,6 +38,7 @@ use tracing::{info, warn};
 
 use self::{
     admission::Admission,
+    crowd::Crowd,
     gate::Gate,
     host::Hosts,
     limits::Limits,
@@ -84,7 +86,6 @@ impl Edge {
             listener,
             tls: tls.map(Arc::new),
             tls_timeout: config.tls_timeout,
-            connections_max: config.connections,
             addresses: Arc::new(Addresses::new(config.connections_per_address)),
             gate: Arc::new(gate(&config, forwarder, EdgeMetrics::new(registry))),
         };
@@ -135,6 +136,7 @@ fn gate(config: &EdgeConfig, forwarder: Arc<Forwarder>, metrics: EdgeMetrics) ->
     );
     Gate {
         limits: Limits::new(config),
+        crowd: Crowd::new(config.connections),
         hosts: Hosts::new(config.hosts.clone()),
         trusted_proxies: config.trusted_proxies.clone(),
         admission: Arc::new(admission),

@@ -1,5 +1,7 @@
 //! How long connections last and how many there may be. BH34.
 
+use std::time::Duration;
+
 use posthorn_data_plane::EdgeConfig;
 
 use super::{SOON, World, patient, post, with};
@@ -101,9 +103,9 @@ async fn an_address_has_so_many_connections_and_more_are_closed_at_once() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_listeners_number_wait_for_a_place() {
+async fn s10_for_a_connection_beyond_their_number_the_one_goes_that_is_idle_for_the_longest() {
     let config = EdgeConfig {
-        connections: 1,
+        connections: 2,
         ..patient()
     };
     let (world, _requests) = World::answering(config).await;
@@ -112,8 +114,44 @@ async fn connections_beyond_the_listeners_number_wait_for_a_place() {
     assert_eq!(first.answer().await.status, 200);
     let mut second = world.client().await;
     second.send(post("a")).await;
-    drop(first);
     assert_eq!(second.answer().await.status, 200);
+    let mut third = world.client().await;
+    third.send(post("a")).await;
+    first.closed().await;
+    assert_eq!(third.answer().await.status, 200);
+    second.send(post("a")).await;
+    assert_eq!(second.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn connections_beyond_the_listeners_number_wait_while_all_others_have_a_request_under_way() {
+    let config = EdgeConfig {
+        connections: 1,
+        ..patient()
+    };
+    let (world, mut stream) = World::start(config).await;
+    let mut first = world.client().await;
+    first.send(post("a")).await;
+    let request = stream.request().await;
+    let mut second = world.client().await;
+    second.send(post("b")).await;
+    stream.answer(answer(request.number, 200, "ok")).await;
+    assert_eq!(first.answer().await.status, 200);
+    // Now the first is idle, and gives way.
+    let request = stream.request().await;
+    assert_eq!(request.body, "b");
+    stream.answer(answer(request.number, 200, "ok")).await;
+    assert_eq!(second.answer().await.status, 200);
+    first.closed().await;
+}
+
+/// What proxies keep idle for 60 s is not closed before them.
+#[test]
+fn case_12_an_idle_connection_outlives_what_load_balancers_keep() {
+    let defaults = EdgeConfig::default();
+    assert!(defaults.idle_timeout >= Duration::from_secs(65));
+    assert!(defaults.connection_age >= Duration::from_mins(30));
+    assert!(defaults.requests_per_connection >= 1_000);
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ pub struct EdgeConfig {
     )]
     pub bytes_in_flight: usize,
 
-    /// How many connections there may be at one time; more wait to be accepted
+    /// How many connections there may be at one time; for one more the longest idle one is closed, or else it waits
     #[arg(
         id = "edge-connections",
         long = "edge-connections",
@@ -94,7 +94,7 @@ pub struct EdgeConfig {
     #[arg(
         long = "edge-requests-per-connection",
         value_name = "N",
-        default_value_t = 100,
+        default_value_t = 10_000,
         value_parser = at_least_1::<u32>
     )]
     pub requests_per_connection: u32,
@@ -153,12 +153,12 @@ pub struct EdgeConfig {
     )]
     pub body_bytes_per_second: u64,
 
-    /// How long a connection may be idle between requests, in seconds
+    /// How long a connection may be idle between requests, in seconds: longer than a proxy in front keeps it
     #[arg(
         id = "edge-idle-timeout",
         long = "edge-idle-timeout",
         value_name = "SECONDS",
-        default_value = "30",
+        default_value = "75",
         hide_short_help = true,
         value_parser = seconds
     )]
@@ -169,7 +169,7 @@ pub struct EdgeConfig {
         id = "edge-connection-age",
         long = "edge-connection-age",
         value_name = "SECONDS",
-        default_value = "300",
+        default_value = "3600",
         hide_short_help = true,
         value_parser = seconds
     )]

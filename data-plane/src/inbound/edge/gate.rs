@@ -14,6 +14,7 @@ use super::{
     admission::{Admission, Room},
     body::Body,
     client_address::{TrustedProxy, client_address},
+    crowd::Crowd,
     head::{Accepted, Head, Length},
     host::Hosts,
     intake::{Intake, Taken},
@@ -32,6 +33,7 @@ use crate::{
 /// What every connection has in common.
 pub(super) struct Gate {
     pub(super) limits: Limits,
+    pub(super) crowd: Arc<Crowd>,
     pub(super) hosts: Hosts,
     pub(super) trusted_proxies: Vec<TrustedProxy>,
     pub(super) admission: Arc<Admission>,

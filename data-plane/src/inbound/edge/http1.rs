@@ -130,19 +130,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if self.buffer.is_empty() {
             // A connection must begin to speak as fast as it must speak.
             let silence = if self.served == 0 {
-                times.head
+                self.head_within()
             } else {
                 times.idle
             };
-            timeout(silence, self.read_before_head())
-                .await
-                .map_err(|_| Silent::End)??;
+            let idle = self.gate.crowd.idle();
+            tokio::select! {
+                read = timeout(silence, self.read_before_head()) => read.map_err(|_| Silent::End)??,
+                () = idle.goes() => return Err(Silent::End),
+            }
         }
         if let Some(parsed) = self.scan.head(&mut self.buffer, &self.gate.limits.head)? {
             return Ok(parsed);
         }
-        let rest = timeout(times.head, self.read_rest_of_head()).await;
+        let within = self.head_within();
+        let rest = timeout(within, self.read_rest_of_head()).await;
         rest.map_err(|_| Silent::End)?
+    }
+
+    fn head_within(&self) -> Duration {
+        let gate = &self.gate;
+        gate.crowd.head_within(gate.limits.times.head)
     }
 
     async fn read_before_head(&mut self) -> Result<(), Silent> {

@@ -1,6 +1,7 @@
 //! HTTP/2 as the edge speaks it: hyper's, with the edge's limits. Only over TLS, where both sides agreed on it.
 
 use std::{
+    future::pending,
     net::IpAddr,
     pin::{Pin, pin},
     sync::{
@@ -146,10 +147,19 @@ impl Use {
         let mut ended: Pin<&mut _> = pin!(ended);
         let mut idle_from = clock::now();
         while self.begun.load(Ordering::Relaxed) < gate.limits.requests_per_connection {
-            let idle = self.idle_until(gate, idle_from);
+            let until = self.idle_until(gate, idle_from);
+            let is_idle = self.under_way.load(Ordering::Relaxed) == 0;
+            let idle = is_idle.then(|| gate.crowd.idle());
+            let goes = async {
+                match &idle {
+                    Some(idle) => idle.goes().await,
+                    None => pending().await,
+                }
+            };
             tokio::select! {
                 () = &mut ended => return,
-                () = sleep_until(idle), if self.under_way.load(Ordering::Relaxed) == 0 => return,
+                () = sleep_until(until), if is_idle => return,
+                () = goes => return,
                 () = self.changed.notified() => idle_from = clock::now(),
             }
         }
@@ -159,7 +169,8 @@ impl Use {
     fn idle_until(&self, gate: &Gate, idle_from: Instant) -> Instant {
         let times = gate.limits.times;
         let is_new = self.begun.load(Ordering::Relaxed) == 0;
-        idle_from + if is_new { times.head } else { times.idle }
+        let head = gate.crowd.head_within(times.head);
+        idle_from + if is_new { head } else { times.idle }
     }
 }
 

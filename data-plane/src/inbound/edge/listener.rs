@@ -21,13 +21,15 @@ use crate::lock::Leaf;
 /// How long accepting rests after it failed, such as for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How many connections there may be beyond the places, while those that make room end.
+const SURPLUS_MAX: usize = 64;
+
 /// A bound listener and what its connections have in common.
 pub(super) struct Listener {
     pub(super) listener: TcpListener,
     pub(super) gate: Arc<Gate>,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) tls_timeout: Duration,
-    pub(super) connections_max: usize,
     pub(super) addresses: Arc<Addresses>,
 }
 
@@ -37,12 +39,20 @@ impl Listener {
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut connections = JoinSet::new();
         loop {
+            let crowd = &self.gate.crowd;
+            crowd.counts(connections.len());
+            let has_room = connections.len() < SURPLUS_MAX.saturating_add(crowd.places())
+                && crowd.has_room(connections.len());
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(ended) = connections.join_next() => self.ended(ended),
-                accepted = self.listener.accept(), if connections.len() < self.connections_max => {
+                () = crowd.became_idle(), if !has_room => {}
+                accepted = self.listener.accept(), if has_room => {
                     match accepted {
-                        Ok((stream, peer)) => self.begin(stream, peer, &mut connections, &stop),
+                        Ok((stream, peer)) => {
+                            crowd.make_room(connections.len());
+                            self.begin(stream, peer, &mut connections, &stop);
+                        }
                         Err(cause) => {
                             warn!(%cause, "cannot accept connections at the edge");
                             sleep(PAUSE).await;

@@ -81,8 +81,8 @@ pub(crate) const REFUSALS: [Refusal; 22] = [
 
 /// The type of the body.
 pub(crate) const CONTENT_TYPE: &str = "application/json";
-/// The methods that are forwarded, as the `allow` header names them.
-pub(crate) const ALLOW: &str = "GET, HEAD, OPTIONS, POST";
+/// The method that every source takes, for the `allow` header. Others are forwarded because some schemes begin with them.
+pub(crate) const ALLOW: &str = "POST";
 
 impl Refusal {
     /// The status.

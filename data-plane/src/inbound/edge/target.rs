@@ -32,10 +32,12 @@ pub(super) fn path_query<'a>(target: &'a [u8], host: &str) -> Result<&'a str, Re
     Ok(path_query)
 }
 
-/// The source that a path is of: `/in/`, a source's id, and nothing more but a query.
+/// The source that a path is of: `/in/`, a source's id, and nothing more but a slash, which some people's forms add to every
+/// URL, and a query.
 pub(super) fn source(path_query: &str) -> Option<SourceId> {
     let path = path_query.split('?').next()?;
-    SourceId::parse(path.strip_prefix(PREFIX)?.as_bytes())
+    let id = path.strip_prefix(PREFIX)?;
+    SourceId::parse(id.strip_suffix('/').unwrap_or(id).as_bytes())
 }
 
 /// The text of the source's id in a path that [`source`] has accepted.
@@ -58,7 +60,9 @@ mod tests {
             (format!("/in/{ID}"), true),
             (format!("/in/{ID}?"), true),
             (format!("/in/{ID}?a=/../b&c=%00"), true),
-            (format!("/in/{ID}/"), false),
+            (format!("/in/{ID}/"), true),
+            (format!("/in/{ID}/?a"), true),
+            (format!("/in/{ID}//"), false),
             (format!("/in/{ID}/more"), false),
             (format!("/in/{ID}%2f"), false),
             (format!("/in/{ID};a"), false),

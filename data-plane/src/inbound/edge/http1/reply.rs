@@ -134,7 +134,7 @@ mod tests {
             false,
             &format!(
                 "HTTP/1.1 405 Method Not Allowed\r\n{date}content-type: application/json\r\n\
-                 allow: GET, HEAD, OPTIONS, POST\r\ncontent-length: 18\r\n\r\n{{\"error\":\"method\"}}"
+                 allow: POST\r\ncontent-length: 18\r\n\r\n{{\"error\":\"method\"}}"
             ),
         );
         check(&Answer::Gone, false, true, "");
