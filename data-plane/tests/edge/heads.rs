@@ -225,7 +225,7 @@ async fn bh24_bc1_paths_that_no_source_can_have_are_not_found() {
     for path in [
         "/".to_owned(),
         "/in/".to_owned(),
-        format!("/in/{SOURCE}/"),
+        format!("/in/{SOURCE}//"),
         format!("//in/{SOURCE}"),
         format!("/in//{SOURCE}"),
         format!("/in/{OTHER_SOURCE}/%2e%2e/{SOURCE}"),
