@@ -1,7 +1,8 @@
 //! gRPC itself: broken messages, odd headers, limits of the transport. Whatever comes in, INTERNAL never goes out.
 
-use std::net::SocketAddr;
+use std::{io::Write as _, net::SocketAddr};
 
+use flate2::{Compression, write::GzEncoder};
 use http::request::Builder;
 use posthorn::v1::{GetTenantRequest, Role};
 use posthorn_harness::{Client, Deployment, StoreKind};
@@ -24,6 +25,7 @@ on_both! {
     a_message_that_is_not_whole_changes_nothing,
     a_message_over_the_limit_is_refused,
     compression_that_was_not_agreed_is_refused,
+    case_13_messages_in_gzip_are_taken_up_to_the_limit_of_what_they_unpack_to,
     a_deadline_is_kept_whatever_it_says,
     another_content_type_is_refused,
     http_1_is_refused,
@@ -180,6 +182,40 @@ async fn compression_that_was_not_agreed_is_refused(store: StoreKind) {
             None | Some(Code::Ok | Code::Internal | Code::Unknown)
         );
         assert!(!bad, "{answer:?}");
+    }
+    target.assert_well().await;
+}
+
+async fn case_13_messages_in_gzip_are_taken_up_to_the_limit_of_what_they_unpack_to(
+    store: StoreKind,
+) {
+    let target = Target::start(store).await;
+    let packed = |message: &[u8]| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(message).expect("memory takes it");
+        encoder.finish().expect("memory takes it")
+    };
+    let ask = async |member: &[u8]| {
+        let call = target.call(EMIT).header("grpc-encoding", "gzip");
+        send(target.addr, call, frame(true, member)).await.code
+    };
+    assert_eq!(ask(&packed(&good_emit())).await, Some(Code::Ok));
+    // A client that compresses only what is long sends the rest as it is.
+    let call = target.call(EMIT).header("grpc-encoding", "gzip");
+    let plain = send(target.addr, call, frame(false, &good_emit())).await;
+    assert_eq!(plain.code, Some(Code::Ok));
+
+    let long = vec![b'1'; 200 * 1024];
+    let long = [field(2, b"order.paid"), field(3, &long)].concat();
+    assert_eq!(ask(&packed(&long)).await, Some(Code::Ok));
+    let bomb = packed(&vec![0; 5 * 1024 * 1024]);
+    assert!(bomb.len() < 16 * 1024);
+    assert_eq!(ask(&bomb).await, Some(Code::OutOfRange));
+    let mut lies = bomb;
+    let end = lies.len() - 4;
+    lies[end..].copy_from_slice(&100_u32.to_le_bytes());
+    for member in [&lies[..], b"no gzip, but long enough\0\0\0\0", b"", b"x"] {
+        assert_eq!(ask(member).await, Some(Code::InvalidArgument));
     }
     target.assert_well().await;
 }

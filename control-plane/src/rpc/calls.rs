@@ -32,6 +32,9 @@ use super::{
 };
 use crate::{config::Limits, error::Error, incoming::Peer, metrics::GrpcMetrics};
 
+/// How the messages of a call are compressed that are.
+const GRPC_ENCODING: &str = "grpc-encoding";
+
 /// Gives each call its place.
 #[derive(Debug, Clone)]
 pub(crate) struct CallsLayer {
@@ -129,15 +132,30 @@ where
 }
 
 /// Frames the messages of a call: they are paid for before they are kept.
-fn framed(request: Request<Body>, claim: &Claim) -> (Request<Body>, Paid) {
+fn framed(mut request: Request<Body>, claim: &Claim) -> (Request<Body>, Paid) {
     let paid = Paid::default();
     let shape = claim.shape(request.uri().path());
-    let mut request =
-        request.map(|body| Body::new(Messages::new(body, claim.clone(), shape, paid.clone())));
+    let takes_gzip = takes_gzip(&mut request);
+    let mut request = request.map(|body| {
+        let messages = Messages::new(body, claim.clone(), shape, paid.clone(), takes_gzip);
+        Body::new(messages)
+    });
     if !claim.kind().takes_one {
         request.extensions_mut().insert(paid.clone());
     }
     (request, paid)
+}
+
+/// Whether what the caller compresses is gzip. Then its messages are unpacked here, and those behind see plain ones.
+fn takes_gzip(request: &mut Request<Body>) -> bool {
+    let headers = request.headers_mut();
+    let is_gzip = headers
+        .get(GRPC_ENCODING)
+        .is_some_and(|coding| coding == "gzip");
+    if is_gzip {
+        headers.remove(GRPC_ENCODING);
+    }
+    is_gzip
 }
 
 /// Runs a call with its places.

@@ -7,8 +7,10 @@
 //! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>
 
 mod body;
+mod gzip;
 pub(super) mod items;
 mod paid;
+mod weigh;
 
 use std::{
     pin::Pin,
@@ -24,7 +26,6 @@ use self::body::poll_data;
 use super::calls::claim::{Charge, Claim};
 use crate::{budget::Short, error::Error};
 pub(crate) use items::ShapeId;
-use items::{Counted, TooMany};
 pub(crate) use paid::Paid;
 
 /// The length of what stands before each message: a flag, and the message's length.
@@ -55,6 +56,8 @@ pub(crate) struct Messages {
     /// When the message must be whole. None: nobody waits for it yet.
     deadline: Option<Pin<Box<Sleep>>>,
     has_first: bool,
+    /// Whether what is marked as compressed is gzip.
+    takes_gzip: bool,
 }
 
 type Paying = Pin<Box<dyn Future<Output = Result<Charge, Short>> + Send>>;
@@ -74,6 +77,12 @@ enum Stage {
         message: BytesMut,
         length: usize,
     },
+    /// It is whole and compressed; what it unpacks to waits until it can be paid for.
+    Packed {
+        message: Bytes,
+        length: usize,
+        paying: Paying,
+    },
     /// It is whole; its items wait until they can be paid for.
     Weighed { message: Bytes, paying: Paying },
     /// There is nothing more, or it was refused.
@@ -89,8 +98,15 @@ impl Messages {
     }
 
     /// The messages of a body. What they take is put into `paid`.
-    pub(super) fn new(body: Body, claim: Claim, shape: Option<ShapeId>, paid: Paid) -> Self {
+    pub(super) fn new(
+        body: Body,
+        claim: Claim,
+        shape: Option<ShapeId>,
+        paid: Paid,
+        takes_gzip: bool,
+    ) -> Self {
         Self {
+            takes_gzip,
             body,
             claim,
             shape,
@@ -113,6 +129,19 @@ impl Messages {
                     let prefix = *prefix;
                     let charge = paid.map_err(|short| self.claim.refused(short))?;
                     self.begin(prefix, Some(charge));
+                }
+                Stage::Packed {
+                    message,
+                    length,
+                    paying,
+                } => {
+                    let paid = ready!(paying.as_mut().poll(context));
+                    let (message, length) = (message.clone(), *length);
+                    let charge = paid.map_err(|short| self.claim.refused(short))?;
+                    self.paid.put(charge);
+                    if let Some(message) = self.unpack(&message, length)? {
+                        return Poll::Ready(Ok(Some(message)));
+                    }
                 }
                 Stage::Weighed { message, paying } => {
                     let paid = ready!(paying.as_mut().poll(context));
@@ -137,7 +166,11 @@ impl Messages {
     }
 
     fn is_paying(&self) -> bool {
-        matches!(self.stage, Stage::Paying { .. } | Stage::Weighed { .. })
+        let stage = &self.stage;
+        matches!(
+            stage,
+            Stage::Paying { .. } | Stage::Packed { .. } | Stage::Weighed { .. }
+        )
     }
 
     /// Frames what came, as far as it goes.
@@ -198,13 +231,7 @@ impl Messages {
     fn announced(&mut self, prefix: [u8; PREFIX_BYTES]) -> Result<(), Status> {
         let [_, length @ ..] = prefix;
         let length = u32::from_be_bytes(length);
-        let bytes_max = self.claim.kind().bytes_max;
-        if length as usize > bytes_max {
-            self.claim.refuse("message_bytes");
-            return Err(Status::out_of_range(format!(
-                "the message is announced with {length} bytes: this call takes messages of at most {bytes_max}"
-            )));
-        }
+        self.check_length(length)?;
         if self.is_free(length) {
             self.begin(prefix, None);
         } else if let Ok(charge) = self.claim.try_pay(length) {
@@ -216,6 +243,22 @@ impl Messages {
             self.stage = Stage::Paying { prefix, paying };
         }
         Ok(())
+    }
+
+    fn check_length(&self, length: u32) -> Result<(), Status> {
+        let bytes_max = self.claim.kind().bytes_max;
+        if length as usize > bytes_max {
+            self.claim.refuse("message_bytes");
+            return Err(Status::out_of_range(format!(
+                "the message is announced with {length} bytes: this call takes messages of at most {bytes_max}"
+            )));
+        }
+        Ok(())
+    }
+
+    fn paying(&self, bytes: u32) -> Paying {
+        let claim = self.claim.clone();
+        Box::pin(async move { claim.pay(bytes).await })
     }
 
     /// Whether so many bytes cost nothing.
@@ -233,61 +276,6 @@ impl Messages {
             message: BytesMut::new(),
             length,
         };
-    }
-
-    /// The message is whole: its items are counted and paid for.
-    fn weigh(&mut self, message: Bytes) -> Result<Option<Bytes>, Status> {
-        let is_plain = message.first() == Some(&0);
-        let items_max = self.claim.kind().items_max;
-        let counted = match self.shape {
-            // What is compressed is refused by the decoder.
-            Some(shape) if is_plain => {
-                let content = &message[PREFIX_BYTES..];
-                self.claim.schema().count(shape, content, items_max)
-            }
-            _ => Ok(Counted(0)),
-        };
-        let Counted(items) = counted.map_err(|why| self.not_counted(why, items_max))?;
-        // What is paid for already, or never.
-        let owed = if self.charge.is_none() {
-            message.len()
-        } else {
-            0
-        };
-        let bytes = u32::try_from(items * ITEM_BYTES + owed).unwrap_or(u32::MAX);
-        if items == 0 || self.is_free(bytes) {
-            return self.pass(message).map(Some);
-        }
-        if let Ok(charge) = self.claim.try_pay(bytes) {
-            self.paid.put(charge);
-            return self.pass(message).map(Some);
-        }
-        self.deadline = None;
-        let paying = self.paying(bytes);
-        self.stage = Stage::Weighed { message, paying };
-        Ok(None)
-    }
-
-    fn paying(&self, bytes: u32) -> Paying {
-        let claim = self.claim.clone();
-        Box::pin(async move { claim.pay(bytes).await })
-    }
-
-    fn not_counted(&self, why: TooMany, items_max: usize) -> Status {
-        let text = match why {
-            TooMany::Items => {
-                self.claim.refuse("message_items");
-                format!(
-                    "the message holds more than {items_max} elements and messages within: send less at a time"
-                )
-            }
-            TooMany::Levels => {
-                self.claim.refuse("message_items");
-                "the message holds messages within messages too many levels deep".to_owned()
-            }
-            TooMany::Faults => NO_MESSAGE.to_owned(),
-        };
-        Error::invalid("", text).into()
     }
 
     /// Hands a message on, and is ready for the next.

@@ -49,7 +49,7 @@ impl Line {
         let (shape, paid) = (claim.schema().input(path), Paid::default());
         let body = Body::new(Sent(receiver));
         Self {
-            messages: Messages::new(body, claim.clone(), shape, paid.clone()),
+            messages: Messages::new(body, claim.clone(), shape, paid.clone(), true),
             sender: Some(sender),
             claim,
             paid,
