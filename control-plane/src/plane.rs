@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     audit::{Denials, WaitingDenials},
-    bootstrap::{FirstKeys, Scope},
+    bootstrap::{self, FirstKeys, Scope},
     config::Config,
     core::{Core, Given},
     dispatch::{Commits, Dispatch},
@@ -85,9 +85,15 @@ impl ControlPlane {
             entropy,
             protocols,
         } = given;
-        let started = Started::open(&config, (&clock, &entropy), scope, hand_over).await?;
+        let started = Started::open(&config, &clock, &entropy).await?;
+        // Before the first keys are handed over: a start that cannot serve must not take them along.
+        let doors = Doors::bind(&config).await?;
+        let resolver = doors.resolver(&config)?;
+        let fetch = Fetch::new(resolver.clone()).map_err(StartError::Tls)?;
+        let (store, now_ms) = (started.store, clock.now_ms());
+        bootstrap::first_start(&store, scope, now_ms, &mut entropy.clone(), hand_over).await?;
         let registry = SharedRegistry::load(
-            started.store.clone(),
+            store.clone(),
             Arc::clone(&started.vault),
             config.default_policy(),
             config.public_url.clone().unwrap_or_default(),
@@ -95,13 +101,12 @@ impl ControlPlane {
             entropy.clone(),
         )
         .await?;
-        let doors = Doors::bind(&config).await?;
         let mut metrics_registry = MetricsRegistry::default();
         let core = Core {
-            store: started.store,
+            store,
             registry,
             vault: started.vault,
-            resolver: doors.resolver(&config)?,
+            resolver,
             metrics: Metrics::new(&mut metrics_registry),
             clock,
             entropy,
@@ -109,7 +114,6 @@ impl ControlPlane {
         };
         let payload_bytes_max = config.payload_bytes_max;
         let (dispatch, commits) = Dispatch::new(core.clone(), payload_bytes_max, started.epoch);
-        let fetch = Fetch::new(core.resolver.clone()).map_err(StartError::Tls)?;
         let forward = &config.forward;
         let inbound = Inbound::new(core.clone(), dispatch.clone(), fetch.clone(), forward);
         Ok(Self {

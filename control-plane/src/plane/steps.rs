@@ -1,6 +1,6 @@
 //! The steps of a start, each of which can end it.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use posthorn_guard::{
     Policy, Resolver,
@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::error::StartError;
 use crate::{
-    bootstrap::{self, FirstKeys, Scope},
+    bootstrap,
     clock::Clock,
     config::{Config, Limits, Transport},
     entropy::Entropy,
@@ -41,24 +41,19 @@ pub(super) struct Started {
 }
 
 impl Started {
-    /// Opens the database, waits until nobody else owns it, and prepares it. On its first start `hand_over` gets its first
-    /// keys.
+    /// Opens the database, waits until nobody else owns it, and prepares it.
     pub(super) async fn open(
         config: &Config,
-        (clock, entropy): (&Clock, &Entropy),
-        scope: Scope,
-        hand_over: impl FnOnce(&FirstKeys) -> io::Result<()>,
+        clock: &Clock,
+        entropy: &Entropy,
     ) -> Result<Self, StartError> {
         bootstrap::make_data_dir(config).map_err(StartError::DataDir)?;
         let store = Store::open(config.database_url().expose()).await?;
-        let rng = &mut entropy.clone();
-        let (keys, vault) = master_keys(config, &store, rng).await?;
+        let (keys, vault) = master_keys(config, &store, &mut entropy.clone()).await?;
         check_durability(&store, config.allow_unsafe_durability).await?;
         let ownership = own(&store).await?;
         let epoch = store.next_epoch().await?;
-        let now_ms = clock.now_ms();
-        store.partition_ensure(now_ms).await?;
-        bootstrap::first_start(&store, scope, now_ms, rng, hand_over).await?;
+        store.partition_ensure(clock.now_ms()).await?;
         Ok(Self {
             store,
             keys,
