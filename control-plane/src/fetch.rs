@@ -113,6 +113,10 @@ impl Fetch {
             .resolve_to_addrs(&target.host(), &addresses)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            // As nodes read the heads of endpoints: what RFC 9112 has a user agent mend.
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_allow_spaces_after_header_name_in_responses(true)
+            .http1_ignore_invalid_headers_in_responses(true)
             .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)

@@ -139,6 +139,10 @@ where
     let io = Wire::new(TokioIo::new(stream), informational.clone());
     let (sender, driver) = hyper::client::conn::http1::Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)
+        // What RFC 9112 has a user agent mend: the status decides, however old-fashioned the rest of the head is.
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .ignore_invalid_headers_in_responses(true)
         .handshake(io)
         .await
         .map_err(|error| outcome::of_request(&error))?;

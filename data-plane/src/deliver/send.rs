@@ -75,8 +75,9 @@ impl Sender {
         let (response, connection) = exchanged.unwrap_or(Err(ErrorKind::Timeout))?;
 
         let mut answer = answer::read_head(&response)?;
+        let ambiguous = answer::is_ambiguous(response.headers());
         let mut body = response.into_body();
-        let complete = read_body(&mut answer, &mut body, deadline).await;
+        let complete = read_body(&mut answer, &mut body, deadline).await && !ambiguous;
         Ok(Performed {
             fact: Fact::Answer(answer),
             reusable: complete.then_some(Reusable {

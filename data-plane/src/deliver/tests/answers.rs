@@ -159,3 +159,60 @@ async fn a_few_informational_answers_are_skipped() {
     }
     assert_eq!(zoo.connections(), 1, "they are counted for each request");
 }
+
+/// What RFC 9112 has a user agent mend in the head of an answer. The receiver has the event: its status decides.
+#[tokio::test]
+async fn case_14_an_old_fashioned_head_is_mended_and_its_status_decides() {
+    for (what, rest) in [
+        (
+            "a folded line",
+            "x-note: one\r\n two\r\ncontent-length: 2\r\n\r\nok",
+        ),
+        (
+            "a line folded with a tab",
+            "x-note: one\r\n\ttwo\r\ncontent-length: 2\r\n\r\nok",
+        ),
+        ("a blank before the colon", "content-length : 2\r\n\r\nok"),
+        (
+            "a line without a colon",
+            "nonsense\r\ncontent-length: 2\r\n\r\nok",
+        ),
+        (
+            "a name with a blank",
+            "a b: c\r\ncontent-length: 2\r\n\r\nok",
+        ),
+        (
+            "a field without a name",
+            ": c\r\ncontent-length: 2\r\n\r\nok",
+        ),
+        ("line feeds alone", "content-length: 2\n\nok"),
+    ] {
+        let zoo = Zoo::answering_once(format!("HTTP/1.1 200 OK\r\n{rest}")).await;
+        let answer = Node::new().answer(lease(&zoo.url())).await;
+        assert_eq!(
+            (answer.status_code, &answer.excerpt[..]),
+            (200, &b"ok"[..]),
+            "{what}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn case_14_a_head_with_two_lengths_decides_and_its_connection_is_not_used_again() {
+    for rest in [
+        "content-length: 2\r\ncontent-length: 2\r\n\r\nok",
+        "content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    ] {
+        let zoo = Zoo::answering(format!("HTTP/1.1 200 OK\r\n{rest}")).await;
+        let node = Node::new();
+        for connections in 1..=2 {
+            let answer = node.answer(lease(&zoo.url())).await;
+            assert_eq!(
+                (answer.status_code, &answer.excerpt[..]),
+                (200, &b"ok"[..]),
+                "{rest}"
+            );
+            assert_eq!(zoo.connections(), connections, "{rest}");
+        }
+    }
+}
