@@ -16,6 +16,7 @@ mod allow;
 pub mod flood;
 mod name;
 pub mod open_files;
+mod order;
 mod policy;
 mod port;
 mod resolve;

@@ -1,7 +1,7 @@
 //! From a target to the addresses that may be dialled.
 //!
 //! A name is looked up as an absolute name with the system's name servers. Every address of the answer must be admitted:
-//! one bad address refuses the name. What is returned is for one connection; an answer is kept for its time to live but
+//! one bad address refuses the name, also one that would not be dialled. What is returned is for one connection; an answer is kept for its time to live but
 //! at most 30 s, so an operator's change of the DNS is seen within that time.
 
 use std::{
@@ -16,7 +16,7 @@ use hickory_resolver::{
     net::{NetError, runtime::TokioRuntimeProvider},
 };
 
-use crate::{Policy, Target};
+use crate::{Policy, Target, order};
 
 /// How long a lookup may take in all.
 const LOOKUP_MAX: Duration = Duration::from_secs(2);
@@ -88,7 +88,7 @@ impl Resolver {
         &self.policy
     }
 
-    /// The addresses that may be dialled for the target: at least one, every one admitted.
+    /// The addresses to dial for the target, one after the other: at least one, at most four, every one admitted.
     pub async fn resolve(&self, target: &Target) -> Result<Vec<SocketAddr>, ResolveError> {
         let addresses = match target.literal() {
             Some(address) => vec![address],
@@ -98,7 +98,7 @@ impl Resolver {
             .iter()
             .all(|address| self.admits(target, *address))
         {
-            Ok(addresses)
+            Ok(order::dialled(&addresses))
         } else {
             Err(ResolveError::NotAllowed)
         }

@@ -12,7 +12,8 @@ use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::{Instant, timeout_at},
+    task::JoinSet,
+    time::{sleep, timeout},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tracing::debug;
@@ -22,8 +23,9 @@ use super::{
     outcome,
     wire::{Informational, Wire},
 };
-use crate::clock;
 
+/// How long an address may take before the next one is dialled beside it.
+const NEXT_AFTER: Duration = Duration::from_millis(250);
 /// The longest head of an HTTP/1.1 answer, in bytes, and the size of the buffer that it is read into.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// The longest list of header fields of an HTTP/2 answer, in bytes.
@@ -55,16 +57,11 @@ impl Dialer {
         target: &Target,
         limit: Duration,
     ) -> Result<Connection, ErrorKind> {
-        let deadline = clock::now() + limit;
-        let opened = timeout_at(deadline, self.open_until(target, deadline)).await;
+        let opened = timeout(limit, self.open_however_long(target)).await;
         opened.unwrap_or(Err(ErrorKind::Timeout))
     }
 
-    async fn open_until(
-        &self,
-        target: &Target,
-        deadline: Instant,
-    ) -> Result<Connection, ErrorKind> {
+    async fn open_however_long(&self, target: &Target) -> Result<Connection, ErrorKind> {
         let addresses = self.resolver.resolve(target).await.map_err(|error| {
             debug!(
                 error = &error as &dyn std::error::Error,
@@ -75,7 +72,7 @@ impl Dialer {
                 ResolveError::Lookup(_) => ErrorKind::DnsError,
             }
         })?;
-        let stream = dial_any(&addresses, deadline).await?;
+        let stream = dial_any(&addresses).await?;
         let peer = stream
             .peer_addr()
             .map_err(|error| outcome::of_connect(&error))?;
@@ -102,23 +99,31 @@ impl Dialer {
     }
 }
 
-/// The first of the addresses that answers. Each gets an equal share of what time is left.
-async fn dial_any(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, ErrorKind> {
+/// The first of the addresses that answers. The next one is dialled beside those before when they have all failed, or have
+/// not answered for a while. Whoever waits for this has one deadline for all.
+async fn dial_any(addresses: &[SocketAddr]) -> Result<TcpStream, ErrorKind> {
+    let mut left = addresses.iter().copied();
+    let mut dials = JoinSet::new();
     let mut failure = ErrorKind::DnsError;
-    for (address, left) in addresses.iter().zip((1..=addresses.len()).rev()) {
-        let now = clock::now();
-        let left = u32::try_from(left).unwrap_or(u32::MAX);
-        let share = deadline.saturating_duration_since(now) / left;
-        failure = match timeout_at(now + share, open_socket(*address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => {
-                debug!(%error, %address, "no connection");
-                outcome::of_connect(&error)
-            }
-            Err(_) => ErrorKind::Timeout,
-        };
+    loop {
+        let next = left.next();
+        if let Some(address) = next {
+            dials.spawn(open_socket(address));
+        }
+        tokio::select! {
+            dialled = dials.join_next() => match dialled {
+                Some(Ok(Ok(stream))) => return Ok(stream),
+                Some(Ok(Err(error))) => {
+                    debug!(%error, "no connection");
+                    failure = outcome::of_connect(&error);
+                }
+                // Nothing of it panics, and nobody else ends it.
+                Some(Err(_)) => {}
+                None => return Err(failure),
+            },
+            () = sleep(NEXT_AFTER), if next.is_some() => {}
+        }
     }
-    Err(failure)
 }
 
 #[expect(

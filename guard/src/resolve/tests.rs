@@ -32,7 +32,7 @@ async fn resolve(resolver: &Resolver, url: &str) -> Result<Vec<SocketAddr>, Reso
 }
 
 #[tokio::test]
-async fn a_name_with_public_addresses_resolves_to_all_of_them() {
+async fn a_name_with_public_addresses_resolves_to_them() {
     let server = server(addresses(&["8.8.8.8", "9.9.9.9", "2606:4700::1111"])).await;
     let resolver = resolver(&server, "");
     let mut found = resolve(&resolver, "https://a.com:8443/")
@@ -41,6 +41,28 @@ async fn a_name_with_public_addresses_resolves_to_all_of_them() {
     found.sort();
     let expected = ["8.8.8.8:8443", "9.9.9.9:8443", "[2606:4700::1111]:8443"];
     assert_eq!(found, expected.map(|text| text.parse().expect(text)));
+}
+
+/// One attempt must not become as many connections as somebody's name server likes.
+#[tokio::test]
+async fn g1_every_address_of_a_long_answer_is_judged_and_four_are_dialled() {
+    let many: Vec<_> = (1..=60).map(|last| format!("8.8.8.{last}")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    let long = server(addresses(&[&many[..], &["2606:4700::1111"]].concat())).await;
+    let found = resolve(&resolver(&long, ""), "https://a.com/")
+        .await
+        .expect("addresses");
+    assert_eq!(found.len(), 4);
+    assert_eq!(
+        found[0],
+        "[2606:4700::1111]:443".parse().expect("an address")
+    );
+    let inside_at_the_end = server(addresses(&[&many[..], &["10.0.0.1"]].concat())).await;
+    let refused = resolve(&resolver(&inside_at_the_end, ""), "https://a.com/").await;
+    assert!(
+        matches!(refused, Err(ResolveError::NotAllowed)),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
