@@ -104,7 +104,7 @@ impl Fetch {
         let addresses = self.resolver.resolve(&target).await;
         let addresses = addresses.map_err(|error| match error {
             ResolveError::NotAllowed => FetchError::NotAllowed,
-            ResolveError::Lookup(_) => FetchError::Lookup,
+            ResolveError::NoSuchName | ResolveError::NoAnswer(_) => FetchError::Lookup,
         })?;
         let url = Url::parse(target.as_str()).map_err(|_| FetchError::NotAllowed)?;
         // A client for each request, so that its connection can go nowhere but to these addresses.

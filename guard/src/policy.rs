@@ -38,6 +38,17 @@ impl Policy {
         self.allow.covers(address) && !self.is_own(address)
     }
 
+    /// Whether the allow list names the host at the port, so that its addresses are admitted unless they are the
+    /// installation's own.
+    pub fn lists_name(&self, name: &str, port: u16) -> bool {
+        self.allow.covers_name(name, port)
+    }
+
+    /// Whether an address of a name that the allow list names may be connected to.
+    pub fn admits_of_listed_name(&self, address: SocketAddr) -> bool {
+        !self.is_own(address)
+    }
+
     /// Whether the allow list names the port at any address: without that, plain http and unusual ports need no lookup
     /// to be refused.
     pub fn lists_port(&self, port: u16) -> bool {

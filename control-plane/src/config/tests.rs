@@ -53,7 +53,7 @@ fn values_out_of_their_limits_are_refused() {
         ["--dead-letter-retention-days", "3651"],
         ["--drain-timeout", "-1"],
         ["--retry-policy", "never"],
-        ["--allow-target", "nonsense"],
+        ["--allow-target", "non sense"],
         ["--grpc-listen", "localhost"],
         ["--grpc-connections", "0"],
         ["--grpc-bytes", "1073741825"],

@@ -69,7 +69,7 @@ impl Dialer {
             );
             match error {
                 ResolveError::NotAllowed => ErrorKind::TargetNotAllowed,
-                ResolveError::Lookup(_) => ErrorKind::DnsError,
+                ResolveError::NoSuchName | ResolveError::NoAnswer(_) => ErrorKind::DnsError,
             }
         })?;
         let stream = dial_any(&addresses).await?;
