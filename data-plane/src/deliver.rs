@@ -3,7 +3,7 @@
 //! * `send` makes one attempt, within its time, over a kept or a new connection; `request` is what it sends;
 //! * `pool` and `endpoint` keep connections for the next lease of the same endpoint;
 //! * `connect` opens connections, behind the address guard, and `tls` says which certificates are trusted;
-//! * `connection` sends over one, and `wire` is the socket beneath it;
+//! * `connection` sends over one; `wire` and `frames` are the bytes beneath it, of HTTP/1.1 and of HTTP/2;
 //! * `answer` reads what an endpoint answers, within limits;
 //! * `outcome` names failures.
 //!
@@ -14,6 +14,7 @@ mod answer;
 mod connect;
 mod connection;
 mod endpoint;
+mod frames;
 mod outcome;
 mod pool;
 mod request;

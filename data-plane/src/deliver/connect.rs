@@ -7,7 +7,11 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use posthorn::node::v1::ErrorKind;
-use posthorn_guard::{ResolveError, Resolver, Scheme, Target};
+use posthorn_guard::{
+    ResolveError, Resolver, Scheme, Target,
+    flood::{Counted, Counting, Flood},
+    tapped::Tapped,
+};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -20,6 +24,7 @@ use tracing::debug;
 
 use super::{
     connection::{Connection, Http1, Http2},
+    frames::Frames,
     outcome,
     wire::{Informational, Wire},
 };
@@ -32,6 +37,9 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
 /// How much an HTTP/2 peer may send ahead, in bytes: as much as is read of a body.
 const WINDOW_BYTES: u32 = 64 * 1024;
+/// What an HTTP/2 peer may send since an answer last came further, in bytes: more than the windows of a connection. At twice
+/// as much it is cut.
+const FLOOD_BYTES_MAX: u64 = 1024 * 1024 + 256 * 1024;
 
 /// Opens connections behind the guard.
 pub(crate) struct Dialer {
@@ -161,11 +169,14 @@ where
 }
 
 async fn http2(stream: TlsStream<TcpStream>) -> Result<Connection, ErrorKind> {
+    let flood = Arc::new(Flood::new(FLOOD_BYTES_MAX));
+    let counted = Counted::new(stream, Counting(flood.clone()));
+    let io = TokioIo::new(Tapped::new(counted, Frames::default()));
     let (sender, driver) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
         .max_header_list_size(HEADER_LIST_BYTES_MAX)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES * 16)
-        .handshake(TokioIo::new(stream))
+        .handshake(io)
         .await
         .map_err(|error| outcome::of_request(&error))?;
     tokio::spawn(async move {
@@ -173,5 +184,5 @@ async fn http2(stream: TlsStream<TcpStream>) -> Result<Connection, ErrorKind> {
             debug!(%error, "connection ended");
         }
     });
-    Ok(Connection::Http2(Http2::new(sender)))
+    Ok(Connection::Http2(Http2::new(sender, flood)))
 }

@@ -78,6 +78,7 @@ impl Sender {
         let ambiguous = answer::is_ambiguous(response.headers());
         let mut body = response.into_body();
         let complete = read_body(&mut answer, &mut body, deadline).await && !ambiguous;
+        connection.came_further();
         Ok(Performed {
             fact: Fact::Answer(answer),
             reusable: complete.then_some(Reusable {
