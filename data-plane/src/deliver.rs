@@ -4,7 +4,7 @@
 //! * `pool` and `endpoint` keep connections for the next lease of the same endpoint;
 //! * `connect` opens connections, behind the address guard, and `tls` says which certificates are trusted;
 //! * `connection` sends over one; `wire` and `frames` are the bytes beneath it, of HTTP/1.1 and of HTTP/2;
-//! * `answer` reads what an endpoint answers, within limits;
+//! * `answer` reads what an endpoint answers, within limits, and `redact` takes secrets out of what is kept of it;
 //! * `outcome` names failures.
 //!
 //! Nothing here retries, follows a redirect, asks a proxy or decodes a body: an attempt is one request, and what follows
@@ -17,6 +17,7 @@ mod endpoint;
 mod frames;
 mod outcome;
 mod pool;
+mod redact;
 mod request;
 mod send;
 mod tls;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::header;
 use hyper::body::Incoming;
-use posthorn::node::v1::{ErrorKind, HttpAnswer, Lease, outcome::Result as Fact};
+use posthorn::node::v1::{ErrorKind, Lease, outcome::Result as Fact};
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
@@ -14,6 +14,7 @@ use super::{
     connection::{Connection, Http2, Outgoing, SendError},
     endpoint::{Endpoint, EndpointError},
     pool::Pool,
+    redact::Secrets,
     request::request,
 };
 use crate::{clock, metrics::Metrics};
@@ -67,6 +68,7 @@ impl Sender {
 
     async fn attempt(&self, lease: &mut Lease, began: Instant) -> Result<Performed, ErrorKind> {
         let endpoint = self.endpoint(lease)?;
+        let secrets = Secrets::of(lease);
         let request = request(lease)?;
         let connect_limit = Duration::from_millis(lease.connect_timeout_ms.into());
         let deadline = began + Duration::from_millis(lease.timeout_ms.into());
@@ -75,10 +77,14 @@ impl Sender {
         let (response, connection) = exchanged.unwrap_or(Err(ErrorKind::Timeout))?;
 
         let mut answer = answer::read_head(&response)?;
-        let ambiguous = answer::is_ambiguous(response.headers());
-        let mut body = response.into_body();
-        let complete = read_body(&mut answer, &mut body, deadline).await && !ambiguous;
+        let is_ambiguous = answer::is_ambiguous(response.headers());
+        let is_encoded = answer::is_encoded(response.headers());
+        let excerpt = read_body(response.into_body(), deadline).await;
         connection.came_further();
+        let complete = excerpt.complete && !is_ambiguous;
+        if !is_encoded {
+            answer.excerpt = excerpt.without(&secrets);
+        }
         Ok(Performed {
             fact: Fact::Answer(answer),
             reusable: complete.then_some(Reusable {
@@ -191,12 +197,10 @@ impl Drop for Doubt<'_> {
     }
 }
 
-/// Adds what can be read of the body. Whether it was all, so that the connection can be used again.
-async fn read_body(answer: &mut HttpAnswer, body: &mut Incoming, deadline: Instant) -> bool {
+/// What can be read of the body.
+async fn read_body(mut body: Incoming, deadline: Instant) -> Excerpt {
     let mut excerpt = Excerpt::default();
     // Whether the body ended, broke or was too slow: the head has decided.
-    let _late = timeout_at(deadline, excerpt.read(body)).await;
-    let complete = excerpt.complete;
-    answer.excerpt = excerpt.into_bytes();
-    complete
+    let _late = timeout_at(deadline, excerpt.read(&mut body)).await;
+    excerpt
 }

@@ -71,14 +71,59 @@ async fn the_first_4_kib_of_a_body_are_reported() {
     }
 }
 
+/// Secrets could not be found in it, and nobody asked for it.
 #[tokio::test]
-async fn a_compressed_body_is_reported_as_it_came() {
-    let answer =
-        "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\n\x1f\x0b\x08\x00";
-    let zoo = Zoo::answering(answer).await;
-    assert_eq!(
-        Node::new().answer(lease(&zoo.url())).await.excerpt,
-        "\x1f\x0b\x08\x00"
+async fn nothing_is_reported_of_a_body_in_another_coding() {
+    for (coding, reported) in [
+        ("content-encoding: gzip\r\ncontent-length: 4", ""),
+        ("content-encoding: Identity\r\ncontent-length: 4", "body"),
+        ("content-length: 4", "body"),
+        ("transfer-encoding: gzip", ""),
+    ] {
+        let zoo = Zoo::answering_once(format!("HTTP/1.1 200 OK\r\n{coding}\r\n\r\nbody")).await;
+        let answer = Node::new().answer(lease(&zoo.url())).await;
+        assert_eq!(
+            (answer.status_code, &answer.excerpt[..]),
+            (200, reported.as_bytes()),
+            "{coding}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn s11_an_endpoint_that_answers_with_its_request_shows_no_secret_of_it() {
+    let zoo = Zoo::start(|mut stream, log| async move {
+        let request = log.read_request(&mut stream).await.expect("a request");
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n",
+            request.len()
+        );
+        let _closed = stream
+            .write_all(&[head.as_bytes(), &request].concat())
+            .await;
+    })
+    .await;
+    let mut lease = lease(&zoo.url());
+    lease.headers.extend([
+        header("webhook-signature", "v1,c2lnbmF0dXJlIG9mIGl0"),
+        header("authorization", "Bearer canary-token"),
+        header("x-team", "billing"),
+    ]);
+    lease.secret_headers = vec!["authorization".to_owned()];
+    let answer = Node::new().answer(lease).await;
+    let excerpt = String::from_utf8_lossy(&answer.excerpt);
+    for shown in ["webhook-id: evt_1", "x-team: billing", "{\"a\":1}"] {
+        assert!(excerpt.contains(shown), "{excerpt}");
+    }
+    for hidden in ["webhook-signature: ", "authorization: "] {
+        assert!(
+            excerpt.contains(&format!("{hidden}[redacted]")),
+            "{excerpt}"
+        );
+    }
+    assert!(
+        !excerpt.contains("canary") && !excerpt.contains("c2lnb"),
+        "{excerpt}"
     );
 }
 

@@ -51,7 +51,15 @@ pub(super) fn lease(
         timeout_ms,
         hold_ms: timeout_ms + millis(HOLD_SLACK),
         proof,
+        secret_headers: secret_headers(endpoint, posting),
     }
+}
+
+/// The headers that an answer must not show: secret ones of the endpoint, and its second signature.
+fn secret_headers(endpoint: &Endpoint, posting: &Posting) -> Vec<String> {
+    let secret = posting.secret_headers.iter().map(|(name, _)| name.clone());
+    let signature = endpoint.settings.body_signature_header.clone();
+    secret.chain(signature).collect()
 }
 
 fn headers(
