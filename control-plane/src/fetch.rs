@@ -11,7 +11,6 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
 use posthorn_guard::{ResolveError, Resolver, Target};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use url::Url;
 
 /// How long a request may take in all, its lookup aside.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -106,7 +105,7 @@ impl Fetch {
             ResolveError::NotAllowed => FetchError::NotAllowed,
             ResolveError::NoSuchName | ResolveError::NoAnswer(_) => FetchError::Lookup,
         })?;
-        let url = Url::parse(target.as_str()).map_err(|_| FetchError::NotAllowed)?;
+        let url = target.url().clone();
         // A client for each request, so that its connection can go nowhere but to these addresses.
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(ClientConfig::clone(&self.tls))

@@ -71,6 +71,11 @@ impl Target {
         Ok(target)
     }
 
+    /// The canonical URL, so that nobody needs to parse it again.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
     /// The canonical URL.
     pub fn as_str(&self) -> &str {
         self.url.as_str()
