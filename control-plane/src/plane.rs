@@ -101,7 +101,7 @@ impl ControlPlane {
             store: started.store,
             registry,
             vault: started.vault,
-            resolver: doors.resolver(&config)?,
+            resolver: doors.resolver(&config).await?,
             metrics: Metrics::new(&mut metrics_registry),
             clock,
             entropy,

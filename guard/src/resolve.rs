@@ -107,6 +107,15 @@ impl Resolver {
         }
     }
 
+    /// Where a host of the operator's settings is, as the system reads its name; nothing is judged. Empty: nobody says.
+    pub async fn whereabouts(&self, host: &str, port: u16) -> Vec<SocketAddr> {
+        let looked_up = tokio::time::timeout(LOOKUP_MAX, self.lookup.lookup_ip(host)).await;
+        let Ok(Ok(answer)) = looked_up else {
+            return Vec::new();
+        };
+        answer.iter().map(|ip| SocketAddr::new(ip, port)).collect()
+    }
+
     /// Whether the target may be reached at the address: asked again with the peer of a connection that was made.
     pub fn admits(&self, target: &Target, address: SocketAddr) -> bool {
         let is_listed_name = |name| self.policy.lists_name(name, target.port());

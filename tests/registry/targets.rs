@@ -11,6 +11,7 @@ use crate::support::{
 
 on_both! {
     targets_that_are_not_allowed_are_refused_without_an_address,
+    g3_no_endpoint_is_where_a_part_of_the_installation_listens,
     case_7_an_endpoint_may_be_given_by_a_name_that_leads_to_what_is_allowed,
 }
 
@@ -152,4 +153,21 @@ async fn case_7_an_endpoint_may_be_given_by_a_name_that_leads_to_what_is_allowed
     deployment.admin.emit("a.b", "{}").await;
     let received = deployment.receiver.received("/named");
     received.await_count(1, DEADLINE).await;
+}
+
+/// Each plane knows the listeners of the other: the control plane those of the nodes that have a session.
+async fn g3_no_endpoint_is_where_a_part_of_the_installation_listens(store: StoreKind) {
+    let deployment = Deployment::start(store).await;
+    let (control, node) = (&deployment.control, &deployment.node);
+    for (what, listener) in [
+        ("gRPC", control.grpc),
+        ("the control plane's metrics", control.metrics),
+        ("the edge", node.edge),
+        ("the node's metrics", node.metrics),
+    ] {
+        for host in ["127.0.0.1", "127.0.0.9", "localhost"] {
+            let url = format!("http://{host}:{}/", listener.port());
+            assert_invalid(what, create(&deployment, &url).await, "settings.url");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::header;
 use hyper::body::Incoming;
 use posthorn::node::v1::{ErrorKind, Lease, outcome::Result as Fact};
+use posthorn_guard::Policy;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
@@ -61,6 +62,11 @@ impl Sender {
         }
     }
 
+    /// What it may deliver to.
+    pub(crate) fn policy(&self) -> &Policy {
+        self.dialer.resolver().policy()
+    }
+
     /// Closes connections that nobody used for a while.
     pub(crate) fn sweep(&self, now: Instant) {
         self.pool.sweep(now);
@@ -95,9 +101,8 @@ impl Sender {
     }
 
     fn endpoint(&self, lease: &Lease) -> Result<Arc<Endpoint>, ErrorKind> {
-        let policy = self.dialer.resolver().policy();
         let (id, version) = (&lease.endpoint_id, lease.endpoint_version);
-        let endpoint = self.pool.endpoint(id, version, &lease.url, policy);
+        let endpoint = self.pool.endpoint(id, version, &lease.url, self.policy());
         endpoint.map_err(|error| {
             debug!(endpoint_id = id, %error, "target refused");
             match error {

@@ -129,6 +129,35 @@ async fn g1_one_attempt_dials_four_addresses_at_most_and_the_last_of_them_too() 
     }
 }
 
+/// The control plane says in its welcome where it and its database listen.
+#[tokio::test]
+async fn g3_where_the_control_plane_listens_nothing_is_delivered_by_whatever_name() {
+    let zoo = Zoo::answering(OK).await;
+    let port = zoo.address().port();
+    let name_server = NameServer::start(|_, _| addresses(&["127.0.0.1"]))
+        .await
+        .expect("a name server");
+    let node = Node::asking(name_server.address(), "127.0.0.0/8,*.inside");
+    let every = format!("0.0.0.0:{port}").parse().expect("an address");
+    let learned = node.sender.policy().learn([every]);
+    let names = [
+        "127.0.0.1",
+        "127.0.0.7",
+        "localhost",
+        "hooks.example.com",
+        "grpc.inside",
+    ];
+    for name in names {
+        let url = format!("http://{name}:{port}/");
+        let error = node.error(lease(&url)).await;
+        assert_eq!(error, ErrorKind::TargetNotAllowed, "{name}");
+    }
+    assert_eq!(zoo.connections(), 0);
+    drop(learned);
+    node.answer(lease(&format!("http://grpc.inside:{port}/")))
+        .await;
+}
+
 #[tokio::test]
 async fn a_delivery_reaches_its_endpoint() {
     let zoo = Zoo::answering(OK).await;
