@@ -112,7 +112,7 @@ impl Dialer {
 async fn dial_any(addresses: &[SocketAddr]) -> Result<TcpStream, ErrorKind> {
     let mut left = addresses.iter().copied();
     let mut dials = JoinSet::new();
-    let mut failure = ErrorKind::DnsError;
+    let mut failure = None;
     loop {
         let next = left.next();
         if let Some(address) = next {
@@ -123,11 +123,15 @@ async fn dial_any(addresses: &[SocketAddr]) -> Result<TcpStream, ErrorKind> {
                 Some(Ok(Ok(stream))) => return Ok(stream),
                 Some(Ok(Err(error))) => {
                     debug!(%error, "no connection");
-                    failure = outcome::of_connect(&error);
+                    failure = Some(error);
                 }
                 // Nothing of it panics, and nobody else ends it.
                 Some(Err(_)) => {}
-                None => return Err(failure),
+                // Named only now: that one family cannot be spoken here is nothing to warn of when the other answers.
+                None => {
+                    let kind = |error| outcome::of_connect(&error);
+                    return Err(failure.map_or(ErrorKind::DnsError, kind));
+                }
             },
             () = sleep(NEXT_AFTER), if next.is_some() => {}
         }
