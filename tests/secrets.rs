@@ -22,6 +22,7 @@ use super::support::{
 on_both! {
     planted_secrets_are_found_nowhere,
     a_payload_is_in_no_log,
+    s11_a_viewer_sees_no_answer_and_nobody_sees_a_secret_in_one,
 }
 
 /// The bytes of the signing secrets, which nobody may ever see.
@@ -346,4 +347,40 @@ async fn a_payload_is_in_no_log(store: StoreKind) {
     for log in [deployment.control.logs(), deployment.node.logs()] {
         assert!(!log.contains(PAYLOAD));
     }
+}
+
+/// An endpoint that sends back what it got must not hand its secret headers, or a signature that is still good, to
+/// whoever may look at attempts.
+async fn s11_a_viewer_sees_no_answer_and_nobody_sees_a_secret_in_one(store: StoreKind) {
+    let deployment = Deployment::start(store).await;
+    let header = EndpointHeader {
+        name: "Authorization".to_owned(),
+        value: format!("Bearer {HEADER}"),
+        secret: true,
+    };
+    let settings = EndpointSettings {
+        url: deployment.receiver.url("/echo"),
+        subscriptions: vec!["*".to_owned()],
+        headers: vec![header],
+        body_signature_header: "x-signature".to_owned(),
+        ..EndpointSettings::default()
+    };
+    deployment.admin.create_endpoint_with(settings).await;
+    deployment.receiver.answer("/echo", Answer::Echo);
+    let event_id = deployment.admin.emit("a.b", "{\"n\": 7}").await.event_id;
+    await_state(&deployment.admin, &event_id, DeliveryState::Delivered).await;
+    let delivery_id = delivery_of(&deployment.admin, &event_id).await.delivery_id;
+    let sent = deployment.receiver.received("/echo").requests();
+    let viewer = deployment.client(&[Role::Viewer]).await;
+    let seen = attempts_of(&viewer, &delivery_id).await;
+    assert_eq!((seen[0].status_code, &*seen[0].response_excerpt), (200, ""));
+    let operator = deployment.client(&[Role::Operator]).await;
+    let shown = attempts_of(&operator, &delivery_id).await;
+    let shown = &shown[0].response_excerpt;
+    assert!(shown.contains("{\"n\": 7}"), "{shown}");
+    for name in ["authorization", "webhook-signature", "x-signature"] {
+        assert!(shown.contains(&format!("{name}: [redacted]")), "{shown}");
+        assert!(!shown.contains(sent[0].header(name)), "{shown}");
+    }
+    assert!(!shown.contains(HEADER), "{shown}");
 }

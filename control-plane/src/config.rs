@@ -65,9 +65,10 @@ pub struct Config {
     #[arg(long)]
     pub insecure_plaintext: bool,
 
-    /// Addresses that endpoints may have although they are private, or over plain http: `CIDR[:PORTS]`, such as
-    /// 10.1.0.0/16:443,8000-9000 or `[::1]/128:80`; can be given several times, or as a list with commas
-    #[arg(long, value_name = "CIDR[:PORTS]")]
+    /// Addresses and hosts that endpoints may have although they are private, or over plain http: `CIDR[:PORTS]` or
+    /// `NAME[:PORTS]`, such as 10.1.0.0/16:443,8000-9000, `[::1]/128:80`, app:8080 or *.internal; can be given several
+    /// times, or as a list with commas
+    #[arg(long, value_name = "PLACE[:PORTS]")]
     pub allow_target: Vec<AllowList>,
 
     /// Where providers reach the edge, such as `https://in.example.com`: what the URLs of sources begin with, and what

@@ -11,7 +11,6 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
 use posthorn_guard::{ResolveError, Resolver, Target};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use url::Url;
 
 /// How long a request may take in all, its lookup aside.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -104,15 +103,19 @@ impl Fetch {
         let addresses = self.resolver.resolve(&target).await;
         let addresses = addresses.map_err(|error| match error {
             ResolveError::NotAllowed => FetchError::NotAllowed,
-            ResolveError::Lookup(_) => FetchError::Lookup,
+            ResolveError::NoSuchName | ResolveError::NoAnswer(_) => FetchError::Lookup,
         })?;
-        let url = Url::parse(target.as_str()).map_err(|_| FetchError::NotAllowed)?;
+        let url = target.url().clone();
         // A client for each request, so that its connection can go nowhere but to these addresses.
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(ClientConfig::clone(&self.tls))
             .resolve_to_addrs(&target.host(), &addresses)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            // As nodes read the heads of endpoints: what RFC 9112 has a user agent mend.
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_allow_spaces_after_header_name_in_responses(true)
+            .http1_ignore_invalid_headers_in_responses(true)
             .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)

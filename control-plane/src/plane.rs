@@ -88,7 +88,7 @@ impl ControlPlane {
         let started = Started::open(&config, &clock, &entropy).await?;
         // Before the first keys are handed over: a start that cannot serve must not take them along.
         let doors = Doors::bind(&config).await?;
-        let resolver = doors.resolver(&config)?;
+        let resolver = doors.resolver(&config).await?;
         let fetch = Fetch::new(resolver.clone()).map_err(StartError::Tls)?;
         let (store, now_ms) = (started.store, clock.now_ms());
         bootstrap::first_start(&store, scope, now_ms, &mut entropy.clone(), hand_over).await?;

@@ -42,6 +42,7 @@ mod new_event;
 mod node;
 mod object;
 mod page;
+mod reach;
 mod source;
 mod tenant;
 mod time_range;

@@ -39,9 +39,10 @@ pub struct Config {
     )]
     pub capacity: u32,
 
-    /// Addresses that may be delivered to although they are private, or over plain http: `CIDR[:PORTS]`, such as
-    /// 10.1.0.0/16:443,8000-9000 or `[::1]/128:80`; can be given several times, or as a list with commas
-    #[arg(long, value_name = "CIDR[:PORTS]")]
+    /// Addresses and hosts that may be delivered to although they are private, or over plain http: `CIDR[:PORTS]` or
+    /// `NAME[:PORTS]`, such as 10.1.0.0/16:443,8000-9000, `[::1]/128:80`, app:8080 or *.internal; can be given several
+    /// times, or as a list with commas
+    #[arg(long, value_name = "PLACE[:PORTS]")]
     pub allow_target: Vec<AllowList>,
 
     /// PEM file with roots that are trusted for endpoints besides the public ones
@@ -139,7 +140,7 @@ mod tests {
         for flags in [
             ["--capacity", "0"],
             ["--capacity", "8193"],
-            ["--allow-target", "localhost"],
+            ["--allow-target", "local host"],
             ["--name", ""],
             ["--drain-timeout", "soon"],
             ["--metrics-listen", "9464"],

@@ -19,6 +19,7 @@ mod work;
 
 use std::{error::Error, ops::RangeInclusive, sync::Arc, time::Duration};
 
+use posthorn_guard::Learned;
 use posthorn_telemetry::Readiness;
 use rand::rngs::SmallRng;
 use tokio::{
@@ -55,6 +56,8 @@ pub(crate) struct Link {
     readiness: Readiness,
     rng: SmallRng,
     table: LeaseTable,
+    /// Where the control plane listens, as it said last: nothing is delivered there.
+    control_plane: Option<Learned>,
     /// Ends of leases, from their tasks. There are never more than leases.
     ends: UnboundedSender<Finished>,
     ended: UnboundedReceiver<Finished>,
@@ -81,11 +84,13 @@ impl Link {
     /// A link that has not connected yet.
     pub(crate) fn new(parts: LinkParts) -> Self {
         let (ends, ended) = unbounded_channel();
+        let listeners = parts.sender.policy().own_sockets().into_iter();
         let identity = Identity {
             node_id: parts.node_id,
             name: parts.name,
             capacity: parts.capacity,
             protocols: parts.protocols,
+            listeners: listeners.map(|socket| socket.to_string()).collect(),
         };
         parts.readiness.set(SESSION, false);
         parts.readiness.set(NOT_DRAINING, true);
@@ -97,6 +102,7 @@ impl Link {
             readiness: parts.readiness,
             rng: parts.rng,
             table: LeaseTable::new(identity),
+            control_plane: None,
             ends,
             ended,
         }

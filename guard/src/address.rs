@@ -39,6 +39,14 @@ pub fn verdict_from_dns(address: IpAddr) -> Verdict {
     }
 }
 
+/// The IPv4 address that leads to the same place, where there is one: mapped, or behind NAT64.
+pub(crate) fn unwrapped(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) if NAT64.holds(v6) => IpAddr::V4(last_32_bits(v6)),
+        _ => address.to_canonical(),
+    }
+}
+
 fn denies_v4(address: Ipv4Addr) -> bool {
     DENIED_V4.iter().any(|block| block.holds(address))
 }

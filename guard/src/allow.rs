@@ -1,9 +1,10 @@
 //! The operator's allow list: the only way past the deny list, past https-only and past the rule of ports.
 //!
-//! One rule is `CIDR[:PORTS]`. The CIDR may be a single address; an IPv6 one stands in brackets where ports follow.
+//! One rule is `CIDR[:PORTS]` or `NAME[:PORTS]`. The CIDR may be a single address; an IPv6 one stands in brackets where ports
+//! follow. NAME is a host's name, or `*.` and one for all names below it; whatever it leads to is permitted under that name.
 //! PORTS is a list of numbers and ranges. Rules are separated by commas, as ports are: an item that is only a number or
 //! a range belongs to the rule before it. Examples: `127.0.0.0/8`, `10.1.2.3:8080`, `[::1]/128:80,8000-9000`,
-//! `10.0.0.0/8:443,127.0.0.1:1-65535`.
+//! `10.0.0.0/8:443,127.0.0.1:1-65535`, `app:8080,*.svc.cluster.local:80,8000-9000`.
 //!
 //! The list belongs to a deployment, never to a tenant.
 
@@ -15,6 +16,8 @@ use std::{
 
 use ipnet::IpNet;
 
+use crate::name::NamePattern;
+
 /// What an operator lets Posthorn reach besides the public internet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowList {
@@ -24,11 +27,12 @@ pub struct AllowList {
 /// Why text is no allow list.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum AllowListError {
-    /// An item has no CIDR, or one that cannot be read.
+    /// An item has no CIDR and no name, or one that cannot be read.
     #[error(
-        "`{0}` is no address or CIDR; write for instance 127.0.0.0/8, 10.1.2.3:8080 or [::1]/128:80,8000-9000"
+        "`{0}` is no address, CIDR or name; write for instance 127.0.0.0/8, 10.1.2.3:8080, [::1]/128:80,8000-9000, \
+         app:8080 or *.internal"
     )]
-    Network(String),
+    Place(String),
     /// Ports were given that are none.
     #[error("`{0}` is no port from 1 to 65535 and no range of ports such as 8000-9000")]
     Ports(String),
@@ -43,19 +47,35 @@ pub enum AllowListError {
 impl AllowList {
     /// Whether a rule covers the address and the port.
     pub fn covers(&self, address: SocketAddr) -> bool {
-        self.rules.iter().any(|rule| {
-            rule.network.contains(&address.ip().to_canonical()) && rule.has_port(address.port())
-        })
+        let is_within = |place: &Place| match place {
+            Place::Network(network) => network.contains(&address.ip().to_canonical()),
+            Place::Name(_) => false,
+        };
+        self.has(address.port(), is_within)
     }
 
-    /// Whether some rule covers the port, at whatever address.
+    /// Whether some rule covers the port at whatever address; rules of names do not count.
     pub fn covers_port(&self, port: u16) -> bool {
-        self.rules.iter().any(|rule| rule.has_port(port))
+        self.has(port, |place| matches!(place, Place::Network(_)))
+    }
+
+    /// Whether a rule covers the name, in its canonical form, and the port.
+    pub fn covers_name(&self, name: &str, port: u16) -> bool {
+        let is_meant = |place: &Place| match place {
+            Place::Network(_) => false,
+            Place::Name(pattern) => pattern.covers(name),
+        };
+        self.has(port, is_meant)
     }
 
     /// Whether there is no rule at all.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    fn has(&self, port: u16, is_meant: impl Fn(&Place) -> bool) -> bool {
+        let mut rules = self.rules.iter();
+        rules.any(|rule| is_meant(&rule.place) && rule.has_port(port))
     }
 }
 
@@ -89,18 +109,28 @@ impl FromIterator<AllowList> for AllowList {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Network(IpNet),
+    Name(NamePattern),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Rule {
-    network: IpNet,
+    place: Place,
     /// Empty: every port.
     ports: Vec<RangeInclusive<u16>>,
 }
 
 impl Rule {
     fn parse(item: &str) -> Result<Self, AllowListError> {
-        let (network, ports) = split_ports(item)?;
+        let (place, ports) = split_ports(item)?;
         let ports = ports.map(parse_ports).transpose()?;
+        let place = match NamePattern::parse(&place) {
+            Some(pattern) => Place::Name(pattern),
+            None => Place::Network(parse_network(place, item)?),
+        };
         Ok(Self {
-            network: parse_network(network, item)?,
+            place,
             ports: Vec::from_iter(ports),
         })
     }
@@ -110,12 +140,12 @@ impl Rule {
     }
 }
 
-/// Splits `CIDR[:PORTS]` into a CIDR without brackets and its ports.
+/// Splits a rule into a CIDR without brackets, or a name, and the ports.
 fn split_ports(item: &str) -> Result<(String, Option<&str>), AllowListError> {
     if let Some(rest) = item.strip_prefix('[') {
         let (address, rest) = rest
             .split_once(']')
-            .ok_or_else(|| AllowListError::Network(item.to_owned()))?;
+            .ok_or_else(|| AllowListError::Place(item.to_owned()))?;
         let (prefix, ports) = match rest.split_once(':') {
             Some((prefix, ports)) => (prefix, Some(ports)),
             None => (rest, None),
@@ -123,9 +153,7 @@ fn split_ports(item: &str) -> Result<(String, Option<&str>), AllowListError> {
         return Ok((format!("{address}{prefix}"), ports));
     }
     match item.split_once(':') {
-        Some((network, ports)) if !ports.contains(':') && network.contains('.') => {
-            Ok((network.to_owned(), Some(ports)))
-        }
+        Some((place, ports)) if !ports.contains(':') => Ok((place.to_owned(), Some(ports))),
         // Several colons: an IPv6 network, unless the prefix has another colon behind it.
         Some(_)
             if item
@@ -142,7 +170,7 @@ fn parse_network(text: String, item: &str) -> Result<IpNet, AllowListError> {
     let single = text.parse::<IpAddr>().map(IpNet::from);
     let network = single
         .or_else(|_| text.parse::<IpNet>())
-        .map_err(|_| AllowListError::Network(item.to_owned()))?;
+        .map_err(|_| AllowListError::Place(item.to_owned()))?;
     if network.trunc() == network {
         Ok(network)
     } else {

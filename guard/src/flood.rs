@@ -1,5 +1,5 @@
-//! What an HTTP/2 peer sends without any request coming further: floods of pings, settings, priorities and resets.
-//! Nothing else bounds them, since an HTTP/2 library answers each.
+//! What an HTTP/2 peer, client or server, sends without any request coming further: floods of pings, settings, priorities
+//! and resets. Nothing else bounds them, since an HTTP/2 library answers each.
 //!
 //! Their bytes are counted, whatever they are. A connection that has brought too many is told to go; one that goes on
 //! nevertheless is cut. Counting costs one addition for each read.
@@ -82,6 +82,11 @@ impl Flood {
     }
 }
 
+/// Why a connection was cut.
+#[derive(Debug, thiserror::Error)]
+#[error("the peer sends much and asks nothing")]
+pub struct Flooded;
+
 /// A connection whose bytes are counted as they are read.
 pub type Counted<S> = Tapped<S, Counting>;
 
@@ -97,8 +102,7 @@ impl Tap for Counting {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.0.is_cut() {
-            let flood = io::Error::other("the peer sends much and asks nothing");
-            return Poll::Ready(Err(flood));
+            return Poll::Ready(Err(io::Error::other(Flooded)));
         }
         let before = buffer.filled().len();
         ready!(Pin::new(stream).poll_read(context, buffer))?;

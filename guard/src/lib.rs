@@ -8,7 +8,7 @@
 //! [`flood`] bounds what an HTTP/2 peer sends without asking anything, on every connection of both planes, and [`open_files`] makes
 //! room for those connections.
 //!
-//! Everything but [`Resolver`], [`flood`] and [`open_files`] is pure. The guard opens no connection itself, and it cannot recognise NAT64 prefixes of
+//! Everything but [`Resolver`], the policy's own sockets, [`flood`] and [`open_files`] is pure. The guard opens no connection itself, and it cannot recognise NAT64 prefixes of
 //! a site's own: an operator who runs one has to keep such a node from reaching private networks by other means.
 
 mod address;
@@ -16,6 +16,8 @@ mod allow;
 pub mod flood;
 mod name;
 pub mod open_files;
+mod order;
+mod own;
 mod policy;
 mod port;
 mod resolve;
@@ -24,9 +26,11 @@ mod target;
 mod target_error;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod this_host;
 
 pub use address::{Verdict, verdict, verdict_from_dns};
 pub use allow::{AllowList, AllowListError};
+pub use own::Learned;
 pub use policy::Policy;
 pub use resolve::{ResolveError, Resolver, ResolverError};
 pub use target::{Scheme, Target};

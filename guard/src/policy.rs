@@ -1,24 +1,39 @@
 //! What one deployment permits: the deny list, the operator's allow list, and the installation's own sockets.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{net::SocketAddr, sync::Arc};
 
-use crate::{AllowList, Verdict, verdict, verdict_from_dns};
+use crate::{
+    AllowList, Verdict,
+    own::{Learned, OwnSockets},
+    verdict, verdict_from_dns,
+};
 
-/// What a deployment permits. Cheap to ask; made once, after the installation's own listeners are bound.
+/// What a deployment permits. Cheap to ask; made once, after the process's own listeners are bound. Those of other processes
+/// are learned later.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     allow: AllowList,
-    own: Vec<SocketAddr>,
+    own: Arc<OwnSockets>,
 }
 
 impl Policy {
     /// A policy with the operator's allow list and the installation's own sockets, which are denied whatever that list
     /// says: listeners, the database, the control plane.
     ///
-    /// An own socket at an unspecified address, such as `0.0.0.0:9464`, stands for its port on every loopback address.
+    /// An own socket at an unspecified address, such as `0.0.0.0:9464`, stands for its port at every address of this host.
     pub fn new(allow: AllowList, own: impl IntoIterator<Item = SocketAddr>) -> Self {
-        let own = own.into_iter().map(canonical).collect();
+        let own = Arc::new(OwnSockets::new(own));
         Self { allow, own }
+    }
+
+    /// Denies sockets of another process of the installation as well, until what is returned is dropped.
+    pub fn learn(&self, sockets: impl IntoIterator<Item = SocketAddr>) -> Learned {
+        self.own.learn(sockets)
+    }
+
+    /// This process's own sockets as others may reach them, for other processes of the installation to learn.
+    pub fn own_sockets(&self) -> Vec<SocketAddr> {
+        self.own.to_tell()
     }
 
     /// Whether an address that somebody wrote may be connected to.
@@ -38,6 +53,17 @@ impl Policy {
         self.allow.covers(address) && !self.is_own(address)
     }
 
+    /// Whether the allow list names the host at the port, so that its addresses are admitted unless they are the
+    /// installation's own.
+    pub fn lists_name(&self, name: &str, port: u16) -> bool {
+        self.allow.covers_name(name, port)
+    }
+
+    /// Whether an address of a name that the allow list names may be connected to.
+    pub fn admits_of_listed_name(&self, address: SocketAddr) -> bool {
+        !self.is_own(address)
+    }
+
     /// Whether the allow list names the port at any address: without that, plain http and unusual ports need no lookup
     /// to be refused.
     pub fn lists_port(&self, port: u16) -> bool {
@@ -45,21 +71,8 @@ impl Policy {
     }
 
     fn is_own(&self, address: SocketAddr) -> bool {
-        let address = canonical(address);
-        self.own.iter().any(|own| {
-            own.port() == address.port()
-                && (own.ip() == address.ip()
-                    || is_this_host(own.ip()) && is_this_host(address.ip()))
-        })
+        self.own.hold(address)
     }
-}
-
-fn is_this_host(address: IpAddr) -> bool {
-    address.is_unspecified() || address.is_loopback()
-}
-
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 #[cfg(test)]
@@ -111,5 +124,43 @@ mod tests {
         }
         assert!(policy.admits(at("127.0.0.1:8080")));
         assert!(policy.admits(at("5.6.7.8:444")));
+    }
+    #[test]
+    fn g3_sockets_of_other_processes_are_denied_while_they_are_known() {
+        let policy = policy("10.0.0.0/8,127.0.0.0/8,64:ff9b::/96,::1", &[]);
+        let (grpc, wrapped) = (at("10.0.0.1:50051"), at("[64:ff9b::a00:1]:50051"));
+        assert!(policy.admits(grpc) && policy.admits(wrapped));
+        let (first, second) = (
+            policy.learn([grpc]),
+            policy.learn([grpc, at("0.0.0.0:9464")]),
+        );
+        drop(first);
+        for denied in [
+            "10.0.0.1:50051",
+            "[::ffff:10.0.0.1]:50051",
+            "[64:ff9b::a00:1]:50051",
+            "127.0.0.9:9464",
+            "[::1]:9464",
+        ] {
+            assert!(!policy.admits(at(denied)), "{denied}");
+            assert!(!policy.admits_from_dns(at(denied)), "{denied}");
+            assert!(!policy.admits_of_listed_name(at(denied)), "{denied}");
+        }
+        assert!(policy.admits(at("10.0.0.1:50052")));
+        drop(second);
+        assert!(policy.admits(grpc));
+    }
+
+    #[test]
+    fn g3_a_listener_at_every_address_is_told_as_each_of_them() {
+        let told = policy("", &["0.0.0.0:9464", "10.0.0.1:443"]).own_sockets();
+        for one in [
+            "0.0.0.0:9464",
+            "127.0.0.1:9464",
+            "[::1]:9464",
+            "10.0.0.1:443",
+        ] {
+            assert!(told.contains(&at(one)), "{one}");
+        }
     }
 }

@@ -7,7 +7,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use url::{Host, Url};
 
-use crate::{Policy, TargetError, name, port};
+use crate::{
+    Policy, TargetError,
+    name::{self, NameKind},
+    port,
+};
 
 /// The longest URL accepted, in bytes.
 const URL_BYTES_MAX: usize = 2_048;
@@ -35,7 +39,7 @@ impl Target {
     /// addresses are judged by [`Resolver::resolve`](crate::Resolver::resolve).
     pub fn parse(text: &str, policy: &Policy) -> Result<Self, TargetError> {
         check_text(text)?;
-        let url = Url::parse(text).map_err(|_| syntax_or_spelling(text))?;
+        let mut url = Url::parse(text).map_err(|_| syntax_or_spelling(text))?;
         let scheme = match url.scheme() {
             "https" => Scheme::Https,
             "http" => Scheme::Http,
@@ -52,6 +56,7 @@ impl Target {
         if url.fragment().is_some() {
             return Err(TargetError::Fragment);
         }
+        drop_final_dot(&mut url)?;
         let host = url.host().ok_or(TargetError::Syntax)?.to_owned();
         let port = url.port_or_known_default().filter(|port| *port > 0);
         let port = port.ok_or(TargetError::Port)?;
@@ -64,6 +69,11 @@ impl Target {
         target.check_host(written_host(text)?)?;
         target.check_permission(policy)?;
         Ok(target)
+    }
+
+    /// The canonical URL, so that nobody needs to parse it again.
+    pub fn url(&self) -> &Url {
+        &self.url
     }
 
     /// The canonical URL.
@@ -121,14 +131,19 @@ impl Target {
         Some(SocketAddr::new(address, self.port))
     }
 
-    /// Whether only addresses of the allow list may be connected to: for plain http and for unusual ports.
+    /// Whether only what the allow list permits may be connected to: for plain http, unusual ports and private names.
     pub(crate) fn needs_listing(&self) -> bool {
-        self.scheme == Scheme::Http || !port::is_ordinary(self.port)
+        self.scheme == Scheme::Http || !port::is_ordinary(self.port) || self.has_private_name()
+    }
+
+    fn has_private_name(&self) -> bool {
+        let kind = self.name().and_then(name::kind);
+        kind.is_some_and(|kind| kind == NameKind::Private)
     }
 
     fn check_host(&self, written: &str) -> Result<(), TargetError> {
         match &self.host {
-            Host::Domain(name) if name::is_public(name) => Ok(()),
+            Host::Domain(name) if name::kind(name).is_some() => Ok(()),
             Host::Domain(_) => Err(TargetError::Name),
             Host::Ipv4(address) if is_dotted_decimal(written, *address) => Ok(()),
             Host::Ipv6(address) if !written.contains('.') && !embeds_v4(*address) => Ok(()),
@@ -137,18 +152,32 @@ impl Target {
     }
 
     fn check_permission(&self, policy: &Policy) -> Result<(), TargetError> {
-        let listed = match self.literal() {
-            Some(address) => policy.admits_only_listed(address),
-            None => policy.lists_port(self.port),
+        let listed = match (self.literal(), self.name()) {
+            (Some(address), _) => policy.admits_only_listed(address),
+            // Without an address yet: the list permits the name, or could permit what it leads to.
+            (_, Some(name)) => policy.lists_name(name, self.port) || policy.lists_port(self.port),
+            (None, None) => false,
         };
         match self.literal() {
             Some(address) if !policy.admits(address) => Err(TargetError::Address),
             _ if listed => Ok(()),
+            _ if self.has_private_name() => Err(TargetError::Name),
             _ if self.scheme == Scheme::Http => Err(TargetError::PlainHttp),
             _ if !port::is_ordinary(self.port) => Err(TargetError::Port),
             _ => Ok(()),
         }
     }
+}
+
+/// `example.com.` is `example.com`: names are looked up as absolute ones anyway, and certificates do not know the dot.
+fn drop_final_dot(url: &mut Url) -> Result<(), TargetError> {
+    let Some(Host::Domain(name)) = url.host() else {
+        return Ok(());
+    };
+    let Some(name) = name.strip_suffix('.').map(str::to_owned) else {
+        return Ok(());
+    };
+    url.set_host(Some(&name)).map_err(|_| TargetError::Name)
 }
 
 fn check_text(text: &str) -> Result<(), TargetError> {

@@ -26,8 +26,10 @@ pub enum TargetError {
         "an IP address must be written plainly: dotted decimal, or IPv6 without an IPv4 inside"
     )]
     AddressSpelling,
-    /// The host's name is single, private, or not made of letters, digits and hyphens.
-    #[error("the host must be a public name of at least two labels, or an IP address")]
+    /// The host's name is none, or is single or private and the allow list has nothing that could permit it.
+    #[error(
+        "the host must be a public name of at least two labels, or an IP address, unless the installation allows it"
+    )]
     Name,
     /// Plain http, and the allow list does not permit it there.
     #[error("plain http is not allowed there; use https")]

@@ -72,8 +72,9 @@ impl Receiver {
         Self::serve(transport, records, move |request| {
             let records = Arc::clone(&recorder);
             async move {
+                let (headers, body) = (request.headers.clone(), request.body.clone());
                 let (answer, earlier) = records.add(request);
-                answer.give(earlier).await
+                answer.give((&headers, &body), earlier).await
             }
         })
         .await

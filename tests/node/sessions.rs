@@ -2,14 +2,17 @@
 
 use posthorn::node::v1::{
     Credit, Hello, HttpAnswer, Lease, Outcome, Outcomes, outcome::Result as OutcomeResult,
-    session_request::Message as FromNode,
+    session_request::Message as FromNode, session_response::Message as ToNode,
 };
-use posthorn::v1::{Attempt, DeliveryState, ErrorKind, Role};
-use posthorn_harness::StoreKind;
+use posthorn::v1::{
+    Attempt, CreateEndpointRequest, DeliveryState, EndpointSettings, ErrorKind, Role,
+};
+use posthorn_harness::{StoreKind, eventually};
 use tonic::Code;
 
 use super::Stage;
 use crate::support::{
+    DEADLINE,
     follow::{attempts_of, await_state},
     hand_node::{HandNode, answered, hello, reference},
     refusal::Refusal,
@@ -18,6 +21,7 @@ use crate::support::{
 on_both! {
     a_session_begins_with_a_hello_that_is_within_its_limits,
     a_session_without_a_hello_is_ended,
+    g3_a_node_is_told_where_the_control_plane_listens_and_tells_where_it_does,
     a_second_hello_ends_the_session,
     another_version_of_the_protocol_is_refused,
     a_newer_node_is_understood_as_far_as_it_can_be,
@@ -74,6 +78,20 @@ async fn a_session_begins_with_a_hello_that_is_within_its_limits(store: StoreKin
             },
         ),
         (
+            "a listener that is none",
+            Hello {
+                listeners: vec!["localhost:80".to_owned()],
+                ..good.clone()
+            },
+        ),
+        (
+            "many listeners",
+            Hello {
+                listeners: vec!["10.0.0.1:80".to_owned(); 257],
+                ..good.clone()
+            },
+        ),
+        (
             "no capacity",
             Hello {
                 capacity: 0,
@@ -107,6 +125,57 @@ async fn a_session_begins_with_a_hello_that_is_within_its_limits(store: StoreKin
     HandNode::join(&stage.node, good)
         .await
         .expect("a good hello is welcome");
+}
+
+async fn g3_a_node_is_told_where_the_control_plane_listens_and_tells_where_it_does(
+    store: StoreKind,
+) {
+    let stage = Stage::start(store).await;
+    let create = async || {
+        let settings = EndpointSettings {
+            url: "http://127.0.0.1:18080/".to_owned(),
+            subscriptions: vec!["*".to_owned()],
+            ..EndpointSettings::default()
+        };
+        let request = CreateEndpointRequest {
+            tenant_id: stage.deployment.admin.tenant_id.clone(),
+            settings: Some(settings),
+            ..CreateEndpointRequest::default()
+        };
+        stage
+            .deployment
+            .admin
+            .endpoints()
+            .create_endpoint(request)
+            .await
+    };
+    let mut node = HandNode::silent(&stage.node).await.expect("a stream");
+    let listeners = ["127.0.0.1:18080", "8.8.8.8:443"]
+        .map(str::to_owned)
+        .to_vec();
+    let hello = Hello {
+        listeners,
+        ..hello(1, 8)
+    };
+    node.send(FromNode::Hello(hello)).await;
+    let Ok(ToNode::Welcome(welcome)) = node.next().await else {
+        panic!("no welcome");
+    };
+    for listener in [
+        stage.deployment.control.grpc,
+        stage.deployment.control.metrics,
+    ] {
+        assert!(
+            welcome.listeners.contains(&listener.to_string()),
+            "{welcome:?}"
+        );
+    }
+    assert!(create().await.is_err(), "the node listens there");
+    drop(node);
+    eventually("the node is forgotten", DEADLINE, async || {
+        create().await.is_ok()
+    })
+    .await;
 }
 
 async fn a_session_without_a_hello_is_ended(store: StoreKind) {

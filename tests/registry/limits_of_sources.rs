@@ -5,7 +5,7 @@ use posthorn::v1::{
     SynchronousAnswer,
 };
 use posthorn_harness::{Deployment, StoreKind};
-use prost_types::{Duration, Struct, Value, value::Kind};
+use prost_types::{Duration, ListValue, Struct, Value, value::Kind};
 use tonic::Code;
 
 use super::{
@@ -22,6 +22,7 @@ on_both! {
     settings_at_their_limits_are_accepted,
     a_change_is_held_to_the_same_limits,
     a_scheme_of_ones_own_must_compile,
+    g4_a_scheme_of_ones_own_may_not_fetch_from_inside,
     a_tenant_has_a_thousand_sources,
 }
 
@@ -434,6 +435,67 @@ async fn a_scheme_of_ones_own_must_compile(store: StoreKind) {
     let request = create(&deployment.admin, without);
     let result = deployment.admin.sources().create_source(request).await;
     assert_invalid("no parameter", result, "settings.parameters[account]");
+}
+
+/// Where the keys of a scheme are, and what a handshake calls back, is judged when the source is made and not when the first
+/// request needs it.
+async fn g4_a_scheme_of_ones_own_may_not_fetch_from_inside(store: StoreKind) {
+    let deployment = Deployment::start(store).await;
+    let scheme = |url: &str, host: &str, call_back_host: &str| {
+        let list = |one: Value| Value {
+            kind: Some(Kind::ListValue(ListValue { values: vec![one] })),
+        };
+        let value = |fields: &[(&str, Value)]| Value {
+            kind: Some(Kind::StructValue(object(fields))),
+        };
+        let hosts = list(text(host));
+        let remote = [("url", text(url)), ("hosts", hosts), ("form", text("jwks"))];
+        let when = value(&[("present", list(text("query:u")))]);
+        let handshake = [
+            ("when", when),
+            ("call_back", text("query:u")),
+            ("call_back_hosts", list(text(call_back_host))),
+        ];
+        object(&[
+            ("kind", text("jwt")),
+            ("sig", value(&[("at", text("header:x-token"))])),
+            ("jwt", value(&[("algs", list(text("RS256")))])),
+            ("key", value(&[("remote", value(&remote))])),
+            ("handshake", list(value(&handshake))),
+        ])
+    };
+    let make = async |scheme: Struct| {
+        let settings = SourceSettings {
+            provider: "custom".to_owned(),
+            scheme: Some(scheme),
+            ..SourceSettings::default()
+        };
+        let request = create(&deployment.admin, settings);
+        deployment.admin.sources().create_source(request).await
+    };
+    let (url, host) = ("https://keys.example.com/jwks", "keys.example.com");
+    let good = make(scheme(url, host, "*.example.com")).await;
+    assert!(good.is_ok(), "{good:?}");
+    for (url, host, call_back_host, field) in [
+        (
+            "https://10.0.0.1/jwks",
+            "10.0.0.1",
+            host,
+            "key.remote.hosts",
+        ),
+        ("http://keys.example.com/jwks", host, host, "key.remote.url"),
+        (
+            "https://elsewhere.example.com/",
+            host,
+            host,
+            "key.remote.url",
+        ),
+        (url, host, "*", "handshake.call_back_hosts"),
+    ] {
+        let result = make(scheme(url, host, call_back_host)).await;
+        let what = format!("{url} {host} {call_back_host}");
+        assert_invalid(&what, result, &format!("settings.scheme.{field}"));
+    }
 }
 
 async fn a_tenant_has_a_thousand_sources(store: StoreKind) {

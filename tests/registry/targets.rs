@@ -1,12 +1,18 @@
 //! Where Posthorn will not deliver to: refused when the endpoint is registered, whatever the spelling.
 
-use posthorn::v1::{CreateEndpointRequest, EndpointSettings};
+use posthorn::v1::{CreateEndpointRequest, CreateEndpointResponse, EndpointSettings};
 use posthorn_harness::{Deployment, StoreKind};
+use tonic::{Response, Status};
 
-use crate::support::refusal::{assert_invalid, refusal};
+use crate::support::{
+    DEADLINE,
+    refusal::{assert_invalid, refusal},
+};
 
 on_both! {
     targets_that_are_not_allowed_are_refused_without_an_address,
+    g3_no_endpoint_is_where_a_part_of_the_installation_listens,
+    case_7_an_endpoint_may_be_given_by_a_name_that_leads_to_what_is_allowed,
 }
 
 /// URLs that no endpoint may have where the operator allows 127.0.0.0/8 alone.
@@ -78,22 +84,10 @@ const REFUSED: &[&str] = &[
     "https://127.0.0.1./",
     "https://①②⑦.0.0.1/",
     "https://3325256708/",
-    // Names that are nobody's, or inside.
-    "https://localhost/",
-    "https://LOCALHOST./",
-    "https://a.localhost/",
-    "https://intranet/",
-    "https://printer.local/",
-    "https://db.internal/",
-    "https://router.home.arpa/",
-    "https://x.invalid/",
-    "https://x.onion/",
-    "https://x.localdomain/",
-    "https://kubernetes.default.svc/",
-    "https://x.test/",
-    "https://hooks.example/",
-    "https://a_b.com/",
+    // What is no name.
     "https://-a.com/",
+    "https://a..com/",
+    "https://*.com/",
     // Ports of other services, and those below 1024.
     "https://198.41.0.4:22/",
     "https://198.41.0.4:25/",
@@ -107,21 +101,26 @@ const REFUSED: &[&str] = &[
     "https://198.41.0.4:27017/",
 ];
 
+async fn create(
+    deployment: &Deployment,
+    url: &str,
+) -> Result<Response<CreateEndpointResponse>, Status> {
+    let settings = EndpointSettings {
+        url: url.to_owned(),
+        subscriptions: vec!["*".to_owned()],
+        ..EndpointSettings::default()
+    };
+    let request = CreateEndpointRequest {
+        tenant_id: deployment.tenant_id.clone(),
+        settings: Some(settings),
+        ..CreateEndpointRequest::default()
+    };
+    deployment.admin.endpoints().create_endpoint(request).await
+}
+
 async fn targets_that_are_not_allowed_are_refused_without_an_address(store: StoreKind) {
     let deployment = Deployment::start(store).await;
-    let create = async |url: &str| {
-        let settings = EndpointSettings {
-            url: url.to_owned(),
-            subscriptions: vec!["*".to_owned()],
-            ..EndpointSettings::default()
-        };
-        let request = CreateEndpointRequest {
-            tenant_id: deployment.tenant_id.clone(),
-            settings: Some(settings),
-            ..CreateEndpointRequest::default()
-        };
-        deployment.admin.endpoints().create_endpoint(request).await
-    };
+    let create = async |url: &str| create(&deployment, url).await;
     for url in REFUSED {
         assert_invalid(url, create(url).await, "settings.url");
     }
@@ -138,5 +137,37 @@ async fn targets_that_are_not_allowed_are_refused_without_an_address(store: Stor
     ] {
         let result = create(url).await;
         assert!(result.is_ok(), "{url}: {result:?}");
+    }
+}
+
+/// Services inside a network are known by names that the public DNS does not have.
+async fn case_7_an_endpoint_may_be_given_by_a_name_that_leads_to_what_is_allowed(store: StoreKind) {
+    let deployment = Deployment::start(store).await;
+    let url = deployment.receiver.url("/named");
+    let url = url.replace("127.0.0.1", "LOCALHOST.");
+    let created = create(&deployment, &url).await;
+    let endpoint = created.expect("it leads to loopback").into_inner().endpoint;
+    let settings = endpoint.and_then(|endpoint| endpoint.settings);
+    let kept = settings.expect("the answer holds the endpoint").url;
+    assert!(kept.starts_with("http://localhost:"), "{kept}");
+    deployment.admin.emit("a.b", "{}").await;
+    let received = deployment.receiver.received("/named");
+    received.await_count(1, DEADLINE).await;
+}
+
+/// Each plane knows the listeners of the other: the control plane those of the nodes that have a session.
+async fn g3_no_endpoint_is_where_a_part_of_the_installation_listens(store: StoreKind) {
+    let deployment = Deployment::start(store).await;
+    let (control, node) = (&deployment.control, &deployment.node);
+    for (what, listener) in [
+        ("gRPC", control.grpc),
+        ("the control plane's metrics", control.metrics),
+        ("the edge", node.edge),
+        ("the node's metrics", node.metrics),
+    ] {
+        for host in ["127.0.0.1", "127.0.0.9", "localhost"] {
+            let url = format!("http://{host}:{}/", listener.port());
+            assert_invalid(what, create(&deployment, &url).await, "settings.url");
+        }
     }
 }

@@ -15,6 +15,7 @@ use crate::support::{DEADLINE, hex};
 on_both! {
     a_header_of_the_endpoints_choice_holds_the_bodys_hash,
     headers_of_the_endpoint_are_sent,
+    case_15_a_delivery_accepts_every_answer_unless_its_endpoint_says_otherwise,
     a_test_event_reaches_an_endpoint_that_subscribed_to_nothing_of_it,
     a_repeated_test_has_its_first_answer_though_the_endpoint_was_paused,
 }
@@ -77,6 +78,35 @@ async fn headers_of_the_endpoint_are_sent(store: StoreKind) {
     let values = headers.iter().map(|one| (one.value.as_str(), one.secret));
     let values: Vec<_> = values.collect();
     assert_eq!(values, [("billing and\tmore", false), ("", true)]);
+}
+
+/// Common firewalls refuse, or count against it, a request that does not say what it accepts.
+async fn case_15_a_delivery_accepts_every_answer_unless_its_endpoint_says_otherwise(
+    store: StoreKind,
+) {
+    let deployment = Deployment::start(store).await;
+    deployment
+        .admin
+        .create_endpoint(&deployment.receiver.url("/plain"), &["*"])
+        .await;
+    let own = EndpointHeader {
+        name: "Accept".to_owned(),
+        value: "application/json".to_owned(),
+        secret: false,
+    };
+    let settings = EndpointSettings {
+        url: deployment.receiver.url("/choosy"),
+        subscriptions: vec!["*".to_owned()],
+        headers: vec![own],
+        ..EndpointSettings::default()
+    };
+    deployment.admin.create_endpoint_with(settings).await;
+    deployment.admin.emit("a.b", "{}").await;
+    for (path, accepted) in [("/plain", "*/*"), ("/choosy", "application/json")] {
+        let received = deployment.receiver.received(path);
+        let requests = received.await_count(1, DEADLINE).await;
+        assert_eq!(requests[0].header("accept"), accepted, "{path}");
+    }
 }
 
 async fn a_test_event_reaches_an_endpoint_that_subscribed_to_nothing_of_it(store: StoreKind) {

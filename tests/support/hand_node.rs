@@ -32,6 +32,7 @@ pub(crate) fn hello(number: u32, capacity: u32) -> Hello {
         in_flight: Vec::new(),
         unacknowledged: Vec::new(),
         oldest_protocol: 0,
+        listeners: Vec::new(),
     }
 }
 

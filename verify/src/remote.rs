@@ -74,6 +74,30 @@ pub(crate) fn pinned(text: &str, hosts: &[impl AsRef<str>]) -> Option<Url> {
     .then_some(url)
 }
 
+/// Refuses a list of hosts that would take in more than one party's: at least two labels stand after any `*`, and none is an
+/// address, of which there are many spellings.
+pub(crate) fn check_hosts(hosts: &[String]) -> Result<(), &'static str> {
+    if hosts.iter().all(|host| is_anchored(host)) {
+        Ok(())
+    } else {
+        Err(
+            "must be host names in lower case; a `*` may stand for one label that is followed by two others",
+        )
+    }
+}
+
+fn is_anchored(pattern: &str) -> bool {
+    let labels: Vec<_> = pattern.split('.').collect();
+    let fixed = labels.iter().rev().take_while(|label| **label != "*");
+    let is_lower = |label: &str| !label.bytes().any(|byte| byte.is_ascii_uppercase());
+    let top = labels.last().copied().unwrap_or_default();
+    fixed.count() >= 2
+        && !top.starts_with(|first: char| first.is_ascii_digit())
+        && labels
+            .iter()
+            .all(|label| *label == "*" || is_label(label) && is_lower(label))
+}
+
 fn host_matches(pattern: &str, host: &str) -> bool {
     let mut labels = host.split('.');
     let same = pattern.split('.').all(|wanted| {
@@ -98,6 +122,40 @@ fn is_label(label: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn g4_a_list_of_hosts_names_one_partys_hosts() {
+        let listed = |host: &str| check_hosts(&[host.to_owned()]).is_ok();
+        for good in [
+            "api.example.com",
+            "*.example.com",
+            "sns.*.amazonaws.com",
+            "a-1.example.co.uk",
+        ] {
+            assert!(listed(good), "{good}");
+        }
+        for bad in [
+            "",
+            "*",
+            "*.com",
+            "*.*",
+            "com",
+            "a.*",
+            "a.*.com",
+            "api..com",
+            "API.example.com",
+            "10.0.0.1",
+            "0x7f.0.0.0x1",
+            "[::1]",
+            "a b.example.com",
+            "**.example.com",
+            "a*.example.com",
+            "example.com.",
+            "example.com:443",
+        ] {
+            assert!(!listed(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn only_https_addresses_of_listed_hosts_are_pinned() {

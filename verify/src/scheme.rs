@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub use self::{
+    addresses::Address,
     handshake::{AnswerRule, DigestRule, HandshakeAnswer, HandshakeRule, When},
     id::{IdOf, IdRule, IdScope, Repeats},
     items::ItemsRule,
@@ -35,6 +36,7 @@ pub use self::{
     key::{KeyDecode, KeyRule, RemoteKey},
 };
 
+mod addresses;
 mod handshake;
 mod id;
 mod items;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use self::filter::Filter;
-use crate::{Refusal, reference::Reference, values::Values};
+use crate::{Refusal, Settings, reference::Reference, values::Values};
 
 mod filter;
 mod parse;
@@ -96,6 +96,20 @@ impl Template {
     /// Whether it is a single value and nothing else.
     pub(crate) fn is_one_value(&self) -> bool {
         matches!(self.0.as_slice(), [Part::Value(..)])
+    }
+
+    /// The text with the settings in it, and `x` for what only a request can say. Optional parts are left out.
+    pub(crate) fn example(&self, settings: &Settings) -> String {
+        let text_of = |part: &Part| match part {
+            Part::Literal(text) | Part::Value(Reference::Literal(text), _) => text.clone(),
+            Part::Value(Reference::Param(name), _) => settings
+                .get(name)
+                .cloned()
+                .unwrap_or_else(|| "x".to_owned()),
+            Part::Value(..) => "x".to_owned(),
+            Part::Optional(_) => String::new(),
+        };
+        self.0.iter().map(text_of).collect()
     }
 
     /// Whether whoever sends the request can put nothing but a word into it: every value of the request has a filter

@@ -1,13 +1,6 @@
 //! Values of flags.
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-    num::ParseIntError,
-    path::Path,
-    str::FromStr,
-    time::Duration,
-};
+use std::{fmt, num::ParseIntError, path::Path, str::FromStr, time::Duration};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -90,14 +83,12 @@ impl DatabaseUrl {
         self.kind == DatabaseKind::Sqlite
     }
 
-    /// The address of the database's server, if the URL says one that needs no lookup: nothing may be delivered there.
-    pub fn socket_addr(&self) -> Option<SocketAddr> {
+    /// Where the database's server is, if it is one: nothing may be delivered there. IPv6 without brackets.
+    pub fn host_and_port(&self) -> Option<(String, u16)> {
         let uri = self.expose().parse::<http::Uri>().ok()?;
-        let ip = match uri.host()?.trim_matches(['[', ']']) {
-            "localhost" => IpAddr::from([127, 0, 0, 1]),
-            host => host.parse().ok()?,
-        };
-        Some(SocketAddr::new(ip, uri.port_u16().unwrap_or(POSTGRES_PORT)))
+        let host = uri.host()?.trim_matches(['[', ']']);
+        let host = (!host.is_empty()).then(|| host.to_owned())?;
+        Some((host, uri.port_u16().unwrap_or(POSTGRES_PORT)))
     }
 
     /// The URL with everything in it.

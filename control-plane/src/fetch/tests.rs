@@ -115,3 +115,15 @@ async fn nobody_listening_is_a_failed_connection() {
     let failed = fetch("127.0.0.0/8").fetch(wanted(&url)).await;
     assert!(matches!(failed, Err(FetchError::Connect(_))), "{failed:?}");
 }
+
+#[tokio::test]
+async fn case_14_an_old_fashioned_head_is_mended_here_too() {
+    let head = "HTTP/1.1 200 OK\r\nx-note : one\r\n two\r\nnonsense\r\ncontent-length: 2\r\n\r\nok";
+    let (addr, _served) = server(head.into()).await;
+    let url = format!("http://{addr}/");
+    let answered = fetch("127.0.0.0/8").fetch(wanted(&url)).await.unwrap();
+    assert_eq!(
+        (answered.status, &answered.body[..]),
+        (StatusCode::OK, &b"ok"[..])
+    );
+}

@@ -86,11 +86,21 @@ impl Doors {
     }
 
     /// A resolver whose guard lets nobody call these doors, nor the database's.
-    pub(super) fn resolver(&self, config: &Config) -> Result<Resolver, StartError> {
-        let doors = [self.addr, self.operations.addr()];
-        let own = doors.into_iter().chain(config.database_url().socket_addr());
-        let guard = Policy::new(config.allow_list(), own);
-        Ok(Resolver::from_system(Arc::new(guard))?)
+    /// The database's is looked up once, where it is given by name.
+    pub(super) async fn resolver(&self, config: &Config) -> Result<Resolver, StartError> {
+        let resolver = |own: Vec<SocketAddr>| {
+            let guard = Policy::new(config.allow_list(), own);
+            Resolver::from_system(Arc::new(guard))
+        };
+        let mut own = vec![self.addr, self.operations.addr()];
+        if let Some((host, port)) = config.database_url().host_and_port() {
+            let database = match host.parse() {
+                Ok(ip) => vec![SocketAddr::new(ip, port)],
+                Err(_) => resolver(Vec::new())?.whereabouts(&host, port).await,
+            };
+            own.extend(database);
+        }
+        Ok(resolver(own)?)
     }
 }
 

@@ -166,7 +166,10 @@ impl Deliveries {
             .await?;
         let (rows, next_page_token) = page.cut(rows, attempt_key_bytes);
         Ok(v1::ListAttemptsResponse {
-            attempts: rows.iter().map(attempt_proto).collect(),
+            attempts: rows
+                .iter()
+                .map(|row| attempt_proto(row, caller.roles()))
+                .collect(),
             next_page_token,
         })
     }

@@ -2,8 +2,6 @@
 
 use std::{collections::HashMap, str::FromStr, sync::Arc};
 
-use posthorn_guard::{ResolveError, Resolver, TARGET_NOT_ALLOWED, Target};
-
 use super::{Page, QueryFingerprint, convert::id};
 use crate::{
     error::Error,
@@ -91,23 +89,6 @@ where
         (row, own)
     });
     Ok((with_secrets.collect(), next_page_token))
-}
-
-/// Looks the name in a URL up, and refuses it unless every address behind it may be reached. `field` is what names it.
-pub(super) async fn check_reach(
-    resolver: &Resolver,
-    target: Option<&Target>,
-    field: &str,
-) -> Result<(), Error> {
-    let Some(target) = target else { return Ok(()) };
-    let text = match resolver.resolve(target).await {
-        Ok(_) => return Ok(()),
-        Err(ResolveError::NotAllowed) => TARGET_NOT_ALLOWED.to_owned(),
-        Err(ResolveError::Lookup(_)) => {
-            format!("{TARGET_NOT_ALLOWED}: the host's name does not resolve")
-        }
-    };
-    Err(Error::invalid(field, text))
 }
 
 /// Adds an object.

@@ -8,6 +8,8 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use posthorn::node::v1::{ErrorKind, HttpAnswer};
 
+use super::redact::Secrets;
+
 /// How much of a body is read at most, in bytes. A connection with more on it is closed.
 const BODY_READ_MAX: usize = 64 * 1024;
 /// How much of a body is kept, in bytes.
@@ -23,7 +25,7 @@ pub(crate) fn read_head(response: &Response<Incoming>) -> Result<HttpAnswer, Err
     if headers.len() > HEADERS_MAX {
         return Err(ErrorKind::ResponseTooLarge);
     }
-    if !is_final(response.status()) || is_ambiguous(headers) {
+    if !is_final(response.status()) {
         return Err(ErrorKind::ProtocolError);
     }
     Ok(HttpAnswer {
@@ -31,6 +33,15 @@ pub(crate) fn read_head(response: &Response<Incoming>) -> Result<HttpAnswer, Err
         retry_after: retry_after(headers).unwrap_or_default(),
         excerpt: Bytes::new(),
     })
+}
+
+/// Whether the body is in a coding that nobody asked for: nothing of it is kept, since secrets could not be found in it.
+pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
+    let is_other = |name, plain: &str| {
+        let mut values = headers.get_all(name).iter();
+        values.any(|value| !value.as_bytes().eq_ignore_ascii_case(plain.as_bytes()))
+    };
+    is_other(header::CONTENT_ENCODING, "identity") || is_other(header::TRANSFER_ENCODING, "chunked")
 }
 
 /// What could be read of a body.
@@ -43,9 +54,11 @@ pub(crate) struct Excerpt {
 }
 
 impl Excerpt {
-    /// The first bytes of the body.
-    pub(crate) fn into_bytes(self) -> Bytes {
-        self.kept.freeze()
+    /// The first bytes of the body, without the request's secrets.
+    pub(crate) fn without(self, secrets: &Secrets) -> Bytes {
+        let mut text = secrets.redact(self.kept.freeze());
+        text.truncate(EXCERPT_MAX);
+        text
     }
 
     /// Reads until the body ends, breaks or is over its limit. Can be dropped at any time: what was read stays.
@@ -80,8 +93,9 @@ fn is_final(status: StatusCode) -> bool {
     (200..=599).contains(&status.as_u16())
 }
 
-/// Two ways to tell the length of a body are the start of request smuggling.
-fn is_ambiguous(headers: &HeaderMap) -> bool {
+/// Whether the head tells the length of its body in two ways. The status counts nevertheless, but who writes such a head
+/// may write the next one where nobody looks for it: its connection is not used again.
+pub(crate) fn is_ambiguous(headers: &HeaderMap) -> bool {
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     let length = lengths.next();
     lengths.next().is_some() || length.is_some() && headers.contains_key(header::TRANSFER_ENCODING)

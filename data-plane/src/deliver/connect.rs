@@ -7,29 +7,39 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use posthorn::node::v1::ErrorKind;
-use posthorn_guard::{ResolveError, Resolver, Scheme, Target};
+use posthorn_guard::{
+    ResolveError, Resolver, Scheme, Target,
+    flood::{Counted, Counting, Flood},
+    tapped::Tapped,
+};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::{Instant, timeout_at},
+    task::JoinSet,
+    time::{sleep, timeout},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tracing::debug;
 
 use super::{
     connection::{Connection, Http1, Http2},
+    frames::Frames,
     outcome,
     wire::{Informational, Wire},
 };
-use crate::clock;
 
+/// How long an address may take before the next one is dialled beside it.
+const NEXT_AFTER: Duration = Duration::from_millis(250);
 /// The longest head of an HTTP/1.1 answer, in bytes, and the size of the buffer that it is read into.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// The longest list of header fields of an HTTP/2 answer, in bytes.
 const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
 /// How much an HTTP/2 peer may send ahead, in bytes: as much as is read of a body.
 const WINDOW_BYTES: u32 = 64 * 1024;
+/// What an HTTP/2 peer may send since an answer last came further, in bytes: more than the windows of a connection. At twice
+/// as much it is cut.
+const FLOOD_BYTES_MAX: u64 = 1024 * 1024 + 256 * 1024;
 
 /// Opens connections behind the guard.
 pub(crate) struct Dialer {
@@ -55,16 +65,11 @@ impl Dialer {
         target: &Target,
         limit: Duration,
     ) -> Result<Connection, ErrorKind> {
-        let deadline = clock::now() + limit;
-        let opened = timeout_at(deadline, self.open_until(target, deadline)).await;
+        let opened = timeout(limit, self.open_however_long(target)).await;
         opened.unwrap_or(Err(ErrorKind::Timeout))
     }
 
-    async fn open_until(
-        &self,
-        target: &Target,
-        deadline: Instant,
-    ) -> Result<Connection, ErrorKind> {
+    async fn open_however_long(&self, target: &Target) -> Result<Connection, ErrorKind> {
         let addresses = self.resolver.resolve(target).await.map_err(|error| {
             debug!(
                 error = &error as &dyn std::error::Error,
@@ -72,10 +77,10 @@ impl Dialer {
             );
             match error {
                 ResolveError::NotAllowed => ErrorKind::TargetNotAllowed,
-                ResolveError::Lookup(_) => ErrorKind::DnsError,
+                ResolveError::NoSuchName | ResolveError::NoAnswer(_) => ErrorKind::DnsError,
             }
         })?;
-        let stream = dial_any(&addresses, deadline).await?;
+        let stream = dial_any(&addresses).await?;
         let peer = stream
             .peer_addr()
             .map_err(|error| outcome::of_connect(&error))?;
@@ -102,23 +107,35 @@ impl Dialer {
     }
 }
 
-/// The first of the addresses that answers. Each gets an equal share of what time is left.
-async fn dial_any(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, ErrorKind> {
-    let mut failure = ErrorKind::DnsError;
-    for (address, left) in addresses.iter().zip((1..=addresses.len()).rev()) {
-        let now = clock::now();
-        let left = u32::try_from(left).unwrap_or(u32::MAX);
-        let share = deadline.saturating_duration_since(now) / left;
-        failure = match timeout_at(now + share, open_socket(*address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => {
-                debug!(%error, %address, "no connection");
-                outcome::of_connect(&error)
-            }
-            Err(_) => ErrorKind::Timeout,
-        };
+/// The first of the addresses that answers. The next one is dialled beside those before when they have all failed, or have
+/// not answered for a while. Whoever waits for this has one deadline for all.
+async fn dial_any(addresses: &[SocketAddr]) -> Result<TcpStream, ErrorKind> {
+    let mut left = addresses.iter().copied();
+    let mut dials = JoinSet::new();
+    let mut failure = None;
+    loop {
+        let next = left.next();
+        if let Some(address) = next {
+            dials.spawn(open_socket(address));
+        }
+        tokio::select! {
+            dialled = dials.join_next() => match dialled {
+                Some(Ok(Ok(stream))) => return Ok(stream),
+                Some(Ok(Err(error))) => {
+                    debug!(%error, "no connection");
+                    failure = Some(error);
+                }
+                // Nothing of it panics, and nobody else ends it.
+                Some(Err(_)) => {}
+                // Named only now: that one family cannot be spoken here is nothing to warn of when the other answers.
+                None => {
+                    let kind = |error| outcome::of_connect(&error);
+                    return Err(failure.map_or(ErrorKind::DnsError, kind));
+                }
+            },
+            () = sleep(NEXT_AFTER), if next.is_some() => {}
+        }
     }
-    Err(failure)
 }
 
 #[expect(
@@ -139,6 +156,10 @@ where
     let io = Wire::new(TokioIo::new(stream), informational.clone());
     let (sender, driver) = hyper::client::conn::http1::Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)
+        // What RFC 9112 has a user agent mend: the status decides, however old-fashioned the rest of the head is.
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .ignore_invalid_headers_in_responses(true)
         .handshake(io)
         .await
         .map_err(|error| outcome::of_request(&error))?;
@@ -152,11 +173,14 @@ where
 }
 
 async fn http2(stream: TlsStream<TcpStream>) -> Result<Connection, ErrorKind> {
+    let flood = Arc::new(Flood::new(FLOOD_BYTES_MAX));
+    let counted = Counted::new(stream, Counting(flood.clone()));
+    let io = TokioIo::new(Tapped::new(counted, Frames::default()));
     let (sender, driver) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
         .max_header_list_size(HEADER_LIST_BYTES_MAX)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES * 16)
-        .handshake(TokioIo::new(stream))
+        .handshake(io)
         .await
         .map_err(|error| outcome::of_request(&error))?;
     tokio::spawn(async move {
@@ -164,5 +188,5 @@ async fn http2(stream: TlsStream<TcpStream>) -> Result<Connection, ErrorKind> {
             debug!(%error, "connection ended");
         }
     });
-    Ok(Connection::Http2(Http2::new(sender)))
+    Ok(Connection::Http2(Http2::new(sender, flood)))
 }

@@ -15,6 +15,7 @@ use hyper::{
     ext::on_informational,
 };
 use posthorn::node::v1::ErrorKind;
+use posthorn_guard::flood::Flood;
 use tokio::{task::AbortHandle, time::timeout};
 
 use super::{outcome, wire::Informational};
@@ -47,6 +48,7 @@ pub(crate) struct Http2 {
     sender: http2::SendRequest<Full<Bytes>>,
     /// Counted by its clones.
     users: Arc<()>,
+    flood: Arc<Flood>,
 }
 
 /// Why there is no answer.
@@ -55,6 +57,15 @@ pub(crate) enum SendError {
     Unsent(Box<Outgoing>, ErrorKind),
     /// The endpoint may have seen it.
     Failed(ErrorKind),
+}
+
+impl Connection {
+    /// The body of an answer has been read, so what came before was no flood.
+    pub(crate) fn came_further(&self) {
+        if let Self::Http2(connection) = self {
+            connection.came_further();
+        }
+    }
 }
 
 impl Http1 {
@@ -109,10 +120,13 @@ impl Drop for Http1 {
 }
 
 impl Http2 {
-    /// A connection that a task drives.
-    pub(crate) fn new(sender: http2::SendRequest<Full<Bytes>>) -> Self {
-        let users = Arc::new(());
-        Self { sender, users }
+    /// A connection that a task drives, and what counts its bytes.
+    pub(crate) fn new(sender: http2::SendRequest<Full<Bytes>>, flood: Arc<Flood>) -> Self {
+        Self {
+            sender,
+            users: Arc::new(()),
+            flood,
+        }
     }
 
     /// Sends a request in absolute form.
@@ -121,16 +135,21 @@ impl Http2 {
         request: Outgoing,
     ) -> Result<Response<Incoming>, SendError> {
         let copy = request.clone();
-        self.sender
-            .try_send_request(request)
-            .await
-            .map_err(|error| {
-                if is_refused_unseen(error.error()) {
-                    SendError::Unsent(Box::new(copy), ErrorKind::ProtocolError)
-                } else {
-                    failure(error)
-                }
-            })
+        let answered = self.sender.try_send_request(request).await;
+        let response = answered.map_err(|error| {
+            if is_refused_unseen(error.error()) {
+                SendError::Unsent(Box::new(copy), ErrorKind::ProtocolError)
+            } else {
+                failure(error)
+            }
+        })?;
+        self.came_further();
+        Ok(response)
+    }
+
+    /// What came belonged to an answer.
+    fn came_further(&self) {
+        self.flood.forget();
     }
 
     /// Whether the endpoint has closed it.

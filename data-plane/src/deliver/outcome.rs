@@ -5,6 +5,7 @@
 use std::{error::Error, io};
 
 use posthorn::node::v1::ErrorKind;
+use posthorn_guard::flood::Flooded;
 use tracing::warn;
 
 /// An endpoint sent more informational responses than are taken.
@@ -72,7 +73,7 @@ fn of_io(error: &io::Error) -> Option<ErrorKind> {
         if inner.is::<rustls::Error>() {
             return Some(ErrorKind::TlsError);
         }
-        if inner.is::<TooManyInformational>() {
+        if inner.is::<TooManyInformational>() || inner.is::<Flooded>() {
             return Some(ErrorKind::ProtocolError);
         }
     }

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use http::header;
 use hyper::body::Incoming;
-use posthorn::node::v1::{ErrorKind, HttpAnswer, Lease, outcome::Result as Fact};
+use posthorn::node::v1::{ErrorKind, Lease, outcome::Result as Fact};
+use posthorn_guard::Policy;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
@@ -14,6 +15,7 @@ use super::{
     connection::{Connection, Http2, Outgoing, SendError},
     endpoint::{Endpoint, EndpointError},
     pool::Pool,
+    redact::Secrets,
     request::request,
 };
 use crate::{clock, metrics::Metrics};
@@ -60,6 +62,11 @@ impl Sender {
         }
     }
 
+    /// What it may deliver to.
+    pub(crate) fn policy(&self) -> &Policy {
+        self.dialer.resolver().policy()
+    }
+
     /// Closes connections that nobody used for a while.
     pub(crate) fn sweep(&self, now: Instant) {
         self.pool.sweep(now);
@@ -67,6 +74,7 @@ impl Sender {
 
     async fn attempt(&self, lease: &mut Lease, began: Instant) -> Result<Performed, ErrorKind> {
         let endpoint = self.endpoint(lease)?;
+        let secrets = Secrets::of(lease);
         let request = request(lease)?;
         let connect_limit = Duration::from_millis(lease.connect_timeout_ms.into());
         let deadline = began + Duration::from_millis(lease.timeout_ms.into());
@@ -75,8 +83,14 @@ impl Sender {
         let (response, connection) = exchanged.unwrap_or(Err(ErrorKind::Timeout))?;
 
         let mut answer = answer::read_head(&response)?;
-        let mut body = response.into_body();
-        let complete = read_body(&mut answer, &mut body, deadline).await;
+        let is_ambiguous = answer::is_ambiguous(response.headers());
+        let is_encoded = answer::is_encoded(response.headers());
+        let excerpt = read_body(response.into_body(), deadline).await;
+        connection.came_further();
+        let complete = excerpt.complete && !is_ambiguous;
+        if !is_encoded {
+            answer.excerpt = excerpt.without(&secrets);
+        }
         Ok(Performed {
             fact: Fact::Answer(answer),
             reusable: complete.then_some(Reusable {
@@ -87,9 +101,8 @@ impl Sender {
     }
 
     fn endpoint(&self, lease: &Lease) -> Result<Arc<Endpoint>, ErrorKind> {
-        let policy = self.dialer.resolver().policy();
         let (id, version) = (&lease.endpoint_id, lease.endpoint_version);
-        let endpoint = self.pool.endpoint(id, version, &lease.url, policy);
+        let endpoint = self.pool.endpoint(id, version, &lease.url, self.policy());
         endpoint.map_err(|error| {
             debug!(endpoint_id = id, %error, "target refused");
             match error {
@@ -189,12 +202,10 @@ impl Drop for Doubt<'_> {
     }
 }
 
-/// Adds what can be read of the body. Whether it was all, so that the connection can be used again.
-async fn read_body(answer: &mut HttpAnswer, body: &mut Incoming, deadline: Instant) -> bool {
+/// What can be read of the body.
+async fn read_body(mut body: Incoming, deadline: Instant) -> Excerpt {
     let mut excerpt = Excerpt::default();
     // Whether the body ended, broke or was too slow: the head has decided.
-    let _late = timeout_at(deadline, excerpt.read(body)).await;
-    let complete = excerpt.complete;
-    answer.excerpt = excerpt.into_bytes();
-    complete
+    let _late = timeout_at(deadline, excerpt.read(&mut body)).await;
+    excerpt
 }

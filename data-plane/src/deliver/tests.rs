@@ -105,6 +105,7 @@ fn lease(url: &str) -> Lease {
         timeout_ms: PATIENT_MS,
         hold_ms: PATIENT_MS,
         proof: "proof of 1".into(),
+        secret_headers: Vec::new(),
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use super::outcome::TooManyInformational;
 
 /// How many informational responses one request may get.
-const INFORMATIONAL_MAX: usize = 8;
+pub(super) const INFORMATIONAL_MAX: usize = 8;
 
 /// Counts the informational responses to one request.
 #[derive(Debug, Default)]

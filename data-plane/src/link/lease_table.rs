@@ -29,6 +29,8 @@ pub(super) struct Identity {
     pub(super) capacity: u32,
     /// The versions of the protocol that it speaks.
     pub(super) protocols: RangeInclusive<u32>,
+    /// Where it listens.
+    pub(super) listeners: Vec<String>,
 }
 
 /// What the node holds and owes.
@@ -75,6 +77,7 @@ impl LeaseTable {
             in_flight: working.chain(unsent).chain(list.held).collect(),
             unacknowledged: list.hello,
             oldest_protocol: *self.identity.protocols.start(),
+            listeners: self.identity.listeners.clone(),
         };
         self.first = VecDeque::from([Message::Hello(hello)]);
         self.first

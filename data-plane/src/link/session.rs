@@ -140,6 +140,9 @@ fn receive(link: &mut Link, response: SessionResponse, welcomed: &mut Option<Ins
                 version = welcome.version,
                 "session with the control plane stands"
             );
+            let listeners = welcome.listeners.iter();
+            let sockets = listeners.filter_map(|text| text.parse().ok());
+            link.control_plane = Some(link.sender.policy().learn(sockets));
             *welcomed = Some(clock::now());
             link.metrics.session_up.set(1);
             link.readiness.set(super::SESSION, true);

@@ -141,6 +141,7 @@ impl Session {
         self.send(ToNode::Welcome(Welcome {
             protocol: 2,
             version,
+            listeners: Vec::new(),
         }))
         .await;
         hello

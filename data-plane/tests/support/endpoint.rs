@@ -73,6 +73,7 @@ impl Endpoint {
             timeout_ms: 20_000,
             hold_ms: 30_000,
             proof: format!("proof of {lease_id}").into(),
+            secret_headers: Vec::new(),
         }
     }
 }

@@ -33,11 +33,13 @@ fn a_rule_covers_its_network_and_its_ports_and_nothing_else() {
 #[test]
 fn what_is_no_rule_is_refused_with_a_hint() {
     for (text, hint) in [
-        ("localhost", "no address or CIDR"),
-        ("8080", "no address or CIDR"),
-        ("127.0.0.1/33", "no address or CIDR"),
-        ("127.0.0.1,8080", "no address or CIDR"),
-        ("[::1/128", "no address or CIDR"),
+        ("10.0.0", "no address, CIDR or name"),
+        ("*", "no address, CIDR or name"),
+        ("http://app", "no port"),
+        ("8080", "no address, CIDR or name"),
+        ("127.0.0.1/33", "no address, CIDR or name"),
+        ("127.0.0.1,8080", "no address, CIDR or name"),
+        ("[::1/128", "no address, CIDR or name"),
         ("127.0.0.1/8", "the network is 127.0.0.0/8"),
         ("127.0.0.1:0", "no port"),
         ("127.0.0.1:http", "no port"),
@@ -59,4 +61,23 @@ fn an_empty_list_covers_nothing_and_lists_can_be_joined() {
         .into_iter()
         .collect();
     assert!(joined.covers_port(80) && joined.covers_port(90) && !joined.covers_port(81));
+}
+
+#[test]
+fn a_rule_of_a_name_covers_it_at_its_ports_and_no_address() {
+    let list: AllowList = "app:8080,9000-9010,*.internal, 10.0.0.0/8:443"
+        .parse()
+        .expect("a list");
+    for (name, port, expected) in [
+        ("app", 8080, true),
+        ("app", 9005, true),
+        ("app", 80, false),
+        ("a.app", 8080, false),
+        ("a.b.internal", 1, true),
+        ("internal", 1, false),
+    ] {
+        assert_eq!(list.covers_name(name, port), expected, "{name}:{port}");
+    }
+    assert!(!list.covers_port(8080) && list.covers_port(443));
+    assert!(!list.covers("10.0.0.1:8080".parse().expect("an address")));
 }

@@ -29,6 +29,8 @@ fn public_https_urls_pass_and_become_canonical() {
         ),
         ("https://bücher.ch/ö", "https://xn--bcher-kva.ch/%C3%B6"),
         ("https://8.8.8.8/x", "https://8.8.8.8/x"),
+        ("https://example.com.:8443/a", "https://example.com:8443/a"),
+        ("https://api_v2.example.com/", "https://api_v2.example.com/"),
         (
             "https://[2606:4700::1111]:8443/",
             "https://[2606:4700::1111]:8443/",
@@ -100,7 +102,7 @@ fn what_must_not_be_written_is_refused() {
 }
 
 #[test]
-fn private_names_are_refused_even_with_an_allow_list() {
+fn private_names_are_looked_up_only_where_the_list_could_permit_them() {
     for host in [
         "localhost",
         "LOCALHOST",
@@ -110,12 +112,30 @@ fn private_names_are_refused_even_with_an_allow_list() {
         "printer.local",
         "kubernetes.default.svc",
         "router.home.arpa",
-        "example.com.",
+        "my_service",
         "localhost.",
-        "a_b.com",
         "%6c%6f%63alhost",
         "ｌocalhost",
     ] {
+        let text = format!("https://{host}/");
+        assert_eq!(
+            Target::parse(&text, &strict()),
+            Err(TargetError::Name),
+            "{text}"
+        );
+        assert!(Target::parse(&text, &lenient()).is_ok(), "{text}");
+        let other_port = Policy::new("10.0.0.0/8:8080,other:443".parse().expect("a list"), []);
+        assert_eq!(
+            Target::parse(&text, &other_port),
+            Err(TargetError::Name),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_name_is_refused_even_with_an_allow_list() {
+    for host in ["-a.com", "a-.com", "a..com", "example.com..", "*.com", "."] {
         let text = format!("https://{host}/");
         for policy in [strict(), lenient()] {
             let error = Target::parse(&text, &policy).expect_err(&text);

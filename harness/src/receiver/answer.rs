@@ -3,7 +3,7 @@
 use std::{future::pending, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
 /// What the receiver does with the requests to one path.
@@ -17,6 +17,8 @@ pub enum Answer {
     Delay(Duration),
     /// Never answers.
     Hang,
+    /// Answers 200 with the headers and the body of the request as text.
+    Echo,
     /// Answers with exactly this.
     Full {
         /// The status code.
@@ -35,8 +37,12 @@ impl Default for Answer {
 }
 
 impl Answer {
-    /// Answers the request that came after `earlier` others to the same path.
-    pub(super) async fn give(self, earlier: usize) -> Response<Full<Bytes>> {
+    /// Answers the request with these headers and this body, which came after `earlier` others to the same path.
+    pub(super) async fn give(
+        self,
+        (headers, body): (&HeaderMap, &Bytes),
+        earlier: usize,
+    ) -> Response<Full<Bytes>> {
         match self {
             Self::Status(status) => empty(status),
             Self::Sequence(statuses) => {
@@ -47,6 +53,7 @@ impl Answer {
                 empty(200)
             }
             Self::Hang => pending().await,
+            Self::Echo => full(200, Vec::new(), echo(headers, body).into()),
             Self::Full {
                 status,
                 headers,
@@ -54,6 +61,15 @@ impl Answer {
             } => full(status, headers, body),
         }
     }
+}
+
+fn echo(headers: &HeaderMap, body: &[u8]) -> String {
+    let text = String::from_utf8_lossy;
+    let fields = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {}\n", text(value.as_bytes())));
+    let head: String = fields.collect();
+    head + &text(body)
 }
 
 pub(super) fn empty(status: u16) -> Response<Full<Bytes>> {

@@ -3,7 +3,7 @@
 use super::reply::{AnswerPlan, DigestPlan};
 use crate::{
     Refusal, SchemeError, answer::check_status, crypto::compare::Comparison, reference::Reference,
-    scheme::HandshakeRule, values::Values,
+    remote::check_hosts, scheme::HandshakeRule, values::Values,
 };
 
 /// A compiled [`HandshakeRule`].
@@ -46,6 +46,8 @@ impl HandshakePlan {
                 "goes with call_back",
             ));
         }
+        let hosts = check_hosts(&rule.call_back_hosts);
+        hosts.map_err(|what| SchemeError::new("handshake.call_back_hosts", what))?;
         let digest = rule.digest.as_ref().map(DigestPlan::compile).transpose()?;
         // Otherwise anybody could have the source's secret sign a body of their choice.
         if rule.before_signature

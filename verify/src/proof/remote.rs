@@ -6,7 +6,7 @@ use crate::{
     crypto::encoding::lenient_base64,
     crypto::jwt::{NamedKey, google_certs, jwks},
     json::{self, Pointer},
-    remote::{fetched, pinned},
+    remote::{check_hosts, fetched, pinned},
     scheme::RemoteKey,
     template::Template,
     values::Values,
@@ -30,12 +30,11 @@ impl RemotePlan {
                 "certificates need code of their own",
             ));
         }
-        if rule.hosts.is_empty() || !rule.hosts.iter().all(|host| is_anchored(host)) {
-            return Err(SchemeError::new(
-                "key.remote.hosts",
-                "must be host names; a `*` may stand for one label that is followed by two others",
-            ));
+        if rule.hosts.is_empty() {
+            return Err(SchemeError::new("key.remote.hosts", "must name a host"));
         }
+        let hosts = check_hosts(&rule.hosts);
+        hosts.map_err(|what| SchemeError::new("key.remote.hosts", what))?;
         let url =
             Template::parse(&rule.url).map_err(|what| SchemeError::new("key.remote.url", what))?;
         if !url.is_one_value() && !url.holds_words_only() {
@@ -91,15 +90,4 @@ impl RemotePlan {
 
 fn unnamed(key: PublicKey) -> Vec<NamedKey> {
     vec![NamedKey { id: None, key }]
-}
-
-/// At least two labels after any `*`, so that a pattern cannot take in a whole top-level domain.
-fn is_anchored(pattern: &str) -> bool {
-    let labels: Vec<_> = pattern.split('.').collect();
-    let fixed = labels
-        .iter()
-        .rev()
-        .take_while(|label| **label != "*")
-        .count();
-    fixed >= 2 && labels.iter().all(|label| !label.is_empty())
 }

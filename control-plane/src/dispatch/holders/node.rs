@@ -4,6 +4,7 @@
 //! not been told is durable, so nothing is lost and nothing is attempted twice in between. Nodes get signed requests, as much
 //! as their credit in leases and in bytes covers; a lease has no end of its own.
 
+mod listeners;
 mod parse;
 mod proof;
 mod request;
@@ -85,6 +86,8 @@ pub(crate) async fn converse(
     let node_id = node_id.map_err(|error| Error::invalid("hello.node_id", error.to_string()))?;
     let protocol = agreed(&hello, &dispatch.0.core.protocols)?;
     check_hello(&hello)?;
+    let guard = dispatch.0.core.resolver.policy();
+    let _denied = guard.learn(listeners::parse(&hello.listeners)?);
     let about = About::Node {
         name: hello.name.clone(),
         version: hello.version.clone(),
@@ -171,10 +174,12 @@ async fn stand(
         key_id: parts.key_id,
     };
     let holder = Holder::new(dispatch, of, &opened, held, kind, parts.to_node);
+    let listeners = dispatch.0.core.resolver.policy().own_sockets();
     holder
         .send(told(ToNode::Welcome(v1::Welcome {
             protocol,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            listeners: listeners.iter().map(ToString::to_string).collect(),
         })))
         .await?;
     opened.former_ended().await;

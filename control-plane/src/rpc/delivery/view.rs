@@ -4,6 +4,7 @@ use posthorn::v1;
 
 use crate::{
     model::{
+        api_key::{Role, Roles},
         delivery::{Action, Attempt, DeliveryView, ViewState},
         id::{InboundId, TenantId},
     },
@@ -68,8 +69,18 @@ pub(super) fn delivery_proto(
     delivery
 }
 
-/// An attempt; of the excerpt, what is not UTF-8 is replaced.
-pub(super) fn attempt_proto(attempt: &Attempt) -> v1::Attempt {
+/// What an endpoint said, what is not UTF-8 replaced. Only for those who may read what it was sent: it may have sent
+/// that back.
+fn excerpt(attempt: &Attempt, roles: Roles) -> String {
+    if roles.has_any(&[Role::Admin, Role::Operator]) {
+        String::from_utf8_lossy(&attempt.excerpt).into_owned()
+    } else {
+        String::new()
+    }
+}
+
+/// An attempt, for a caller with these roles.
+pub(super) fn attempt_proto(attempt: &Attempt, roles: Roles) -> v1::Attempt {
     v1::Attempt {
         delivery_id: attempt.lease.delivery_id.to_string(),
         number: attempt.lease.attempt,
@@ -82,7 +93,7 @@ pub(super) fn attempt_proto(attempt: &Attempt) -> v1::Attempt {
         started_at: Some(timestamp(attempt.started_at)),
         duration: Some(duration_proto(attempt.duration_ms.into())),
         holder_id: attempt.holder.to_string(),
-        response_excerpt: String::from_utf8_lossy(&attempt.excerpt).into_owned(),
+        response_excerpt: excerpt(attempt, roles),
         late: attempt.late,
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     rpc::{
         Call, Caller, Made, blind,
         convert::{Violations, check_etag, check_mask},
-        object,
+        object, reach,
     },
     store::RegistryTx,
 };
@@ -53,7 +53,8 @@ impl Endpoints {
             tenant,
             &draft.settings.sources,
         )?;
-        object::check_reach(&self.core.resolver, draft.target.as_ref(), "settings.url").await?;
+        let target = draft.target.as_ref();
+        reach::check(caller, &self.core.resolver, target, "settings.url").await?;
         let change = async |tx: &mut RegistryTx| {
             let place = self.core.registry.place(Some(tenant), Capped::Endpoints)?;
             let endpoint = self.insert(tx, &owner.tenant, &draft, &key, now).await?;
@@ -100,7 +101,8 @@ impl Endpoints {
             let registry = self.core.registry.snapshot();
             check_sources(&registry, endpoint.tenant_id, &draft.settings.sources)?;
         }
-        object::check_reach(&self.core.resolver, draft.target.as_ref(), "settings.url").await?;
+        let target = draft.target.as_ref();
+        reach::check(caller, &self.core.resolver, target, "settings.url").await?;
         endpoint.settings = draft.settings;
         endpoint.version += 1;
         endpoint.updated_at = now;

@@ -1,7 +1,7 @@
 //! What the owner of an endpoint decides, read and written.
 
 use posthorn::v1;
-use posthorn_guard::{Policy, TARGET_NOT_ALLOWED, Target as GuardTarget};
+use posthorn_guard::{Policy, Target as GuardTarget};
 use prost_types::Duration;
 use secrecy::SecretString;
 
@@ -16,9 +16,12 @@ use crate::{
         id::SourceId,
         subscription::{PATTERNS_MAX, Subscription},
     },
-    rpc::convert::{
-        Field as _, Violations, duration_ms, duration_proto, fields, header_name, id, printable,
-        retry_policy, retry_policy_proto,
+    rpc::{
+        convert::{
+            Field as _, Violations, duration_ms, duration_proto, fields, header_name, id,
+            printable, retry_policy, retry_policy_proto,
+        },
+        reach,
     },
 };
 
@@ -152,7 +155,7 @@ impl Draft {
                 settings.name = Some(name).filter(|name| !name.is_empty());
             }
             Field::Url => {
-                let target = target(&new.url, policy)?;
+                let target = reach::target("settings.url", &new.url, policy)?;
                 settings.target = Target::Url(target.as_str().to_owned());
                 self.target = Some(target);
             }
@@ -187,18 +190,6 @@ impl Draft {
         let mut headers = self.settings.headers.iter();
         headers.any(|header| signature == Some(header.name.as_str()))
     }
-}
-
-fn target(url: &str, policy: &Policy) -> Result<GuardTarget, Error> {
-    GuardTarget::parse(url, policy).map_err(|error| {
-        let text = error.to_string();
-        let reason = if text == TARGET_NOT_ALLOWED {
-            text
-        } else {
-            format!("{TARGET_NOT_ALLOWED}: {text}")
-        };
-        Error::invalid("settings.url", reason)
-    })
 }
 
 /// Reads the patterns of an endpoint or a handler.

@@ -18,7 +18,7 @@ use crate::{
     rpc::{
         Call, Caller, Made, blind,
         convert::{Field as _, check_etag, check_mask},
-        object,
+        object, reach,
     },
     store::RegistryTx,
 };
@@ -50,7 +50,8 @@ impl Sources {
             &mut self.core.rng(),
         )?;
         let poll = SecretChange::new(None, &draft, poll_secret(&request.poll_secret)?)?;
-        object::check_reach(&self.core.resolver, draft.poll_target.as_ref(), POLL_URL).await?;
+        let polled = draft.poll_target.as_ref();
+        reach::check(caller, &self.core.resolver, polled, POLL_URL).await?;
         let id = SourceId::new(now, &mut self.core.rng());
         let source = Object::new(id, &owner.tenant, draft.settings, now);
         let change = async |tx: &mut RegistryTx| {
@@ -95,7 +96,7 @@ impl Sources {
             return Ok(response);
         }
         let former = named.get(&self.core.store).await?;
-        let (source, poll) = self.changed(former.clone(), request, now).await?;
+        let (source, poll) = self.changed(caller, former.clone(), request, now).await?;
         let change = async |tx: &mut RegistryTx| {
             let before = self.described(tx, &former, now).await?;
             object::update(tx, &source).await?;
@@ -155,6 +156,7 @@ impl Sources {
     /// The next version of a source, as the request wants it.
     async fn changed(
         &self,
+        caller: &Caller,
         mut source: Source,
         request: v1::UpdateSourceRequest,
         now: i64,
@@ -172,7 +174,8 @@ impl Sources {
         let has_secret = self.has_poll_secret(source.id).await?;
         let former_poll = former_poll.map(|poll| (poll, has_secret));
         let poll = SecretChange::new(former_poll, &draft, poll_secret(&request.poll_secret)?)?;
-        object::check_reach(&self.core.resolver, draft.poll_target.as_ref(), POLL_URL).await?;
+        let polled = draft.poll_target.as_ref();
+        reach::check(caller, &self.core.resolver, polled, POLL_URL).await?;
         source.settings = draft.settings;
         source.version += 1;
         source.updated_at = now;

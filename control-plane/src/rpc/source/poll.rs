@@ -1,14 +1,17 @@
 //! Settings of polling, read and written.
 
 use posthorn::v1;
-use posthorn_guard::{Policy, TARGET_NOT_ALLOWED, Target};
+use posthorn_guard::{Policy, Target};
 
 use super::answer::header_proto;
 use crate::{
     error::Error,
     model::source::{CURSOR, PollSettings, SECRET},
-    rpc::convert::{
-        Violations, duration_proto, duration_within, header_name, is_header_value, looks_secret,
+    rpc::{
+        convert::{
+            Violations, duration_proto, duration_within, header_name, is_header_value, looks_secret,
+        },
+        reach,
     },
 };
 
@@ -92,16 +95,7 @@ fn target(url: &str, policy: &Policy) -> Result<Target, Error> {
     if url.len() > URL_BYTES_MAX {
         return Err(refused("must be at most 2048 bytes"));
     }
-    let parse = |cursor| {
-        Target::parse(&url.replace(CURSOR, cursor), policy).map_err(|error| {
-            let text = error.to_string();
-            if text == TARGET_NOT_ALLOWED {
-                refused(&text)
-            } else {
-                refused(&format!("{TARGET_NOT_ALLOWED}: {text}"))
-            }
-        })
-    };
+    let parse = |cursor| reach::target("settings.poll.url", &url.replace(CURSOR, cursor), policy);
     let (target, other) = (parse("1")?, parse("2")?);
     if target.authority() != other.authority() || url.contains(SECRET) {
         return Err(refused(

@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 
+use posthorn_guard::Policy;
 use posthorn_verify::{Scheme, SchemeError, Verifier};
 
 use crate::{
     error::Error,
     model::source::{CUSTOM, SourceSettings},
+    rpc::reach,
 };
 
 /// A scheme with what it compiles to.
@@ -41,6 +43,27 @@ pub(super) fn compile(settings: &SourceSettings) -> Result<Option<Compiled>, Err
         })
     };
     compiled().map_err(|fault| invalid(&fault, is_custom))
+}
+
+/// Refuses a scheme of the caller's own whose keys are fetched, or whose handshakes are completed, where Posthorn does not
+/// go. Only what is written is judged: where a name leads is judged before each request, as for the catalogue's schemes.
+pub(super) fn check_addresses(
+    settings: &SourceSettings,
+    compiled: Option<&Compiled>,
+    policy: &Policy,
+) -> Result<(), Error> {
+    if settings.provider.as_deref() != Some(CUSTOM) {
+        return Ok(());
+    }
+    let Some(compiled) = compiled else {
+        return Ok(());
+    };
+    let addresses = compiled.scheme.addresses(&settings.parameters);
+    for address in addresses.map_err(|fault| invalid(&fault, true))? {
+        let field = format!("settings.scheme.{}", address.field);
+        reach::target(&field, &address.url, policy)?;
+    }
+    Ok(())
 }
 
 /// Names the field of the request that a fault is in.

@@ -128,6 +128,8 @@ fn read_over(
     violations.finish()?;
     let mut violations = Violations::default();
     draft.compiled = violations.take(scheme::compile(&draft.settings))?.flatten();
+    let compiled = draft.compiled.as_ref();
+    violations.take(scheme::check_addresses(&draft.settings, compiled, policy))?;
     draft.check_forwarded(&mut violations);
     violations.finish()?;
     Ok(draft)

@@ -71,14 +71,59 @@ async fn the_first_4_kib_of_a_body_are_reported() {
     }
 }
 
+/// Secrets could not be found in it, and nobody asked for it.
 #[tokio::test]
-async fn a_compressed_body_is_reported_as_it_came() {
-    let answer =
-        "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\n\x1f\x0b\x08\x00";
-    let zoo = Zoo::answering(answer).await;
-    assert_eq!(
-        Node::new().answer(lease(&zoo.url())).await.excerpt,
-        "\x1f\x0b\x08\x00"
+async fn nothing_is_reported_of_a_body_in_another_coding() {
+    for (coding, reported) in [
+        ("content-encoding: gzip\r\ncontent-length: 4", ""),
+        ("content-encoding: Identity\r\ncontent-length: 4", "body"),
+        ("content-length: 4", "body"),
+        ("transfer-encoding: gzip", ""),
+    ] {
+        let zoo = Zoo::answering_once(format!("HTTP/1.1 200 OK\r\n{coding}\r\n\r\nbody")).await;
+        let answer = Node::new().answer(lease(&zoo.url())).await;
+        assert_eq!(
+            (answer.status_code, &answer.excerpt[..]),
+            (200, reported.as_bytes()),
+            "{coding}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn s11_an_endpoint_that_answers_with_its_request_shows_no_secret_of_it() {
+    let zoo = Zoo::start(|mut stream, log| async move {
+        let request = log.read_request(&mut stream).await.expect("a request");
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n",
+            request.len()
+        );
+        let _closed = stream
+            .write_all(&[head.as_bytes(), &request].concat())
+            .await;
+    })
+    .await;
+    let mut lease = lease(&zoo.url());
+    lease.headers.extend([
+        header("webhook-signature", "v1,c2lnbmF0dXJlIG9mIGl0"),
+        header("authorization", "Bearer canary-token"),
+        header("x-team", "billing"),
+    ]);
+    lease.secret_headers = vec!["authorization".to_owned()];
+    let answer = Node::new().answer(lease).await;
+    let excerpt = String::from_utf8_lossy(&answer.excerpt);
+    for shown in ["webhook-id: evt_1", "x-team: billing", "{\"a\":1}"] {
+        assert!(excerpt.contains(shown), "{excerpt}");
+    }
+    for hidden in ["webhook-signature: ", "authorization: "] {
+        assert!(
+            excerpt.contains(&format!("{hidden}[redacted]")),
+            "{excerpt}"
+        );
+    }
+    assert!(
+        !excerpt.contains("canary") && !excerpt.contains("c2lnb"),
+        "{excerpt}"
     );
 }
 
@@ -158,4 +203,61 @@ async fn a_few_informational_answers_are_skipped() {
         assert_eq!(node.answer(lease(&zoo.url())).await.status_code, 204);
     }
     assert_eq!(zoo.connections(), 1, "they are counted for each request");
+}
+
+/// What RFC 9112 has a user agent mend in the head of an answer. The receiver has the event: its status decides.
+#[tokio::test]
+async fn case_14_an_old_fashioned_head_is_mended_and_its_status_decides() {
+    for (what, rest) in [
+        (
+            "a folded line",
+            "x-note: one\r\n two\r\ncontent-length: 2\r\n\r\nok",
+        ),
+        (
+            "a line folded with a tab",
+            "x-note: one\r\n\ttwo\r\ncontent-length: 2\r\n\r\nok",
+        ),
+        ("a blank before the colon", "content-length : 2\r\n\r\nok"),
+        (
+            "a line without a colon",
+            "nonsense\r\ncontent-length: 2\r\n\r\nok",
+        ),
+        (
+            "a name with a blank",
+            "a b: c\r\ncontent-length: 2\r\n\r\nok",
+        ),
+        (
+            "a field without a name",
+            ": c\r\ncontent-length: 2\r\n\r\nok",
+        ),
+        ("line feeds alone", "content-length: 2\n\nok"),
+    ] {
+        let zoo = Zoo::answering_once(format!("HTTP/1.1 200 OK\r\n{rest}")).await;
+        let answer = Node::new().answer(lease(&zoo.url())).await;
+        assert_eq!(
+            (answer.status_code, &answer.excerpt[..]),
+            (200, &b"ok"[..]),
+            "{what}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn case_14_a_head_with_two_lengths_decides_and_its_connection_is_not_used_again() {
+    for rest in [
+        "content-length: 2\r\ncontent-length: 2\r\n\r\nok",
+        "content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    ] {
+        let zoo = Zoo::answering(format!("HTTP/1.1 200 OK\r\n{rest}")).await;
+        let node = Node::new();
+        for connections in 1..=2 {
+            let answer = node.answer(lease(&zoo.url())).await;
+            assert_eq!(
+                (answer.status_code, &answer.excerpt[..]),
+                (200, &b"ok"[..]),
+                "{rest}"
+            );
+            assert_eq!(zoo.connections(), connections, "{rest}");
+        }
+    }
 }

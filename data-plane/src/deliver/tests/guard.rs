@@ -4,10 +4,17 @@ use std::{env, net::IpAddr, process::Command};
 
 use posthorn::node::v1::ErrorKind;
 use posthorn_guard::testing::{NameServer, Reply};
+use tokio::net::TcpListener;
 
 use super::{Node, lease, zoo::Zoo};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+
+/// A port that nobody has at any address of loopback.
+async fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    listener.local_addr().expect("an address").port()
+}
 
 fn addresses(list: &[&str]) -> Reply {
     let parse = |text: &&str| text.parse::<IpAddr>().expect(text);
@@ -101,6 +108,54 @@ async fn an_address_that_does_not_answer_gives_way_to_the_next() {
     let url = format!("http://hooks.example.com:{}/", zoo.address().port());
     node.answer(lease(&url)).await;
     assert_eq!(zoo.connections(), 1);
+}
+
+/// A name server that answers with many addresses must not make one attempt that many connections.
+#[tokio::test]
+async fn g1_one_attempt_dials_four_addresses_at_most_and_the_last_of_them_too() {
+    let port = free_port().await;
+    for (at, dialled) in [("127.0.0.4", true), ("127.0.0.5", false)] {
+        let zoo = Zoo::listening(format!("{at}:{port}").parse().expect(at), OK).await;
+        let list: Vec<_> = (1..=60).map(|last| format!("127.0.0.{last}")).collect();
+        let name_server = NameServer::start(move |_, _| {
+            addresses(&list.iter().map(String::as_str).collect::<Vec<_>>())
+        });
+        let name_server = name_server.await.expect("a name server");
+        let node = Node::asking(name_server.address(), "127.0.0.0/8");
+        let fact = node
+            .perform(lease(&format!("http://hooks.example.com:{port}/")))
+            .await;
+        assert_eq!(zoo.connections(), usize::from(dialled), "{at}: {fact:?}");
+    }
+}
+
+/// The control plane says in its welcome where it and its database listen.
+#[tokio::test]
+async fn g3_where_the_control_plane_listens_nothing_is_delivered_by_whatever_name() {
+    let zoo = Zoo::answering(OK).await;
+    let port = zoo.address().port();
+    let name_server = NameServer::start(|_, _| addresses(&["127.0.0.1"]))
+        .await
+        .expect("a name server");
+    let node = Node::asking(name_server.address(), "127.0.0.0/8,*.inside");
+    let every = format!("0.0.0.0:{port}").parse().expect("an address");
+    let learned = node.sender.policy().learn([every]);
+    let names = [
+        "127.0.0.1",
+        "127.0.0.7",
+        "localhost",
+        "hooks.example.com",
+        "grpc.inside",
+    ];
+    for name in names {
+        let url = format!("http://{name}:{port}/");
+        let error = node.error(lease(&url)).await;
+        assert_eq!(error, ErrorKind::TargetNotAllowed, "{name}");
+    }
+    assert_eq!(zoo.connections(), 0);
+    drop(learned);
+    node.answer(lease(&format!("http://grpc.inside:{port}/")))
+        .await;
 }
 
 #[tokio::test]

@@ -153,26 +153,100 @@ async fn an_endpoint_that_goes_away_or_resets_is_a_protocol_error() {
     }
 }
 
+/// The head of an informational answer on stream 1, and that of a whole one: 103 and 200.
+const INFORMATIONAL: &[u8] = &[0x08, 3, b'1', b'0', b'3'];
+const OK: &[u8] = &[0x88];
+
+/// A server that answers the first request with `answer`, writes `flood` without end, and reads all the while.
+async fn flooding(authority: &Authority, answer: Vec<u8>, flood: Vec<u8>) -> Zoo {
+    let acceptor = authority.acceptor(&Authority::params(), &["h2"]);
+    let script = Arc::new((answer, flood.repeat(1_000)));
+    tls_zoo(acceptor, move |mut stream, log| {
+        let script = script.clone();
+        async move {
+            let _closed = stream.write_all(&settings()).await;
+            read_headers(&mut stream).await;
+            let _closed = stream.write_all(&script.0).await;
+            let (mut reader, mut writer) = tokio::io::split(stream);
+            let write = async { while writer.write_all(&script.1).await.is_ok() {} };
+            let mut sink = tokio::io::sink();
+            tokio::select! {
+                () = write => {}
+                _ = tokio::io::copy(&mut reader, &mut sink) => {}
+            }
+            log.close();
+        }
+    })
+    .await
+}
+
+/// Frames that ask nothing, each of which costs the node an answer or some memory.
+fn floods() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("ping", frame(6, 0, 0, &[0; 8])),
+        ("settings", settings()),
+        ("priority", frame(2, 0, 1, &[0, 0, 0, 3, 15])),
+        ("window update", frame(8, 0, 0, &[0, 0, 0, 1])),
+        ("unknown", frame(99, 0, 0, &[0; 8])),
+    ]
+}
+
 #[tokio::test]
-async fn floods_of_frames_end_in_an_error_and_a_closed_connection() {
+async fn s9_a_flood_before_the_answer_is_a_protocol_error_and_a_closed_connection() {
+    let authority = Authority::new();
+    let node = Node::trusting(authority.file.path());
+    for (what, flood) in floods() {
+        let zoo = flooding(&authority, vec![], flood).await;
+        let error = node.error(lease(&url(&zoo))).await;
+        assert_eq!(error, ErrorKind::ProtocolError, "{what}");
+        zoo.until_closed(1).await;
+    }
+}
+
+#[tokio::test]
+async fn s9_a_flood_on_a_kept_connection_closes_it_and_the_next_request_has_another() {
+    let authority = Authority::new();
+    let node = Node::trusting(authority.file.path());
+    for (what, flood) in floods() {
+        let zoo = flooding(&authority, frame(1, 5, 1, OK), flood).await;
+        for connections in 1..=2 {
+            let answer = node.answer(lease(&url(&zoo))).await;
+            assert_eq!(answer.status_code, 200, "{what}");
+            zoo.until_closed(connections).await;
+            assert_eq!(zoo.connections(), connections, "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn s9_informational_answers_are_counted_over_http_2_too() {
+    let authority = Authority::new();
+    let node = Node::trusting(authority.file.path());
+    let informational = frame(1, 4, 1, INFORMATIONAL);
+    let endless = flooding(&authority, vec![], informational.clone()).await;
+    let error = node.error(lease(&url(&endless))).await;
+    assert_eq!(error, ErrorKind::ProtocolError);
+    endless.until_closed(1).await;
+
+    let few = [informational.repeat(8), frame(1, 5, 1, OK)].concat();
+    let zoo = frames(&authority, settings(), few, 1).await;
+    assert_eq!(node.answer(lease(&url(&zoo))).await.status_code, 200);
+}
+
+#[tokio::test]
+async fn endless_continuations_are_an_error_and_a_closed_connection() {
     let authority = Authority::new();
     let node = Node::trusting(authority.file.path());
     let continuation = [frame(1, 0, 1, &[]), frame(9, 0, 1, &[]).repeat(100)].concat();
-    for (what, again) in [
-        ("ping", frame(6, 0, 0, &[0; 8])),
-        ("settings", settings()),
-        ("continuation", continuation),
-    ] {
-        let zoo = frames(&authority, settings(), again, 100_000).await;
-        let error = node.error(hasty_lease(&url(&zoo))).await;
-        let expected = [
-            ErrorKind::ProtocolError,
-            ErrorKind::Timeout,
-            ErrorKind::ConnectionReset,
-        ];
-        assert!(expected.contains(&error), "{what}: {error:?}");
-        zoo.until_closed(1).await;
-    }
+    let zoo = frames(&authority, settings(), continuation, 100_000).await;
+    let error = node.error(hasty_lease(&url(&zoo))).await;
+    let expected = [
+        ErrorKind::ProtocolError,
+        ErrorKind::Timeout,
+        ErrorKind::ConnectionReset,
+    ];
+    assert!(expected.contains(&error), "{error:?}");
+    zoo.until_closed(1).await;
 }
 
 #[tokio::test]

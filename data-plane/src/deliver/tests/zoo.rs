@@ -37,9 +37,17 @@ impl Zoo {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .expect("a listener");
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), behave).await
+    }
+
+    async fn start_at<F>(
+        address: SocketAddr,
+        behave: impl Fn(TcpStream, Arc<Log>) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind(address).await.expect("a listener");
         let address = listener.local_addr().expect("an address");
         let log = Arc::new(Log::default());
         let kept = log.clone();
@@ -59,8 +67,13 @@ impl Zoo {
 
     /// A server that answers every request with these bytes and keeps the connection.
     pub(super) async fn answering(answer: impl Into<Vec<u8>>) -> Self {
+        Self::listening((Ipv4Addr::LOCALHOST, 0).into(), answer).await
+    }
+
+    /// The same at a certain address.
+    pub(super) async fn listening(address: SocketAddr, answer: impl Into<Vec<u8>>) -> Self {
         let answer = Arc::new(answer.into());
-        Self::start(move |mut stream, log| {
+        Self::start_at(address, move |mut stream, log| {
             let answer = answer.clone();
             async move {
                 while log.read_request(&mut stream).await.is_some() {

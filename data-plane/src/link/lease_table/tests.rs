@@ -15,6 +15,7 @@ fn table(capacity: u32) -> LeaseTable {
         name: "test".to_owned(),
         capacity,
         protocols: PROTOCOLS,
+        listeners: Vec::new(),
     })
 }
 

@@ -92,6 +92,12 @@ fn records_that_are_not_safe_are_refused_with_the_field() {
         ),
         (
             format!(
+                r#"{{"kind":"token",{sig},"handshake":[{{"when":{{"present":["query:u"]}},"call_back":"query:u","call_back_hosts":["*"]}}]}}"#
+            ),
+            "handshake.call_back_hosts",
+        ),
+        (
+            format!(
                 r#"{{"kind":"token",{sig},"handshake":[{{"before_signature":true,"answer":{{"text":"ok"}}}}]}}"#
             ),
             "handshake.when",

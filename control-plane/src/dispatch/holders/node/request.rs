@@ -51,7 +51,15 @@ pub(super) fn lease(
         timeout_ms,
         hold_ms: timeout_ms + millis(HOLD_SLACK),
         proof,
+        secret_headers: secret_headers(endpoint, posting),
     }
+}
+
+/// The headers that an answer must not show: secret ones of the endpoint, and its second signature.
+fn secret_headers(endpoint: &Endpoint, posting: &Posting) -> Vec<String> {
+    let secret = posting.secret_headers.iter().map(|(name, _)| name.clone());
+    let signature = endpoint.settings.body_signature_header.clone();
+    secret.chain(signature).collect()
 }
 
 fn headers(
@@ -66,9 +74,14 @@ fn headers(
     let timestamp_s = now_ms.div_euclid(1_000);
     let keys = posting.signing_keys(now_ms);
     let signature = sign::webhook_signature(keys, &id, timestamp_s, &event.payload);
-    let mut headers = Vec::with_capacity(10 + settings.headers.len());
+    let mut headers = Vec::with_capacity(11 + settings.headers.len());
     headers.push(header("content-type", event.content_type.clone()));
     headers.push(header("user-agent", USER_AGENT.to_owned()));
+    let is_forwarded = |name: &str| event.headers.iter().any(|(known, _)| known == name);
+    if !is_forwarded("accept") && !is_set_by(endpoint, posting, "accept") {
+        // Common firewalls refuse requests without one.
+        headers.push(header("accept", "*/*".to_owned()));
+    }
     headers.push(header("webhook-id", id));
     headers.push(header("webhook-timestamp", timestamp_s.to_string()));
     headers.push(header("webhook-signature", signature));

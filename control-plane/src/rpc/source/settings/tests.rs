@@ -169,6 +169,11 @@ fn a_scheme_goes_with_a_custom_provider_and_compiles() {
         (r#"{"kind": "hmac", "colour": "red"}"#, "scheme"),
         (r#"{"like": "nobody"}"#, "scheme.like"),
         (r#"{"content": "{body}"}"#, "scheme.kind"),
+        (
+            r#"{"kind": "jwt", "sig": {"at": "header:x"}, "jwt": {"algs": ["RS256"]}, "key": {"remote":
+                {"url": "https://keys.a.internal/jwks", "hosts": ["keys.a.internal"], "form": "jwks"}}}"#,
+            "scheme.key.remote.hosts",
+        ),
     ] {
         let found = field_at_fault(|s| s.scheme = Some(scheme(text)));
         assert_eq!(found, field, "{text}");
