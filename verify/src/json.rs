@@ -56,12 +56,14 @@ impl Pointer {
     }
 }
 
-/// The text of a body: UTF-8 that is one JSON value, at most [`DEPTH_MAX`] deep.
+/// The text of a body: UTF-8 that is one JSON value, at most [`DEPTH_MAX`] deep. A byte order mark before it is passed over,
+/// as a reader may (RFC 8259, section 8.1).
 ///
 /// # Errors
 /// `MalformedBody` for everything else.
 pub(crate) fn document(body: &[u8]) -> Result<&str, Refusal> {
     let text = str::from_utf8(body).map_err(|_| Refusal::MalformedBody)?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut cursor = Cursor::new(text);
     cursor
         .value()

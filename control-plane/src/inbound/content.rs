@@ -181,7 +181,7 @@ fn unpack(body: &[u8], bytes_max: u64) -> Result<Vec<u8>, Refused> {
     Ok(bytes)
 }
 
-/// A media type that the source takes, for JSON in UTF-8 only; of a source that names none, what its provider sends.
+/// A media type that the source takes, whatever it says of the encoding; of a source that names none, what its provider sends.
 fn check_content_type(
     settings: &SourceSettings,
     verifier: &Verifier,
@@ -200,23 +200,11 @@ fn check_content_type(
     if content_type.len() > CONTENT_TYPE_CHARS_MAX || !is_media_type(content_type) {
         return refused;
     }
-    let mut parts = content_type.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
     let is_taken = taken
         .iter()
         .any(|taken| taken.eq_ignore_ascii_case(essence));
-    let is_utf8 = parts.all(|parameter| match parameter.split_once('=') {
-        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
-            let charset = value.trim().trim_matches('"');
-            charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("us-ascii")
-        }
-        _ => true,
-    });
-    if is_taken && (is_utf8 || !is_json(essence)) {
-        Ok(())
-    } else {
-        refused
-    }
+    if is_taken { Ok(()) } else { refused }
 }
 
 /// One JSON text in UTF-8, nested at most 64 deep, whatever its strings hold: they are only carried.

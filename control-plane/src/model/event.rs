@@ -157,9 +157,14 @@ pub(crate) fn check_payload(
     if nesting(payload) > JSON_DEPTH_MAX {
         return Err(PayloadError::TooDeep);
     }
-    serde_json::from_slice::<serde::de::IgnoredAny>(payload)
+    serde_json::from_slice::<serde::de::IgnoredAny>(without_mark(payload))
         .map(drop)
         .map_err(|_| PayloadError::NotJson)
+}
+
+/// A JSON text without the byte order mark that may be before it, which a reader may pass over (RFC 8259, section 8.1).
+pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
 }
 
 /// Whether a media type is JSON: `application/json`, `text/json` or `+json`, parameters aside (RFC 6839 section 3.1).
@@ -242,11 +247,12 @@ mod tests {
             "-0",
             "1e400",
             r#"{"a":1,"a":2}"#,
+            "\u{feff}{}",
             &deepest,
         ] {
             assert_eq!(check(good.as_bytes()), Ok(()), "{good}");
         }
-        for bad in ["{", "{} {}", "nul", "'a'", "[1,]", "\u{feff}{}", "]"] {
+        for bad in ["{", "{} {}", "nul", "'a'", "[1,]", "{}\u{feff}", "]"] {
             assert_eq!(check(bad.as_bytes()), Err(PayloadError::NotJson), "{bad}");
         }
     }

@@ -46,7 +46,8 @@ impl ContentTypes {
         })
     }
 
-    /// Whether a label is one of them. JSON is taken in UTF-8 only.
+    /// Whether a label is one of them. What it says of JSON's encoding says nothing: JSON is UTF-8, which is found out when it is
+    /// read.
     pub(super) fn take(&self, label: Option<&str>) -> bool {
         if self.any {
             return true;
@@ -54,9 +55,9 @@ impl ContentTypes {
         let Some(label) = label.filter(|label| label.len() <= LABEL_BYTES_MAX) else {
             return false;
         };
-        let mut parts = label.split(';').map(str::trim);
-        let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-        (self.json && is_json(&essence) && parts.all(is_utf8))
+        let essence = label.split(';').next().unwrap_or_default().trim();
+        let essence = essence.to_ascii_lowercase();
+        (self.json && is_json(&essence))
             || (self.form && essence == FORM)
             || self
                 .further
@@ -74,17 +75,6 @@ fn is_json(essence: &str) -> bool {
         && (matches!(essence, "application/json" | "text/json") || name.ends_with("+json"))
 }
 
-/// Whether a parameter speaks of no other encoding.
-fn is_utf8(parameter: &str) -> bool {
-    match parameter.split_once('=') {
-        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
-            let charset = value.trim().trim_matches('"');
-            charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("us-ascii")
-        }
-        _ => true,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,7 +87,8 @@ mod tests {
             (Some("Application/JSON; charset=\"UTF-8\""), true, true),
             (Some("application/cloudevents+json"), true, true),
             (Some("text/json"), true, true),
-            (Some("application/json; charset=utf-16"), false, false),
+            (Some("application/json; charset=ISO-8859-1"), true, true),
+            (Some("application/json; charset=utf-16"), true, true),
             (Some("application/x-www-form-urlencoded"), false, true),
             (Some("text/html"), false, false),
             (Some("a b+json"), false, false),

@@ -237,7 +237,6 @@ fn bc22_a_media_type_is_one_that_the_source_takes() {
     for text in [
         None,
         Some("text/plain"),
-        Some("application/json; charset=utf-16"),
         Some("application/json, text/plain"),
         Some(long.as_str()),
     ] {
@@ -256,6 +255,32 @@ fn bc22_a_media_type_is_one_that_the_source_takes() {
         Some(b"text/plain"),
     );
     assert_eq!(refused(&github(), &unnamed), (415, None), "what it sends");
+}
+
+#[test]
+fn case_19_what_a_label_says_of_the_encoding_of_json_is_not_asked() {
+    let strict = standard(|settings| settings.content_types = vec!["application/json".to_owned()]);
+    for charset in ["ISO-8859-1", "utf-16", "windows-1252"] {
+        let label = format!("application/json; charset={charset}");
+        let label = Some(label.as_bytes());
+        let request = with(&signed("{\"a\":\"ä\"}".as_bytes()), "content-type", label);
+        assert!(judge(&strict, &request).is_ok(), "{charset}");
+        let request = with(&signed_by_github(b"{\"a\":1}"), "content-type", label);
+        assert!(judge(&github(), &request).is_ok(), "{charset}");
+        // What is in another encoding is kept: it was signed.
+        let request = with(&signed_by_github(b"\"\xe4\""), "content-type", label);
+        let (status, kept) = refused(&github(), &request);
+        assert_eq!((status, kept.is_some()), (400, true), "{charset}");
+    }
+}
+
+#[test]
+fn case_10_json_behind_a_byte_order_mark_is_taken() {
+    let body = "\u{feff}{\"action\":\"opened\"}".as_bytes();
+    let request = signed_by_github(body);
+    let content = judge(&github(), &request).unwrap();
+    assert_eq!(content.event_type.as_str(), "github.event");
+    assert!(judge(&standard(|_| {}), &signed(body)).is_ok());
 }
 
 #[test]

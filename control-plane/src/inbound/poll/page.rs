@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, de::Visitor};
 use serde_json::value::RawValue;
 
-use crate::model::source::PollSettings;
+use crate::model::{event::without_mark, source::PollSettings};
 
 /// How many items one page can have.
 pub(super) const ITEMS_MAX: usize = 10_000;
@@ -49,7 +49,8 @@ pub(crate) enum PageError {
 
 /// Reads a page as the settings say.
 pub(super) fn read(body: &[u8], settings: &PollSettings) -> Result<ListPage, PageError> {
-    let whole: &RawValue = serde_json::from_slice(body).map_err(|_| PageError::NotJson)?;
+    let whole = serde_json::from_slice(without_mark(body));
+    let whole: &RawValue = whole.map_err(|_| PageError::NotJson)?;
     let items = at(whole, &settings.items).ok_or(PageError::NoItems)?;
     let items: Vec<&RawValue> =
         serde_json::from_str(items.get()).map_err(|_| PageError::NoItems)?;

@@ -198,12 +198,37 @@ fn none_of(texts: &[String]) -> Result<Chosen, Error> {
 }
 
 fn read_one(field: &str, text: &str, compiled: &Compiled) -> Result<Secret, Error> {
+    // What is copied from a page brings blanks along that nobody sees.
+    let text = text.trim_matches(is_blank);
     if !(1..=SECRET_CHARS_MAX).contains(&text.chars().count()) {
         return Err(Error::invalid(field, "must be 1 to 8192 characters"));
     }
     let secret = Secret::new(text);
     let secret = secret.and_then(|secret| compiled.verifier.check_secret(&secret).map(|()| secret));
-    secret.map_err(|error| Error::invalid(field, error.to_string()))
+    secret.map_err(|error| {
+        let words = mistaken(text, &compiled.scheme).unwrap_or_else(|| error.to_string());
+        Error::invalid(field, words)
+    })
+}
+
+/// Whether a character shows nothing.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+}
+
+/// What a text is that was taken for the secret, where its beginning tells.
+fn mistaken(text: &str, scheme: &Scheme) -> Option<String> {
+    if text.starts_with("v1,whsec_") {
+        return Some(
+            "begins before the secret: leave out `v1,`, the secret begins at `whsec_`".to_owned(),
+        );
+    }
+    let mut others = scheme.key.not_prefix.iter();
+    let other = others.find(|other| text.starts_with(other.as_str()))?;
+    Some(format!(
+        "begins with `{other}`, which is a key or an id of another kind: the provider shows the secret where the webhook is \
+         set up"
+    ))
 }
 
 /// A new secret in the form of the scheme, where its user is the one who chooses it.

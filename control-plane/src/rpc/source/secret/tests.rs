@@ -126,3 +126,23 @@ fn what_polling_sends_fits_a_header() {
         assert!(poll_secret(bad).is_err());
     }
 }
+
+#[test]
+fn case_16_blanks_around_a_secret_are_left_out_and_another_kind_of_key_is_named() {
+    let stripe = settings_of("stripe", None);
+    for text in ["whsec_abc ", "\u{feff}whsec_abc\u{200b}\u{a0}\n"] {
+        let chosen = chosen(&stripe, &[text]).unwrap();
+        assert_eq!(chosen.secrets[0].expose(), b"whsec_abc");
+    }
+    let words = |settings: &SourceSettings, text: &str| match chosen(settings, &[text]) {
+        Err(Error::Invalid(violations)) => violations[0].description.clone(),
+        _ => panic!("{text} is refused"),
+    };
+    assert!(words(&stripe, "sk_live_abc").contains("`sk_`"));
+    assert!(words(&stripe, " we_1Abc").contains("`we_`"));
+    let standard = settings_of("standard_webhooks", None);
+    let secret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+    assert!(chosen(&standard, &[secret]).is_ok());
+    assert!(words(&standard, &format!("v1,{secret}")).contains("begins at `whsec_`"));
+    assert_eq!(words(&stripe, " \u{feff}"), "must be 1 to 8192 characters");
+}
