@@ -11,7 +11,10 @@ use posthorn_verify::{Claim, Item, Verifier};
 
 use super::{judge::Refused, posted::Posted};
 use crate::model::{
-    event::{CONTENT_TYPE_CHARS_MAX, JSON, PayloadError, check_payload, is_json, is_media_type},
+    event::{
+        CONTENT_TYPE_CHARS_MAX, JSON, PayloadError, check_payload, is_json, is_media_type,
+        without_mark,
+    },
     event_type::EventTypeName,
     source::{LiveSource, SourceSettings},
 };
@@ -212,7 +215,7 @@ fn check_content_type(
 /// # Errors
 /// Why it is not: a word of a fixed set.
 pub(crate) fn check_json(body: &[u8]) -> Result<(), &'static str> {
-    check_payload(body, JSON, usize::MAX).map_err(|error| match error {
+    check_payload(without_mark(body), JSON, usize::MAX).map_err(|error| match error {
         PayloadError::Empty => "empty_body",
         PayloadError::NotText => "not_text",
         PayloadError::TooDeep => "too_deep",
