@@ -230,6 +230,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "it is a table")]
     fn text_that_is_no_json_is_refused() {
         let bad: &[&[u8]] = &[
             b"",
