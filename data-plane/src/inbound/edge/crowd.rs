@@ -1,7 +1,8 @@
 //! What changes when connections become many: those without a request make room for who comes, and heads have less time.
 //!
 //! A client that asks for nothing takes a place that an honest one needs. While there are places it may, as proxies keep
-//! connections for a minute and more; when there are none, the one that has been idle for the longest goes.
+//! connections for a minute and more; when there are none, one goes that has
+//! never asked for anything, or else the one that has been idle for the longest.
 
 use std::{
     collections::BTreeMap,
@@ -32,15 +33,15 @@ pub(super) struct Crowd {
 #[derive(Debug, Default)]
 struct Idle {
     next: u64,
-    /// By when they became idle.
-    connections: BTreeMap<u64, CancellationToken>,
+    /// Those that have never asked for anything first, then by when they became idle.
+    connections: BTreeMap<(bool, u64), CancellationToken>,
 }
 
 /// A connection without a request, for as long as this is kept.
 #[derive(Debug)]
 pub(super) struct IdlePlace {
     crowd: Arc<Crowd>,
-    number: u64,
+    place: (bool, u64),
     goes: CancellationToken,
 }
 
@@ -70,7 +71,7 @@ impl Crowd {
         connections < self.places || !self.idle.lock().connections.is_empty()
     }
 
-    /// Has the connection go that has been idle for the longest, if every place is taken.
+    /// Has the first of the idle connections go, if every place is taken.
     pub(super) fn make_room(&self, connections: usize) {
         if connections >= self.places
             && let Some((_, goes)) = self.idle.lock().connections.pop_first()
@@ -84,20 +85,20 @@ impl Crowd {
         self.became_idle.notified().await;
     }
 
-    /// A connection has no request under way from now on.
-    pub(super) fn idle(self: &Arc<Self>) -> IdlePlace {
+    /// A connection has no request under way from now on; whether it has ever had one.
+    pub(super) fn idle(self: &Arc<Self>, has_asked: bool) -> IdlePlace {
         let goes = CancellationToken::new();
-        let number = {
+        let place = {
             let mut idle = self.idle.lock();
             idle.next += 1;
-            let number = idle.next;
-            idle.connections.insert(number, goes.clone());
-            number
+            let place = (has_asked, idle.next);
+            idle.connections.insert(place, goes.clone());
+            place
         };
         self.became_idle.notify_one();
         IdlePlace {
             crowd: Arc::clone(self),
-            number,
+            place,
             goes,
         }
     }
@@ -121,7 +122,7 @@ impl IdlePlace {
 
 impl Drop for IdlePlace {
     fn drop(&mut self) {
-        self.crowd.idle.lock().connections.remove(&self.number);
+        self.crowd.idle.lock().connections.remove(&self.place);
     }
 }
 
@@ -132,17 +133,25 @@ mod tests {
     #[test]
     fn the_one_that_has_been_idle_for_the_longest_goes_when_there_is_no_place() {
         let crowd = Crowd::new(2);
-        let (first, second) = (crowd.idle(), crowd.idle());
+        let (first, second) = (crowd.idle(true), crowd.idle(true));
         crowd.make_room(1);
         assert!(!first.goes.is_cancelled(), "there is a place");
         drop(first);
-        let third = crowd.idle();
+        let third = crowd.idle(true);
         crowd.make_room(2);
         assert!(second.goes.is_cancelled() && !third.goes.is_cancelled());
         assert!(crowd.has_room(2));
         crowd.make_room(2);
         assert!(third.goes.is_cancelled());
         assert!(!crowd.has_room(2) && crowd.has_room(1));
+    }
+
+    #[test]
+    fn a_connection_that_has_never_asked_for_anything_goes_before_one_that_has() {
+        let crowd = Crowd::new(2);
+        let (proxy, silent) = (crowd.idle(true), crowd.idle(false));
+        crowd.make_room(2);
+        assert!(silent.goes.is_cancelled() && !proxy.goes.is_cancelled());
     }
 
     #[test]

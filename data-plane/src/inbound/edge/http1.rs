@@ -134,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             } else {
                 times.idle
             };
-            let idle = self.gate.crowd.idle();
+            let idle = self.gate.crowd.idle(self.served > 0);
             tokio::select! {
                 read = timeout(silence, self.read_before_head()) => read.map_err(|_| Silent::End)??,
                 () = idle.goes() => return Err(Silent::End),

@@ -149,7 +149,8 @@ impl Use {
         while self.begun.load(Ordering::Relaxed) < gate.limits.requests_per_connection {
             let until = self.idle_until(gate, idle_from);
             let is_idle = self.under_way.load(Ordering::Relaxed) == 0;
-            let idle = is_idle.then(|| gate.crowd.idle());
+            let has_asked = self.begun.load(Ordering::Relaxed) > 0;
+            let idle = is_idle.then(|| gate.crowd.idle(has_asked));
             let goes = async {
                 match &idle {
                     Some(idle) => idle.goes().await,
