@@ -24,6 +24,7 @@ const PROGRAMS: &[&str] = &[
     "control-plane/src",
     "data-plane/src",
     "guard/src",
+    "outbound/src",
     "standalone/src",
     "locks/src",
     "telemetry/src",

@@ -3,6 +3,7 @@
 mod bulk;
 mod list;
 mod retry;
+mod why;
 
 use posthorn::v1::{
     DeliveryAction, DeliveryActionKind, EndpointSettings, ExplicitRetry, GetDeliveryRequest,

@@ -79,3 +79,5 @@ mod start;
 mod time;
 /// TLS on every link.
 mod tls;
+/// The page of what fails and what to do, held against the contract.
+mod troubleshooting;

@@ -110,7 +110,7 @@ async fn an_endpoint_whose_root_is_unknown_is_sent_nothing() {
         assert_eq!(attempts.len(), 1);
         assert_eq!(
             attempts[0].error_kind(),
-            ErrorKind::TlsError,
+            ErrorKind::TlsUnknownIssuer,
             "{attempts:?}"
         );
         assert_eq!(receiver.received("/hook").count(), 0);

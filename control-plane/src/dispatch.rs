@@ -3,10 +3,11 @@
 //! [`Dispatch`] is what the rest of the plane calls. Its parts, each behind a door of its own: `commit` writes events and
 //! outcomes, many at a time; `schedule` decides what goes out next and knows who is at work on what; `holders` are those who
 //! make attempts, nodes and consumers; `payloads` are the events of what waits. Between them, `report` judges what holders
-//! say, `page` reads backlogs from the table, `operate` does what operators ask for, and `orphan` ends what belongs to
-//! endpoints that are gone. All waiting happens here; the decisions are in pure modules.
+//! say, `page` reads backlogs from the table, `operate` does what operators ask for, `orphan` ends what belongs to
+//! endpoints that are gone, and `deaths` logs what died. All waiting happens here; the decisions are in pure modules.
 
 mod commit;
+mod deaths;
 mod holders;
 mod operate;
 mod orphan;
@@ -21,6 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     commit::Queues,
+    deaths::Deaths,
     holders::{HOLD_MAX, Holders, Opened, Protocol, Told},
     payloads::Payloads,
     schedule::{LaneSettings, Schedule},
@@ -56,6 +58,7 @@ struct Engine {
     payloads: Payloads,
     holders: Holders,
     told: Told,
+    deaths: Deaths,
     payload_bytes_max: usize,
     tasks: TaskTracker,
 }
@@ -73,6 +76,7 @@ impl Dispatch {
             queues,
             holders: Holders::default(),
             told: Told::default(),
+            deaths: Deaths::default(),
             payload_bytes_max,
             tasks: TaskTracker::new(),
         });

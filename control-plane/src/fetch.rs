@@ -10,7 +10,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
 use posthorn_guard::{ResolveError, Resolver, Target};
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use posthorn_outbound::{Failure, TlsError};
+use rustls::ClientConfig;
 
 /// How long a request may take in all, its lookup aside.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -50,27 +51,23 @@ pub(crate) struct Answered {
     pub body: Bytes,
 }
 
-/// Why there is no answer. The texts are shown to operators and name no address.
+/// Why there is no answer. The text is the word for it, which is shown to operators and names no address.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FetchError {
-    /// The URL leads to where Posthorn does not go.
-    #[error("{}", posthorn_guard::TARGET_NOT_ALLOWED)]
-    NotAllowed,
-    /// The name does not resolve.
-    #[error("dns_error")]
-    Lookup,
-    /// There was no whole answer in time.
-    #[error("timeout")]
-    Timeout,
-    /// No connection could be made.
-    #[error("connection_failed")]
-    Connect(#[source] reqwest::Error),
-    /// The answer was no HTTP, or broke off.
-    #[error("protocol_error")]
-    Protocol(#[source] reqwest::Error),
-    /// The answer was longer than what was wanted.
-    #[error("response_too_large")]
-    TooLarge,
+#[error("{failure}")]
+pub(crate) struct FetchError {
+    /// The word.
+    pub failure: Failure,
+    #[source]
+    cause: Option<reqwest::Error>,
+}
+
+impl From<Failure> for FetchError {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            cause: None,
+        }
+    }
 }
 
 impl std::fmt::Debug for Fetch {
@@ -83,27 +80,20 @@ impl Fetch {
     /// Requests behind this resolver's policy, with the public roots.
     ///
     /// Errors: TLS 1.2 and 1.3 are not available.
-    pub(crate) fn new(resolver: Resolver) -> Result<Self, rustls::Error> {
-        let roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
-        let provider = Arc::new(ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self {
-            resolver,
-            tls: Arc::new(tls),
-        })
+    pub(crate) fn new(resolver: Resolver) -> Result<Self, TlsError> {
+        let tls = Arc::new(posthorn_outbound::client_config(None)?);
+        Ok(Self { resolver, tls })
     }
 
     /// Makes one request and reads the whole answer, whatever its status.
     pub(crate) async fn fetch(&self, wanted: Wanted<'_>) -> Result<Answered, FetchError> {
         let target = Target::parse(wanted.url, self.resolver.policy())
-            .map_err(|_| FetchError::NotAllowed)?;
+            .map_err(|_| Failure::TargetNotAllowed)?;
         let addresses = self.resolver.resolve(&target).await;
         let addresses = addresses.map_err(|error| match error {
-            ResolveError::NotAllowed => FetchError::NotAllowed,
-            ResolveError::NoSuchName | ResolveError::NoAnswer(_) => FetchError::Lookup,
+            ResolveError::NotAllowed => Failure::TargetNotAllowed,
+            ResolveError::NoSuchName => Failure::DnsNoSuchName,
+            ResolveError::NoAnswer(_) => Failure::DnsNoAnswer,
         })?;
         let url = target.url().clone();
         // A client for each request, so that its connection can go nowhere but to these addresses.
@@ -120,7 +110,7 @@ impl Fetch {
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
             .build()
-            .map_err(FetchError::Connect)?;
+            .map_err(named)?;
         let method = if wanted.body.is_some() {
             Method::POST
         } else {
@@ -134,7 +124,7 @@ impl Fetch {
         let answer = request.send().await.map_err(named)?;
         let peer = answer.remote_addr();
         if !peer.is_some_and(|peer| self.resolver.admits(&target, peer)) {
-            return Err(FetchError::NotAllowed);
+            return Err(Failure::TargetNotAllowed.into());
         }
         read(answer, wanted.bytes_max).await
     }
@@ -145,7 +135,7 @@ async fn read(mut answer: reqwest::Response, bytes_max: usize) -> Result<Answere
     let mut body = BytesMut::new();
     while let Some(chunk) = answer.chunk().await.map_err(named)? {
         if body.len() + chunk.len() > bytes_max {
-            return Err(FetchError::TooLarge);
+            return Err(Failure::ResponseTooLarge.into());
         }
         body.extend_from_slice(&chunk);
     }
@@ -159,12 +149,16 @@ async fn read(mut answer: reqwest::Response, bytes_max: usize) -> Result<Answere
 fn named(error: reqwest::Error) -> FetchError {
     // The URL may carry what is nobody's business.
     let error = error.without_url();
-    if error.is_timeout() {
-        FetchError::Timeout
-    } else if error.is_connect() {
-        FetchError::Connect(error)
+    let failure = if error.is_timeout() && error.is_connect() {
+        Failure::ConnectTimeout
+    } else if error.is_timeout() {
+        Failure::AnswerTimeout
     } else {
-        FetchError::Protocol(error)
+        posthorn_outbound::of_request(&error)
+    };
+    FetchError {
+        failure,
+        cause: Some(error),
     }
 }
 

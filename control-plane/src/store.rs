@@ -94,11 +94,12 @@ mod view;
 
 pub(crate) use audit::AuditFilter;
 pub(crate) use error::{Error, Result, constraint, has_no_partition};
+pub(crate) use ledger::attempt::{FailedFilter, FailedPlace};
 pub(crate) use ledger::backlog::Backlog;
 pub(crate) use ledger::dead_letter::OpenFilter;
 pub(crate) use ledger::delivery::{DueDelivery, OpenCounts, OpenLane};
 pub(crate) use ledger::emit::{EmitKey, EmitRow, Emitted};
-pub(crate) use ledger::event::{EventFilter, EventSummary};
+pub(crate) use ledger::event::{EventBrief, EventFilter, EventSummary};
 pub(crate) use ledger::inbound::{Brings, InboundRow, KeptRow, Receipt};
 pub(crate) use ledger::outcome::OutcomeRow;
 pub(crate) use ledger::poll::{DriftRow, PollState};

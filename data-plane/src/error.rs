@@ -4,10 +4,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 
 use posthorn_guard::ResolverError;
 
-use crate::{
-    deliver::TlsError,
-    inbound::edge::{EdgeConfigError, EdgeTlsError},
-};
+use crate::inbound::edge::{EdgeConfigError, EdgeTlsError};
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +23,7 @@ pub enum Error {
     ControlPlaneUrl(#[source] tonic::transport::Error),
     /// The extra roots cannot be used.
     #[error("cannot use the extra CA")]
-    ExtraCa(#[from] TlsError),
+    ExtraCa(#[from] posthorn_outbound::TlsError),
     /// The resolver cannot be used.
     #[error(transparent)]
     Resolver(#[from] ResolverError),

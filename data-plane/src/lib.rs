@@ -52,7 +52,6 @@ use self::{
 };
 
 pub use config::Config;
-pub use deliver::TlsError;
 pub use error::Error;
 pub use inbound::edge::{
     EdgeConfig, EdgeConfigError, EdgeHost, EdgeTlsError, NoHost, NoRange, TrustedProxy,
@@ -197,7 +196,7 @@ impl Drop for Sweeper {
 fn sender(config: &Config, own: Vec<SocketAddr>, metrics: Arc<Metrics>) -> Result<Sender, Error> {
     let allow: AllowList = config.allow_target.iter().cloned().collect();
     let resolver = Resolver::from_system(Arc::new(Policy::new(allow, own)))?;
-    let tls = deliver::client_config(config.extra_ca.as_deref())?;
+    let tls = posthorn_outbound::client_config(config.extra_ca.as_deref())?;
     let idle_max = usize::try_from(config.capacity).unwrap_or(usize::MAX);
     Ok(Sender::new(
         Pool::new(idle_max),

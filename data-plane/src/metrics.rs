@@ -32,8 +32,8 @@ pub(crate) struct Metrics {
     seconds: Histogram,
     /// 2xx to 5xx.
     statuses: [Counter; 4],
-    /// By the number of the error kind, as far as a node reports them.
-    errors: [Counter; 10],
+    /// By the number of the error kind.
+    errors: Vec<Counter>,
     not_started: Counter,
 }
 
@@ -52,7 +52,9 @@ impl Metrics {
             // 1 ms to 65 s.
             seconds: Histogram::new(exponential_buckets(0.001, 2.0, 17)),
             statuses: array::from_fn(|hundreds| counter(format!("{}xx", hundreds + 2))),
-            errors: array::from_fn(|number| counter(error_label(number))),
+            errors: error_kinds()
+                .map(|kind| counter(error_label(kind)))
+                .collect(),
             not_started: counter("not_started".to_owned()),
         };
         registry.register(
@@ -72,7 +74,9 @@ impl Metrics {
                 self.statuses[hundreds.clamp(2, 5) - 2].inc();
             }
             Fact::Error(kind) => {
-                self.errors[usize::try_from(*kind).unwrap_or(0).min(9)].inc();
+                let number = usize::try_from(*kind).unwrap_or(0);
+                let counter = self.errors.get(number).or(self.errors.first());
+                counter.map(Counter::inc);
             }
             Fact::NotStarted(_) => {
                 self.not_started.inc();
@@ -121,10 +125,12 @@ impl Metrics {
     }
 }
 
-fn error_label(number: usize) -> String {
-    let kind = i32::try_from(number)
-        .ok()
-        .and_then(|number| ErrorKind::try_from(number).ok());
-    let name = kind.unwrap_or_default().as_str_name();
+/// Every kind of the contract, by its number, which are all there from 0 on.
+fn error_kinds() -> impl Iterator<Item = ErrorKind> {
+    (0..).map_while(|number| ErrorKind::try_from(number).ok())
+}
+
+fn error_label(kind: ErrorKind) -> String {
+    let name = kind.as_str_name();
     name.trim_start_matches("ERROR_KIND_").to_lowercase()
 }

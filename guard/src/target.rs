@@ -114,7 +114,7 @@ impl Target {
     }
 
     /// The name to look up. `None` for an address.
-    pub(crate) fn name(&self) -> Option<&str> {
+    pub fn name(&self) -> Option<&str> {
         match &self.host {
             Host::Domain(name) => Some(name),
             Host::Ipv4(_) | Host::Ipv6(_) => None,

@@ -198,6 +198,9 @@ create table delivery (
     dead_at bigint,
     -- 1 attempts exhausted, 2 rejected, 3 gone, 4 lease lost.
     dead_reason smallint check (dead_reason in (1, 2, 3, 4)),
+    -- Why the last attempt failed, as in attempt; null: none has been made.
+    error_kind smallint,
+    status_code smallint,
     -- An operator's retry has not had its attempt yet.
     retry_open boolean not null default false,
     primary key (shard, delivery_id),
@@ -222,10 +225,14 @@ create table attempt (
     tenant_id uuid not null,
     succeeded boolean not null,
     status_code smallint,
-    -- 1 DNS error, 2 connection refused, 3 reset, 4 closed, 5 TLS error, 6 timeout, 7 protocol
-    -- error, 8 response too large, 9 target not allowed, 10 HTTP 3xx, 11 HTTP 4xx, 12 HTTP 5xx, 13 handler failed,
-    -- 14 other.
-    error_kind smallint check (error_kind in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)),
+    -- 1 DNS error, 2 connection refused, 3 reset, 4 closed, 5 TLS error, 6 timeout, 7 protocol error, 8 response too
+    -- large, 9 target not allowed, 10 HTTP 3xx, 11 HTTP 4xx, 12 HTTP 5xx, 13 handler failed, 14 other, 15 DNS no
+    -- such name, 16 DNS no answer, 17 host unreachable, 18 connect timeout, 19 local error, 20 TLS certificate
+    -- expired, 21 TLS certificate not yet valid, 22 TLS unknown issuer, 23 TLS incomplete chain, 24 TLS wrong name,
+    -- 25 TLS no common protocol, 26 TLS client certificate wanted, 27 TLS not TLS, 28 TLS closed, 29 TLS timeout, 30
+    -- answer timeout, 31 answer not HTTP, 32 answer malformed, 33 unexpected status, 34 HTTP2 error.
+    error_kind smallint check (error_kind in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25,
+        26, 27, 28, 29, 30, 31, 32, 33, 34)),
     started_at bigint not null,
     duration_ms integer not null,
     -- Who made it: 1 a node, 2 a stream of a consumer.
@@ -235,9 +242,14 @@ create table attempt (
     excerpt bytea,
     -- The lease had been lost when the report came.
     late boolean not null,
+    -- How it went, as a protobuf message; null: not told.
+    trace bytea,
     primary key (shard, delivery_id, number, lease_id),
     check (succeeded = (error_kind is null))
 ) partition by range (delivery_id);
+-- Failures of one endpoint, newest first. A success is not in it.
+create index attempt_failed on attempt (shard, endpoint_id, started_at desc, delivery_id desc, number desc, lease_id desc)
+    where not succeeded;
 
 -- Append-only: what operators did to deliveries, and what ended them other than an attempt.
 create table delivery_action (

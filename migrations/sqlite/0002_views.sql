@@ -132,7 +132,17 @@ create view v_attempt as
                when 5 then 'tls_error' when 6 then 'timeout' when 7 then 'protocol_error'
                when 8 then 'response_too_large' when 9 then 'target_not_allowed'
                when 10 then 'http_3xx' when 11 then 'http_4xx' when 12 then 'http_5xx'
-               when 13 then 'handler_failed' when 14 then 'other' end as error_kind,
+               when 13 then 'handler_failed' when 14 then 'other'
+               when 15 then 'dns_no_such_name' when 16 then 'dns_no_answer'
+               when 17 then 'host_unreachable' when 18 then 'connect_timeout'
+               when 19 then 'local_error' when 20 then 'tls_certificate_expired'
+               when 21 then 'tls_certificate_not_yet_valid' when 22 then 'tls_unknown_issuer'
+               when 23 then 'tls_incomplete_chain' when 24 then 'tls_wrong_name'
+               when 25 then 'tls_no_common_protocol' when 26 then 'tls_client_certificate_wanted'
+               when 27 then 'tls_not_tls' when 28 then 'tls_closed'
+               when 29 then 'tls_timeout' when 30 then 'answer_timeout'
+               when 31 then 'answer_not_http' when 32 then 'answer_malformed'
+               when 33 then 'unexpected_status' when 34 then 'http2_error' end as error_kind,
            strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1000.0, 'unixepoch') as started_at,
            duration_ms,
            iif(holder_kind = 1, 'node_', 'con_') || (

@@ -38,7 +38,7 @@ on_both! {
 }
 
 /// Calls that change nothing.
-const READS: [&str; 24] = [
+const READS: [&str; 25] = [
     "GetApiKey",
     "GetDelivery",
     "GetDriftReport",
@@ -57,6 +57,7 @@ const READS: [&str; 24] = [
     "ListEndpoints",
     "ListEventTypes",
     "ListEvents",
+    "ListFailedAttempts",
     "ListHandlings",
     "ListInboundRequests",
     "ListNodes",

@@ -17,6 +17,7 @@ pub(super) const CRATES: &[&str] = &[
     "control-plane/src",
     "data-plane/src",
     "guard/src",
+    "outbound/src",
     "harness/src",
     "standalone/src",
     "locks/src",

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use posthorn::v1::{
-    CancelDeliveryRequest, Delivery, DeliveryState, GetEventRequest, ListDeliveriesRequest,
+    CancelDeliveryRequest, Delivery, DeliveryState, ErrorKind, GetEventRequest,
+    ListDeliveriesRequest,
 };
 use posthorn_harness::{Answer, Deployment, StoreKind};
 use prost_types::Timestamp;
@@ -18,6 +19,7 @@ use crate::support::{
 
 on_both! {
     deliveries_are_found_by_state_endpoint_event_and_time,
+    o2_deliveries_are_found_by_type_error_status_and_death,
     a_page_belongs_to_its_question,
 }
 
@@ -208,6 +210,48 @@ async fn deliveries_are_found_by_state_endpoint_event_and_time(store: StoreKind)
             })
             .await;
     }
+}
+
+async fn o2_deliveries_are_found_by_type_error_status_and_death(store: StoreKind) {
+    let found = Found::start(store).await;
+    let any = ListDeliveriesRequest::default();
+    let by_type = ListDeliveriesRequest {
+        event_type: event_type(2),
+        ..any.clone()
+    };
+    found
+        .assert_finds("by type", by_type, |one| one.event_type == event_type(2))
+        .await;
+    let by_error = ListDeliveriesRequest {
+        error_kind: ErrorKind::Http5xx.into(),
+        ..any.clone()
+    };
+    let is_dead = |one: &Delivery| one.state() == DeliveryState::Dead;
+    found.assert_finds("by error", by_error, is_dead).await;
+    for code in [500, 200, 204, 503] {
+        let by_status = ListDeliveriesRequest {
+            status_code: code,
+            ..any.clone()
+        };
+        found
+            .assert_finds("by status", by_status, |one| one.last_status_code == code)
+            .await;
+    }
+    let dead = found.all.iter().filter(|one| is_dead(one));
+    let died = dead.map(|one| one.ended_at.expect("it died"));
+    let died = died.collect::<Vec<_>>();
+    let by_death = ListDeliveriesRequest {
+        died_from: Some(died[3]),
+        died_before: Some(died[1]),
+        ..any
+    };
+    found
+        .assert_finds("by death", by_death, |one| {
+            let at = one.ended_at.map(|at| (at.seconds, at.nanos));
+            let [from, before] = [died[3], died[1]].map(|at| Some((at.seconds, at.nanos)));
+            is_dead(one) && from <= at && at < before
+        })
+        .await;
 }
 
 async fn a_page_belongs_to_its_question(store: StoreKind) {

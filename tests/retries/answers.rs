@@ -63,7 +63,7 @@ async fn a_refused_connection_and_a_timeout_are_tried_again(store: StoreKind) {
     deployment.receiver.answer("/silent", Answer::Hang);
     for (url, kind) in [
         (refused.url(), ErrorKind::ConnectionRefused),
-        (deployment.receiver.url("/silent"), ErrorKind::Timeout),
+        (deployment.receiver.url("/silent"), ErrorKind::AnswerTimeout),
     ] {
         let event_type = format!("kind.{}", i32::from(kind));
         let settings = EndpointSettings {

@@ -78,6 +78,7 @@ fn outcome(lease: &Lease, result: outcome::Result) -> Outcome {
         duration_ms: 5,
         age_ms: 6,
         proof: lease.proof.clone(),
+        trace: None,
     }
 }
 

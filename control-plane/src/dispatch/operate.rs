@@ -180,5 +180,9 @@ fn view(row: &OpenDelivery, state: ViewState) -> DeliveryView {
         endpoint_id: row.endpoint_id,
         state,
         attempt_count: row.attempt_count,
+        last: match state {
+            ViewState::Cancelled(_) => None,
+            _ => row.last,
+        },
     }
 }

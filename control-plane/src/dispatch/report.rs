@@ -18,7 +18,7 @@ use super::{
 use crate::{
     error::Error,
     model::{
-        delivery::{Attempt, AttemptResult, DeadReason, Decision},
+        delivery::{Attempt, AttemptResult, DeadReason, Decision, Trace},
         id::{DeliveryId, EndpointId, TenantId},
         lease::{HolderId, LeaseKey},
     },
@@ -48,6 +48,8 @@ pub(super) struct Attempted {
     pub(super) result: AttemptResult,
     /// The first bytes of the answer, or what a handler says.
     pub(super) excerpt: Bytes,
+    /// How it went.
+    pub(super) trace: Option<Trace>,
     /// How long it took, in milliseconds.
     pub(super) duration_ms: u32,
     /// How long ago it began, in milliseconds.
@@ -151,6 +153,7 @@ impl Dispatch {
                 holder,
                 excerpt: attempted.excerpt,
                 late: standing.current.is_none(),
+                trace: attempted.trace,
             },
             decision,
         }

@@ -1,5 +1,7 @@
 //! Deliveries: one event on its way to one endpoint; their attempts, and what operators do to them.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 
 use super::{
@@ -25,6 +27,8 @@ pub(crate) struct OpenDelivery {
     pub attempt_base: u32,
     /// When the next attempt is due.
     pub next_attempt_at: i64,
+    /// What the last attempt came to. None: none has been made.
+    pub last: Option<AttemptOutcome>,
     /// An operator's retry has not had its attempt yet.
     pub retry_open: bool,
 }
@@ -74,19 +78,19 @@ column_enum! {
 column_enum! {
     /// Why an attempt failed.
     ErrorKind {
-        /// The name did not resolve.
+        /// The name did not resolve: an older node.
         DnsError = 1 "dns_error",
-        /// Nobody listens there, or there is no route.
+        /// Nobody listens there, or a firewall refuses.
         ConnectionRefused = 2 "connection_refused",
         /// The peer reset the connection.
         ConnectionReset = 3 "connection_reset",
         /// The peer closed the connection before the whole head of an answer.
         ConnectionClosed = 4 "connection_closed",
-        /// No TLS connection could be made.
+        /// No TLS connection could be made, for another reason than those below.
         TlsError = 5 "tls_error",
-        /// No connection, or no head of an answer, in time.
+        /// A consumer's handler was not heard of in time, or an older node had no answer.
         Timeout = 6 "timeout",
-        /// The answer was not HTTP.
+        /// The answer broke the rules of HTTP in another way than those below.
         ProtocolError = 7 "protocol_error",
         /// The head of the answer was over its limits.
         ResponseTooLarge = 8 "response_too_large",
@@ -102,6 +106,46 @@ column_enum! {
         HandlerFailed = 13 "handler_failed",
         /// Something of a kind that is not known here: the node is newer.
         Other = 14 "other",
+        /// A name server said that there is no such name, or that it has no address.
+        DnsNoSuchName = 15 "dns_no_such_name",
+        /// No name server gave an answer that can be used within 2 s.
+        DnsNoAnswer = 16 "dns_no_answer",
+        /// There is no route to the host or to its network.
+        HostUnreachable = 17 "host_unreachable",
+        /// No address of the host took the connection within the time for connecting.
+        ConnectTimeout = 18 "connect_timeout",
+        /// The node could not open a connection: no file descriptor or port was left, or its own system forbids it.
+        LocalError = 19 "local_error",
+        /// The certificate has expired.
+        TlsCertificateExpired = 20 "tls_certificate_expired",
+        /// The certificate is not valid yet.
+        TlsCertificateNotYetValid = 21 "tls_certificate_not_yet_valid",
+        /// Nobody that is trusted issued the certificate: it is self-signed, or of a private authority.
+        TlsUnknownIssuer = 22 "tls_unknown_issuer",
+        /// The certificate is of a public authority and came without the intermediate one that leads to it.
+        TlsIncompleteChain = 23 "tls_incomplete_chain",
+        /// The certificate is for other names than the URL's; the common name does not count.
+        TlsWrongName = 24 "tls_wrong_name",
+        /// Both sides have no version of TLS (1.2 or 1.3) or no cipher in common.
+        TlsNoCommonProtocol = 25 "tls_no_common_protocol",
+        /// The endpoint wants a client certificate.
+        TlsClientCertificateWanted = 26 "tls_client_certificate_wanted",
+        /// What came was no TLS, such as plain HTTP.
+        TlsNotTls = 27 "tls_not_tls",
+        /// The peer closed or reset the connection in the TLS handshake.
+        TlsClosed = 28 "tls_closed",
+        /// The TLS handshake was not done within the time for connecting.
+        TlsTimeout = 29 "tls_timeout",
+        /// The request was sent, and the head of an answer did not come in time. The endpoint may have acted on it.
+        AnswerTimeout = 30 "answer_timeout",
+        /// The answer was no HTTP.
+        AnswerNotHttp = 31 "answer_not_http",
+        /// The answer's status line or a header field breaks the rules of HTTP.
+        AnswerMalformed = 32 "answer_malformed",
+        /// The answer has a status that ends nothing: 101, one above 599, or more than eight below 200.
+        UnexpectedStatus = 33 "unexpected_status",
+        /// The peer reset the HTTP/2 stream, went away, or broke the rules of HTTP/2.
+        Http2Error = 34 "http2_error",
     }
 }
 
@@ -142,6 +186,39 @@ pub(crate) struct Attempt {
     pub excerpt: Bytes,
     /// The lease had been lost when the report came.
     pub late: bool,
+    /// How it went. None: a consumer made it, or an older node.
+    pub trace: Option<Trace>,
+}
+
+/// How an attempt went. The times are in microseconds; none where there was nothing to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Trace {
+    /// The version that the answer came in.
+    pub http_version: Option<HttpVersion>,
+    /// How long looking up the name took.
+    pub dns_us: Option<u32>,
+    /// How long connecting took.
+    pub connect_us: Option<u32>,
+    /// How long the TLS handshake took.
+    pub tls_us: Option<u32>,
+    /// How long the answer's head took.
+    pub answer_us: Option<u32>,
+    /// Who was spoken to, or dialled last.
+    pub peer: Option<SocketAddr>,
+    /// The URL. Empty: the endpoint answered 2xx.
+    pub url: String,
+}
+
+column_enum! {
+    /// A version of HTTP.
+    HttpVersion {
+        /// HTTP/1.0.
+        Http10 = 10 "1.0",
+        /// HTTP/1.1.
+        Http11 = 11 "1.1",
+        /// HTTP/2.
+        Http2 = 20 "2",
+    }
 }
 
 /// What its holder says of an attempt.
@@ -232,6 +309,14 @@ impl AttemptOutcome {
         }
     }
 
+    /// Reads what two columns hold: the status code, and the number of the kind. None: they say nothing.
+    pub(crate) fn from_columns(status_code: Option<i16>, error: Option<i16>) -> Option<Self> {
+        (status_code.is_some() || error.is_some()).then(|| Self {
+            status_code: status_code.and_then(|code| u16::try_from(code).ok()),
+            error: error.and_then(ErrorKind::from_column),
+        })
+    }
+
     /// Whether the endpoint took it.
     pub(crate) fn succeeded(self) -> bool {
         self.error.is_none()
@@ -262,6 +347,8 @@ pub(crate) struct DeliveryView {
     pub state: ViewState,
     /// Attempts made.
     pub attempt_count: u32,
+    /// What its last attempt came to. None: none was made, or it was cancelled.
+    pub last: Option<AttemptOutcome>,
 }
 
 /// Where a delivery stands.

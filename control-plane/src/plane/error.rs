@@ -32,7 +32,7 @@ pub enum StartError {
     Resolver(#[from] ResolverError),
     /// TLS for the control plane's own requests cannot be set up.
     #[error("tls cannot be set up")]
-    Tls(#[source] rustls::Error),
+    Tls(#[source] posthorn_outbound::TlsError),
     /// The database could not be opened.
     #[error("the database cannot be used")]
     Store(#[from] store::Error),

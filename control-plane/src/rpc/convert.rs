@@ -16,7 +16,7 @@ pub(super) use mask::{Field, check_mask, fields};
 pub(super) use retry::{retry_policy, retry_policy_proto};
 pub(super) use text::{long_text, printable, visible_name};
 pub(super) use time::{
-    duration_ms, duration_proto, duration_within, instant_ms, overlap_ms, timestamp,
+    duration_ms, duration_proto, duration_within, instant_ms, micros_proto, overlap_ms, timestamp,
 };
 pub(super) use words::{any_or, one_of};
 

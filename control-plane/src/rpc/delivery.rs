@@ -2,6 +2,7 @@
 
 mod backlog;
 mod bulk;
+mod failures;
 pub(super) mod view;
 
 use std::collections::BTreeSet;
@@ -12,6 +13,7 @@ use self::view::{action_proto, attempt_key, attempt_key_bytes, attempt_proto, de
 use super::{
     Call, Caller, Made, Mutations, Page, QueryFingerprint,
     convert::{any_or, visible_name},
+    new_event::event_type,
     page::bad_token,
     time_range::TimeRange,
 };
@@ -21,11 +23,11 @@ use crate::{
     dispatch::Dispatch,
     error::Error,
     model::{
-        delivery::{Action, DeliveryActionKind},
-        id::{DeliveryId, EventId, InboundId, TenantId, uuid_floor},
+        delivery::{Action, DeliveryActionKind, DeliveryState, DeliveryView, ErrorKind},
+        id::{DeliveryId, EventId, TenantId, uuid_floor},
     },
     registry::TenantEntry,
-    store::{DeliveryFilter, LedgerTx, last_below},
+    store::{DeliveryFilter, EventBrief, LedgerTx, last_below},
 };
 
 /// How many characters a reason may have.
@@ -53,11 +55,24 @@ impl Deliveries {
         caller.tenant(&self.core.registry.snapshot(), text)
     }
 
-    /// The inbound request that brought a delivery's event.
-    async fn origin(&self, id: DeliveryId) -> Result<Option<InboundId>, Error> {
+    /// What a delivery shows of its event. None: the event is gone.
+    async fn brief(&self, id: DeliveryId) -> Result<Option<EventBrief>, Error> {
         let event = id.event();
-        let origins = self.core.store.event_origins(id.shard(), &[event]).await?;
-        Ok(origins.get(&event).copied())
+        let mut briefs = self.core.store.event_briefs(id.shard(), &[event]).await?;
+        Ok(briefs.remove(&event))
+    }
+
+    /// A delivery of a tenant as callers see it.
+    fn shown(
+        &self,
+        tenant: TenantId,
+        view: &DeliveryView,
+        brief: Option<&EventBrief>,
+    ) -> v1::Delivery {
+        let registry = self.core.registry.snapshot();
+        let live = registry.endpoint(view.endpoint_id);
+        let name = live.and_then(|live| live.endpoint.settings.name.clone());
+        delivery_proto(tenant, view, brief, name.unwrap_or_default())
     }
 
     async fn get(
@@ -75,7 +90,7 @@ impl Deliveries {
             .ok_or(Error::NotFound("delivery"))?;
         let actions = self.core.store.action_list(id).await?;
         Ok(v1::GetDeliveryResponse {
-            delivery: Some(delivery_proto(tenant, &view, self.origin(id).await?)),
+            delivery: Some(self.shown(tenant, &view, self.brief(id).await?.as_ref())),
             actions: actions.iter().map(action_proto).collect(),
         })
     }
@@ -90,7 +105,7 @@ impl Deliveries {
             ("created_from", request.created_from.as_ref()),
             ("created_before", request.created_before.as_ref()),
         )?;
-        let state = any_or::<v1::DeliveryState, _>("state", request.state)?;
+        let narrowed = Narrowed::parse(&request)?;
         let query = QueryFingerprint::new(
             "ListDeliveries",
             &[
@@ -99,6 +114,8 @@ impl Deliveries {
                 &request.state.to_be_bytes(),
                 request.endpoint_id.as_bytes(),
                 request.event_id.as_bytes(),
+                &narrowed.fingerprint(),
+                request.event_type.as_bytes(),
             ],
         );
         let page = Page::parse(request.page_size, &request.page_token, query)?;
@@ -116,7 +133,11 @@ impl Deliveries {
         let filter = DeliveryFilter {
             shard: tenant.shard,
             tenant_id: tenant.tenant.id,
-            state,
+            state: narrowed.state,
+            error: narrowed.error,
+            status_code: narrowed.status_code,
+            died: narrowed.died,
+            event_type: Some(request.event_type.as_str()).filter(|name| !name.is_empty()),
             endpoint_id: optional("endpoint_id", &request.endpoint_id)?,
             from,
             through,
@@ -129,11 +150,10 @@ impl Deliveries {
             .map(|row| row.id.event())
             .collect::<BTreeSet<_>>();
         let events = events.into_iter().collect::<Vec<_>>();
-        let origins = self.core.store.event_origins(tenant.shard, &events).await?;
-        let deliveries = rows.iter().map(|row| {
-            let origin = origins.get(&row.id.event()).copied();
-            delivery_proto(tenant.tenant.id, row, origin)
-        });
+        let briefs = self.core.store.event_briefs(tenant.shard, &events).await?;
+        let deliveries = rows
+            .iter()
+            .map(|row| self.shown(tenant.tenant.id, row, briefs.get(&row.id.event())));
         Ok(v1::ListDeliveriesResponse {
             deliveries: deliveries.collect(),
             next_page_token,
@@ -166,10 +186,7 @@ impl Deliveries {
             .await?;
         let (rows, next_page_token) = page.cut(rows, attempt_key_bytes);
         Ok(v1::ListAttemptsResponse {
-            attempts: rows
-                .iter()
-                .map(|row| attempt_proto(row, caller.roles()))
-                .collect(),
+            attempts: rows.iter().map(|row| attempt_proto(row, caller)).collect(),
             next_page_token,
         })
     }
@@ -184,11 +201,11 @@ impl Deliveries {
         let tenant = owner.tenant.id;
         let id = delivery_id(&request.delivery_id)?;
         let action = action(caller, DeliveryActionKind::Retry, &request.reason, now)?;
-        let origin = self.origin(id).await?;
+        let brief = self.brief(id).await?;
         let call = Call::new(caller, &request, now)?;
         let change = async |tx: &mut LedgerTx| {
             let (view, moved) = self.dispatch.retry(tx, tenant, id, &action).await?;
-            let after = delivery_proto(tenant, &view, origin);
+            let after = self.shown(tenant, &view, brief.as_ref());
             let record = moved_record(tenant, id, &action, after.state());
             let response = v1::RetryDeliveryResponse {
                 delivery: Some(after),
@@ -208,11 +225,11 @@ impl Deliveries {
         let tenant = owner.tenant.id;
         let id = delivery_id(&request.delivery_id)?;
         let action = action(caller, DeliveryActionKind::Cancel, &request.reason, now)?;
-        let origin = self.origin(id).await?;
+        let brief = self.brief(id).await?;
         let call = Call::new(caller, &request, now)?;
         let change = async |tx: &mut LedgerTx| {
             let (view, moved) = self.dispatch.cancel(tx, tenant, id, &action).await?;
-            let after = delivery_proto(tenant, &view, origin);
+            let after = self.shown(tenant, &view, brief.as_ref());
             let record = moved_record(tenant, id, &action, after.state());
             let response = v1::CancelDeliveryResponse {
                 delivery: Some(after),
@@ -220,6 +237,50 @@ impl Deliveries {
             Ok(Made::new(response, record).then(move |_| moved.committed()))
         };
         self.mutations.make_in(owner.shard, call, change).await
+    }
+}
+
+/// What a list of deliveries is narrowed to beside ids and instants of events.
+struct Narrowed {
+    state: Option<DeliveryState>,
+    error: Option<ErrorKind>,
+    status_code: Option<u16>,
+    died: Option<(i64, i64)>,
+}
+
+impl Narrowed {
+    fn parse(request: &v1::ListDeliveriesRequest) -> Result<Self, Error> {
+        let died = TimeRange::parse(
+            ("died_from", request.died_from.as_ref()),
+            ("died_before", request.died_before.as_ref()),
+        )?;
+        let is_bounded = request.died_from.is_some() || request.died_before.is_some();
+        let status_code = match request.status_code {
+            0 => None,
+            100..=599 => u16::try_from(request.status_code).ok(),
+            _ => return Err(Error::invalid("status_code", "must be from 100 to 599")),
+        };
+        if !request.event_type.is_empty() {
+            event_type(&request.event_type)?;
+        }
+        Ok(Self {
+            state: any_or::<v1::DeliveryState, _>("state", request.state)?,
+            error: any_or::<v1::ErrorKind, _>("error_kind", request.error_kind)?,
+            status_code,
+            died: is_bounded.then_some((died.from_ms, died.before_ms)),
+        })
+    }
+
+    fn fingerprint(&self) -> Vec<u8> {
+        let died = self.died.unwrap_or_default();
+        let numbers = [
+            self.error.map_or(0, |error| error.column().into()),
+            self.status_code.map_or(0, i64::from),
+            self.died.is_some().into(),
+            died.0,
+            died.1,
+        ];
+        numbers.map(i64::to_be_bytes).concat()
     }
 }
 
@@ -270,6 +331,7 @@ serves! {
         get_delivery => get(GetDeliveryRequest) -> GetDeliveryResponse;
         list_backlogs => backlogs(ListBacklogsRequest) -> ListBacklogsResponse;
         list_deliveries => list(ListDeliveriesRequest) -> ListDeliveriesResponse;
+        list_failed_attempts => failures(ListFailedAttemptsRequest) -> ListFailedAttemptsResponse;
         list_attempts => attempts(ListAttemptsRequest) -> ListAttemptsResponse;
         retry_delivery => retry(RetryDeliveryRequest) -> RetryDeliveryResponse;
         cancel_delivery => cancel(CancelDeliveryRequest) -> CancelDeliveryResponse;

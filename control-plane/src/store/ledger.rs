@@ -11,3 +11,4 @@ pub(super) mod inbound;
 pub(super) mod inbound_action;
 pub(super) mod outcome;
 pub(super) mod poll;
+mod trace;

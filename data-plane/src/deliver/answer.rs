@@ -6,7 +6,8 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use posthorn::node::v1::{ErrorKind, HttpAnswer};
+use posthorn::node::v1::HttpAnswer;
+use posthorn_outbound::Failure;
 
 use super::redact::Secrets;
 
@@ -20,13 +21,13 @@ const HEADERS_MAX: usize = 100;
 const RETRY_AFTER_MAX: usize = 64;
 
 /// Judges the head: the answer without its excerpt.
-pub(crate) fn read_head(response: &Response<Incoming>) -> Result<HttpAnswer, ErrorKind> {
+pub(crate) fn read_head(response: &Response<Incoming>) -> Result<HttpAnswer, Failure> {
     let headers = response.headers();
     if headers.len() > HEADERS_MAX {
-        return Err(ErrorKind::ResponseTooLarge);
+        return Err(Failure::ResponseTooLarge);
     }
     if !is_final(response.status()) {
-        return Err(ErrorKind::ProtocolError);
+        return Err(Failure::UnexpectedStatus);
     }
     Ok(HttpAnswer {
         status_code: response.status().as_u16().into(),

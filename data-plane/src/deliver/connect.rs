@@ -6,12 +6,12 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use posthorn::node::v1::ErrorKind;
 use posthorn_guard::{
     ResolveError, Resolver, Scheme, Target,
     flood::{Counted, Counting, Flood},
     tapped::Tapped,
 };
+use posthorn_outbound::Failure;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -20,14 +20,16 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{
+    asked::Asked,
     connection::{Connection, Http1, Http2},
     frames::Frames,
-    outcome,
+    trace::{Phase, Trace},
     wire::{Informational, Wire},
 };
+use crate::clock;
 
 /// How long an address may take before the next one is dialled beside it.
 const NEXT_AFTER: Duration = Duration::from_millis(250);
@@ -44,13 +46,14 @@ const FLOOD_BYTES_MAX: u64 = 1024 * 1024 + 256 * 1024;
 /// Opens connections behind the guard.
 pub(crate) struct Dialer {
     resolver: Resolver,
-    tls: TlsConnector,
+    tls: ClientConfig,
 }
 
 impl Dialer {
     /// A dialer that judges addresses with the resolver and certificates with the configuration.
-    pub(crate) fn new(resolver: Resolver, tls: Arc<ClientConfig>) -> Self {
-        let tls = TlsConnector::from(tls);
+    pub(crate) fn new(resolver: Resolver, mut tls: ClientConfig) -> Self {
+        // HTTP/2 is offered before HTTP/1.1.
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Self { resolver, tls }
     }
 
@@ -64,58 +67,84 @@ impl Dialer {
         &self,
         target: &Target,
         limit: Duration,
-    ) -> Result<Connection, ErrorKind> {
-        let opened = timeout(limit, self.open_however_long(target)).await;
-        opened.unwrap_or(Err(ErrorKind::Timeout))
+        trace: &mut Trace,
+    ) -> Result<Connection, Failure> {
+        match timeout(limit, self.open_however_long(target, trace)).await {
+            Ok(opened) => opened,
+            Err(_) => Err(trace.timed_out()),
+        }
     }
 
-    async fn open_however_long(&self, target: &Target) -> Result<Connection, ErrorKind> {
+    async fn open_however_long(
+        &self,
+        target: &Target,
+        trace: &mut Trace,
+    ) -> Result<Connection, Failure> {
+        if target.name().is_some() {
+            trace.enter(Phase::Dns, clock::now());
+        }
         let addresses = self.resolver.resolve(target).await.map_err(|error| {
             debug!(
                 error = &error as &dyn std::error::Error,
                 "target has no address to dial"
             );
             match error {
-                ResolveError::NotAllowed => ErrorKind::TargetNotAllowed,
-                ResolveError::NoSuchName | ResolveError::NoAnswer(_) => ErrorKind::DnsError,
+                ResolveError::NotAllowed => Failure::TargetNotAllowed,
+                ResolveError::NoSuchName => Failure::DnsNoSuchName,
+                ResolveError::NoAnswer(_) => Failure::DnsNoAnswer,
             }
         })?;
-        let stream = dial_any(&addresses).await?;
+        trace.enter(Phase::Connect, clock::now());
+        let stream = dial_any(&addresses, trace).await?;
         let peer = stream
             .peer_addr()
-            .map_err(|error| outcome::of_connect(&error))?;
+            .map_err(|error| posthorn_outbound::of_connect(&error))?;
+        trace.reach(peer);
         if !self.resolver.admits(target, peer) {
-            return Err(ErrorKind::TargetNotAllowed);
+            return Err(Failure::TargetNotAllowed);
         }
         match target.scheme() {
-            Scheme::Http => http1(stream).await,
-            Scheme::Https => self.secure(target, stream).await,
+            Scheme::Http => http1(stream, peer).await,
+            Scheme::Https => {
+                trace.enter(Phase::Tls, clock::now());
+                self.secure(target, stream, peer).await
+            }
         }
     }
 
-    async fn secure(&self, target: &Target, stream: TcpStream) -> Result<Connection, ErrorKind> {
-        let name = ServerName::try_from(target.host()).map_err(|_| ErrorKind::TlsError)?;
-        let stream = self.tls.connect(name, stream).await.map_err(|error| {
+    async fn secure(
+        &self,
+        target: &Target,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) -> Result<Connection, Failure> {
+        let name = ServerName::try_from(target.host()).map_err(|_| Failure::TlsWrongName)?;
+        let asked = Arc::new(Asked::default());
+        let mut config = self.tls.clone();
+        config.client_auth_cert_resolver = asked.clone();
+        let connector = TlsConnector::from(Arc::new(config));
+        let stream = connector.connect(name, stream).await.map_err(|error| {
             debug!(%error, "no tls connection");
-            outcome::of_handshake(&error)
+            asked.of_handshake(&error)
         })?;
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-            http2(stream).await
+            http2(stream, peer).await
         } else {
-            http1(stream).await
+            http1(stream, peer).await
         }
     }
 }
 
 /// The first of the addresses that answers. The next one is dialled beside those before when they have all failed, or have
 /// not answered for a while. Whoever waits for this has one deadline for all.
-async fn dial_any(addresses: &[SocketAddr]) -> Result<TcpStream, ErrorKind> {
+async fn dial_any(addresses: &[SocketAddr], trace: &mut Trace) -> Result<TcpStream, Failure> {
     let mut left = addresses.iter().copied();
     let mut dials = JoinSet::new();
     let mut failure = None;
     loop {
         let next = left.next();
         if let Some(address) = next {
+            trace.reach(address);
             dials.spawn(open_socket(address));
         }
         tokio::select! {
@@ -129,13 +158,20 @@ async fn dial_any(addresses: &[SocketAddr]) -> Result<TcpStream, ErrorKind> {
                 Some(Err(_)) => {}
                 // Named only now: that one family cannot be spoken here is nothing to warn of when the other answers.
                 None => {
-                    let kind = |error| outcome::of_connect(&error);
-                    return Err(failure.map_or(ErrorKind::DnsError, kind));
+                    return Err(failure.as_ref().map_or(Failure::LocalError, named));
                 }
             },
             () = sleep(NEXT_AFTER), if next.is_some() => {}
         }
     }
+}
+
+fn named(error: &io::Error) -> Failure {
+    let failure = posthorn_outbound::of_connect(error);
+    if failure == Failure::LocalError {
+        warn!(%error, "this host cannot open a connection");
+    }
+    failure
 }
 
 #[expect(
@@ -148,7 +184,7 @@ async fn open_socket(vetted: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn http1<S>(stream: S) -> Result<Connection, ErrorKind>
+async fn http1<S>(stream: S, peer: SocketAddr) -> Result<Connection, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -162,17 +198,17 @@ where
         .ignore_invalid_headers_in_responses(true)
         .handshake(io)
         .await
-        .map_err(|error| outcome::of_request(&error))?;
+        .map_err(|error| posthorn_outbound::of_request(&error))?;
     let task = tokio::spawn(async move {
         if let Err(error) = driver.await {
             debug!(%error, "connection ended");
         }
     });
-    let connection = Http1::new(sender, informational, task.abort_handle());
+    let connection = Http1::new(sender, peer, informational, task.abort_handle());
     Ok(Connection::Http1(connection))
 }
 
-async fn http2(stream: TlsStream<TcpStream>) -> Result<Connection, ErrorKind> {
+async fn http2(stream: TlsStream<TcpStream>, peer: SocketAddr) -> Result<Connection, Failure> {
     let flood = Arc::new(Flood::new(FLOOD_BYTES_MAX));
     let counted = Counted::new(stream, Counting(flood.clone()));
     let io = TokioIo::new(Tapped::new(counted, Frames::default()));
@@ -182,11 +218,11 @@ async fn http2(stream: TlsStream<TcpStream>) -> Result<Connection, ErrorKind> {
         .initial_connection_window_size(WINDOW_BYTES * 16)
         .handshake(io)
         .await
-        .map_err(|error| outcome::of_request(&error))?;
+        .map_err(|error| posthorn_outbound::of_request(&error))?;
     tokio::spawn(async move {
         if let Err(error) = driver.await {
             debug!(%error, "connection ended");
         }
     });
-    Ok(Connection::Http2(Http2::new(sender, flood)))
+    Ok(Connection::Http2(Http2::new(sender, peer, flood)))
 }

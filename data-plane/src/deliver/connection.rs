@@ -3,7 +3,7 @@
 //! A request that was never written comes back, so that it can go over another connection; one that may have been
 //! written does not, because the endpoint may have acted on it.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use h2::Reason;
@@ -14,11 +14,11 @@ use hyper::{
     client::conn::{TrySendError, http1, http2},
     ext::on_informational,
 };
-use posthorn::node::v1::ErrorKind;
 use posthorn_guard::flood::Flood;
+use posthorn_outbound::Failure;
 use tokio::{task::AbortHandle, time::timeout};
 
-use super::{outcome, wire::Informational};
+use super::wire::Informational;
 
 /// How long a connection may take to be ready for its next request, such as to finish writing the last.
 const READY_MAX: Duration = Duration::from_secs(1);
@@ -38,6 +38,7 @@ pub(crate) enum Connection {
 /// An HTTP/1.1 connection: one request at a time. Closed at once when it is dropped.
 pub(crate) struct Http1 {
     sender: http1::SendRequest<Full<Bytes>>,
+    peer: SocketAddr,
     informational: Arc<Informational>,
     driver: AbortHandle,
 }
@@ -46,6 +47,7 @@ pub(crate) struct Http1 {
 #[derive(Clone)]
 pub(crate) struct Http2 {
     sender: http2::SendRequest<Full<Bytes>>,
+    peer: SocketAddr,
     /// Counted by its clones.
     users: Arc<()>,
     flood: Arc<Flood>,
@@ -54,12 +56,20 @@ pub(crate) struct Http2 {
 /// Why there is no answer.
 pub(crate) enum SendError {
     /// The endpoint has not seen the request: here it is, with the failure for when there is no other connection.
-    Unsent(Box<Outgoing>, ErrorKind),
+    Unsent(Box<Outgoing>, Failure),
     /// The endpoint may have seen it.
-    Failed(ErrorKind),
+    Failed(Failure),
 }
 
 impl Connection {
+    /// Who is at its other end.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        match self {
+            Self::Http1(connection) => connection.peer,
+            Self::Http2(connection) => connection.peer,
+        }
+    }
+
     /// The body of an answer has been read, so what came before was no flood.
     pub(crate) fn came_further(&self) {
         if let Self::Http2(connection) = self {
@@ -72,11 +82,13 @@ impl Http1 {
     /// A connection that a task drives.
     pub(crate) fn new(
         sender: http1::SendRequest<Full<Bytes>>,
+        peer: SocketAddr,
         informational: Arc<Informational>,
         driver: AbortHandle,
     ) -> Self {
         Self {
             sender,
+            peer,
             informational,
             driver,
         }
@@ -90,15 +102,11 @@ impl Http1 {
         self.informational.reset();
         let informational = self.informational.clone();
         on_informational(&mut request, move |_| informational.count());
-        let response = self
-            .sender
-            .try_send_request(request)
-            .await
-            .map_err(failure)?;
+        let answered = self.sender.try_send_request(request).await;
         if self.informational.is_too_many() {
-            return Err(SendError::Failed(ErrorKind::ProtocolError));
+            return Err(SendError::Failed(Failure::UnexpectedStatus));
         }
-        Ok(response)
+        answered.map_err(failure)
     }
 
     /// Whether the endpoint has closed it.
@@ -121,9 +129,14 @@ impl Drop for Http1 {
 
 impl Http2 {
     /// A connection that a task drives, and what counts its bytes.
-    pub(crate) fn new(sender: http2::SendRequest<Full<Bytes>>, flood: Arc<Flood>) -> Self {
+    pub(crate) fn new(
+        sender: http2::SendRequest<Full<Bytes>>,
+        peer: SocketAddr,
+        flood: Arc<Flood>,
+    ) -> Self {
         Self {
             sender,
+            peer,
             users: Arc::new(()),
             flood,
         }
@@ -138,7 +151,7 @@ impl Http2 {
         let answered = self.sender.try_send_request(request).await;
         let response = answered.map_err(|error| {
             if is_refused_unseen(error.error()) {
-                SendError::Unsent(Box::new(copy), ErrorKind::ProtocolError)
+                SendError::Unsent(Box::new(copy), Failure::Http2Error)
             } else {
                 failure(error)
             }
@@ -170,7 +183,7 @@ impl Http2 {
 
 fn failure(mut error: TrySendError<Outgoing>) -> SendError {
     let request = error.take_message();
-    let kind = outcome::of_request(error.error());
+    let kind = posthorn_outbound::of_request(error.error());
     match request {
         Some(request) => SendError::Unsent(Box::new(request), kind),
         None => SendError::Failed(kind),

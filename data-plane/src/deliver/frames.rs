@@ -13,7 +13,7 @@ use std::{
 use posthorn_guard::tapped::Tap;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::{outcome::TooManyInformational, wire::INFORMATIONAL_MAX};
+use super::wire::{INFORMATIONAL_MAX, TooManyInformational};
 
 const HEAD_BYTES: usize = 9;
 const DATA: u8 = 0;

@@ -1,89 +1,50 @@
-//! Names failures: which of the contract's error kinds an error of hyper, h2, rustls or the system is.
-//!
-//! Only the kind leaves the node; texts of errors may name addresses and are for the node's own log.
-
-use std::{error::Error, io};
+//! What the contract with the control plane calls a failure.
 
 use posthorn::node::v1::ErrorKind;
-use posthorn_guard::flood::Flooded;
-use tracing::warn;
+use posthorn_outbound::Failure;
 
-/// An endpoint sent more informational responses than are taken.
-#[derive(Debug, thiserror::Error)]
-#[error("too many informational responses")]
-pub(crate) struct TooManyInformational;
-
-/// The kind of an error that hyper reports for a request.
-pub(crate) fn of_request(error: &hyper::Error) -> ErrorKind {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(kind) = of_cause(error) {
-            return kind;
-        }
-        cause = error.source();
-    }
-    if error.is_parse_too_large() {
-        ErrorKind::ResponseTooLarge
-    } else if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-        ErrorKind::ConnectionClosed
-    } else if error.is_timeout() {
-        ErrorKind::Timeout
-    } else {
-        ErrorKind::ProtocolError
+/// The contract's word.
+pub(crate) fn reported(failure: Failure) -> ErrorKind {
+    match failure {
+        Failure::TargetNotAllowed => ErrorKind::TargetNotAllowed,
+        Failure::DnsNoSuchName => ErrorKind::DnsNoSuchName,
+        Failure::DnsNoAnswer => ErrorKind::DnsNoAnswer,
+        Failure::ConnectionRefused => ErrorKind::ConnectionRefused,
+        Failure::HostUnreachable => ErrorKind::HostUnreachable,
+        Failure::ConnectTimeout => ErrorKind::ConnectTimeout,
+        Failure::LocalError => ErrorKind::LocalError,
+        Failure::TlsCertificateExpired => ErrorKind::TlsCertificateExpired,
+        Failure::TlsCertificateNotYetValid => ErrorKind::TlsCertificateNotYetValid,
+        Failure::TlsUnknownIssuer => ErrorKind::TlsUnknownIssuer,
+        Failure::TlsIncompleteChain => ErrorKind::TlsIncompleteChain,
+        Failure::TlsWrongName => ErrorKind::TlsWrongName,
+        Failure::TlsNoCommonProtocol => ErrorKind::TlsNoCommonProtocol,
+        Failure::TlsClientCertificateWanted => ErrorKind::TlsClientCertificateWanted,
+        Failure::TlsNotTls => ErrorKind::TlsNotTls,
+        Failure::TlsClosed => ErrorKind::TlsClosed,
+        Failure::TlsTimeout => ErrorKind::TlsTimeout,
+        Failure::TlsError => ErrorKind::TlsError,
+        Failure::AnswerTimeout => ErrorKind::AnswerTimeout,
+        Failure::ConnectionReset => ErrorKind::ConnectionReset,
+        Failure::ConnectionClosed => ErrorKind::ConnectionClosed,
+        Failure::AnswerNotHttp => ErrorKind::AnswerNotHttp,
+        Failure::AnswerMalformed => ErrorKind::AnswerMalformed,
+        Failure::ResponseTooLarge => ErrorKind::ResponseTooLarge,
+        Failure::UnexpectedStatus => ErrorKind::UnexpectedStatus,
+        Failure::Http2Error => ErrorKind::Http2Error,
+        Failure::ProtocolError => ErrorKind::ProtocolError,
     }
 }
 
-/// The kind of an error while connecting.
-pub(crate) fn of_connect(error: &io::Error) -> ErrorKind {
-    match error.kind() {
-        io::ErrorKind::TimedOut => ErrorKind::Timeout,
-        io::ErrorKind::ConnectionReset => ErrorKind::ConnectionReset,
-        io::ErrorKind::ConnectionRefused
-        | io::ErrorKind::HostUnreachable
-        | io::ErrorKind::NetworkUnreachable => ErrorKind::ConnectionRefused,
-        // Such as no file descriptor left: nearer to no route than to anything else, and the operator's to mend.
-        _ => {
-            warn!(%error, "this host cannot open a connection");
-            ErrorKind::ConnectionRefused
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The kind of an error in a TLS handshake. A peer that hangs up in it has refused TLS.
-pub(crate) fn of_handshake(error: &io::Error) -> ErrorKind {
-    match error.kind() {
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => ErrorKind::ConnectionReset,
-        _ => ErrorKind::TlsError,
-    }
-}
-
-fn of_cause(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
-    if let Some(error) = error.downcast_ref::<io::Error>() {
-        return of_io(error);
-    }
-    let error = error.downcast_ref::<h2::Error>()?;
-    match error.get_io() {
-        Some(error) => of_io(error),
-        None => Some(ErrorKind::ProtocolError),
-    }
-}
-
-fn of_io(error: &io::Error) -> Option<ErrorKind> {
-    if let Some(inner) = error.get_ref() {
-        if inner.is::<rustls::Error>() {
-            return Some(ErrorKind::TlsError);
+    #[test]
+    fn a_failure_is_reported_by_its_own_word() {
+        for failure in Failure::ALL {
+            let name = reported(*failure).as_str_name().to_ascii_lowercase();
+            assert_eq!(name, format!("error_kind_{failure}"));
         }
-        if inner.is::<TooManyInformational>() || inner.is::<Flooded>() {
-            return Some(ErrorKind::ProtocolError);
-        }
-    }
-    match error.kind() {
-        io::ErrorKind::ConnectionReset
-        | io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::BrokenPipe
-        | io::ErrorKind::NotConnected => Some(ErrorKind::ConnectionReset),
-        io::ErrorKind::UnexpectedEof => Some(ErrorKind::ConnectionClosed),
-        io::ErrorKind::TimedOut => Some(ErrorKind::Timeout),
-        _ => None,
     }
 }

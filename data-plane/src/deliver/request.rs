@@ -4,20 +4,21 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::Full;
-use posthorn::node::v1::{ErrorKind, Lease};
+use posthorn::node::v1::Lease;
+use posthorn_outbound::Failure;
 use tracing::error;
 
 use super::connection::Outgoing;
 
 /// The request without its target, which depends on the connection. Takes the lease's headers and body.
-pub(crate) fn request(lease: &mut Lease) -> Result<Outgoing, ErrorKind> {
+pub(crate) fn request(lease: &mut Lease) -> Result<Outgoing, Failure> {
     let body = std::mem::take(&mut lease.body);
     let length = HeaderValue::from(body.len());
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
     *request.headers_mut() = headers(lease).map_err(|error| {
         error!(lease_id = lease.lease_id, %error, "the control plane leased a header that cannot be sent");
-        ErrorKind::ProtocolError
+        Failure::ProtocolError
     })?;
     request.headers_mut().insert(header::CONTENT_LENGTH, length);
     Ok(request)

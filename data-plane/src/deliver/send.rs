@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use http::header;
 use hyper::body::Incoming;
-use posthorn::node::v1::{ErrorKind, Lease, outcome::Result as Fact};
+use posthorn::node::v1::{self, HttpAnswer, Lease, outcome::Result as Fact};
 use posthorn_guard::Policy;
+use posthorn_outbound::Failure;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
@@ -14,9 +15,11 @@ use super::{
     connect::Dialer,
     connection::{Connection, Http2, Outgoing, SendError},
     endpoint::{Endpoint, EndpointError},
+    outcome,
     pool::Pool,
     redact::Secrets,
     request::request,
+    trace::{Phase, Trace},
 };
 use crate::{clock, metrics::Metrics};
 
@@ -31,6 +34,8 @@ pub(crate) struct Sender {
 pub(crate) struct Performed {
     /// An answer or an error, as it is reported.
     pub(crate) fact: Fact,
+    /// How it went.
+    pub(crate) trace: v1::Trace,
     /// The connection, if another request can go over it.
     pub(crate) reusable: Option<Reusable>,
 }
@@ -53,12 +58,19 @@ impl Sender {
 
     /// Makes the attempt of a lease that began at `began`. Takes the lease's headers and body.
     pub(crate) async fn perform(&self, lease: &mut Lease, began: Instant) -> Performed {
-        match self.attempt(lease, began).await {
-            Ok(performed) => performed,
-            Err(kind) => Performed {
-                fact: Fact::Error(kind.into()),
-                reusable: None,
-            },
+        let mut trace = Trace::default();
+        let (fact, reusable) = match self.attempt(lease, began, &mut trace).await {
+            Ok((answer, reusable)) => (Fact::Answer(answer), reusable),
+            Err(failure) => (Fact::Error(outcome::reported(failure).into()), None),
+        };
+        let mut trace = trace.report(clock::now());
+        if !is_success(&fact) {
+            trace.url = std::mem::take(&mut lease.url);
+        }
+        Performed {
+            fact,
+            trace,
+            reusable,
         }
     }
 
@@ -72,15 +84,25 @@ impl Sender {
         self.pool.sweep(now);
     }
 
-    async fn attempt(&self, lease: &mut Lease, began: Instant) -> Result<Performed, ErrorKind> {
+    async fn attempt(
+        &self,
+        lease: &mut Lease,
+        began: Instant,
+        trace: &mut Trace,
+    ) -> Result<(HttpAnswer, Option<Reusable>), Failure> {
         let endpoint = self.endpoint(lease)?;
         let secrets = Secrets::of(lease);
         let request = request(lease)?;
         let connect_limit = Duration::from_millis(lease.connect_timeout_ms.into());
         let deadline = began + Duration::from_millis(lease.timeout_ms.into());
-        let exchange = self.exchange(&endpoint, request, connect_limit, began);
+        let exchange = self.exchange(&endpoint, request, (connect_limit, began), trace);
         let exchanged = timeout_at(deadline, exchange).await;
-        let (response, connection) = exchanged.unwrap_or(Err(ErrorKind::Timeout))?;
+        let (response, connection) = match exchanged {
+            Ok(exchanged) => exchanged?,
+            Err(_) => return Err(trace.timed_out()),
+        };
+        trace.leave(clock::now());
+        trace.answered(response.version());
 
         let mut answer = answer::read_head(&response)?;
         let is_ambiguous = answer::is_ambiguous(response.headers());
@@ -91,23 +113,21 @@ impl Sender {
         if !is_encoded {
             answer.excerpt = excerpt.without(&secrets);
         }
-        Ok(Performed {
-            fact: Fact::Answer(answer),
-            reusable: complete.then_some(Reusable {
-                endpoint,
-                connection,
-            }),
-        })
+        let reusable = complete.then_some(Reusable {
+            endpoint,
+            connection,
+        });
+        Ok((answer, reusable))
     }
 
-    fn endpoint(&self, lease: &Lease) -> Result<Arc<Endpoint>, ErrorKind> {
+    fn endpoint(&self, lease: &Lease) -> Result<Arc<Endpoint>, Failure> {
         let (id, version) = (&lease.endpoint_id, lease.endpoint_version);
         let endpoint = self.pool.endpoint(id, version, &lease.url, self.policy());
         endpoint.map_err(|error| {
             debug!(endpoint_id = id, %error, "target refused");
             match error {
-                EndpointError::Target(_) => ErrorKind::TargetNotAllowed,
-                EndpointError::Uri => ErrorKind::ProtocolError,
+                EndpointError::Target(_) => Failure::TargetNotAllowed,
+                EndpointError::Uri => Failure::ProtocolError,
             }
         })
     }
@@ -117,27 +137,31 @@ impl Sender {
         &self,
         endpoint: &Endpoint,
         mut request: Outgoing,
-        connect_limit: Duration,
-        now: Instant,
-    ) -> Result<(http::Response<Incoming>, Connection), ErrorKind> {
+        (connect_limit, now): (Duration, Instant),
+        trace: &mut Trace,
+    ) -> Result<(http::Response<Incoming>, Connection), Failure> {
         while let Some(mut kept) = endpoint.take(now) {
+            trace.reach(kept.peer());
+            trace.enter(Phase::Answer, clock::now());
             match send(&mut kept, endpoint, request).await {
                 Ok(response) => {
                     self.metrics.pool_hits.inc();
                     return Ok((response, kept));
                 }
                 Err(SendError::Unsent(unsent, _)) => request = *unsent,
-                Err(SendError::Failed(kind)) => return Err(kind),
+                Err(SendError::Failed(failure)) => return Err(failure),
             }
         }
-        let mut opened = self.dialer.open(endpoint.target(), connect_limit).await?;
+        let target = endpoint.target();
+        let mut opened = self.dialer.open(target, connect_limit, trace).await?;
         self.metrics.connections_opened.inc();
         if let Connection::Http2(shared) = &opened {
             endpoint.share(shared, now);
         }
+        trace.enter(Phase::Answer, clock::now());
         match send(&mut opened, endpoint, request).await {
             Ok(response) => Ok((response, opened)),
-            Err(SendError::Unsent(_, kind) | SendError::Failed(kind)) => Err(kind),
+            Err(SendError::Unsent(_, failure) | SendError::Failed(failure)) => Err(failure),
         }
     }
 }
@@ -152,6 +176,10 @@ impl Reusable {
             self.endpoint.keep(connection, clock::now());
         }
     }
+}
+
+fn is_success(fact: &Fact) -> bool {
+    matches!(fact, Fact::Answer(answer) if (200..300).contains(&answer.status_code))
 }
 
 /// Sends the request in the form of the connection's protocol.

@@ -1,7 +1,7 @@
 //! The sender against a zoo: real sockets on loopback that behave well, badly and worse.
 //!
 //! * `zoo` is the server: a script of bytes per connection;
-//! * `answers`, `failures`, `guard`, `pool`, `tls` and `http2` are what the sender makes of it.
+//! * `answers`, `failures`, `guard`, `pool`, `tls`, `http2` and `trace` are what the sender makes of it.
 
 mod answers;
 mod failures;
@@ -9,6 +9,7 @@ mod guard;
 mod http2;
 mod pool;
 mod tls;
+mod trace;
 mod zoo;
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
@@ -17,7 +18,7 @@ use posthorn::node::v1::{ErrorKind, Header, HttpAnswer, Lease, outcome::Result a
 use posthorn_guard::{Policy, Resolver};
 use posthorn_telemetry::Registry;
 
-use super::{Dialer, Pool, Sender, client_config};
+use super::{Dialer, Pool, Sender};
 use crate::{clock, metrics::Metrics};
 
 /// Time enough for everything that is meant to happen.
@@ -54,7 +55,7 @@ impl Node {
 
     fn with(resolver: Resolver, extra_ca: Option<&Path>) -> Self {
         let metrics = Arc::new(Metrics::new(&mut Registry::default()));
-        let tls = client_config(extra_ca).expect("a tls configuration");
+        let tls = posthorn_outbound::client_config(extra_ca).expect("a tls configuration");
         let sender = Sender::new(Pool::new(64), Dialer::new(resolver, tls), metrics.clone());
         Self { sender, metrics }
     }

@@ -13,10 +13,13 @@ use std::{
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::sync::Arc;
 
-use super::outcome::TooManyInformational;
-
 /// How many informational responses one request may get.
 pub(super) const INFORMATIONAL_MAX: usize = 8;
+
+/// An endpoint sent more informational responses than are taken.
+#[derive(Debug, thiserror::Error)]
+#[error("too many informational responses")]
+pub(crate) struct TooManyInformational;
 
 /// Counts the informational responses to one request.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use posthorn::node::v1::{
-    Lease, LeaseReference, NotStarted, NotStartedReason, outcome::Result as Fact,
+    Lease, LeaseReference, NotStarted, NotStartedReason, Trace, outcome::Result as Fact,
 };
 use tokio::time::Instant;
 
@@ -14,6 +14,8 @@ use super::ticket::Ticket;
 pub(crate) struct Finished {
     pub(super) lease_id: u64,
     pub(super) fact: Fact,
+    /// How the attempt went. None: it was not begun.
+    pub(super) trace: Option<Trace>,
     pub(super) began: Instant,
     pub(super) took: Duration,
 }

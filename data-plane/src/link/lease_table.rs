@@ -146,6 +146,7 @@ impl LeaseTable {
                 duration_ms: u32::try_from(finished.took.as_millis()).unwrap_or(u32::MAX),
                 age_ms: 0,
                 proof: reference.proof,
+                trace: finished.trace,
             },
             began: finished.began,
         });

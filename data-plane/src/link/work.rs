@@ -22,20 +22,21 @@ pub(super) async fn work(
     let began = clock::now();
     let lease_id = lease.lease_id;
     // The channel is open as long as the link lives; without a link nobody can be told.
-    let end = |fact| {
+    let end = |fact, trace| {
         let took = clock::now().saturating_duration_since(began);
         let _no_link = ends.send(Finished {
             lease_id,
             fact,
+            trace,
             began,
             took,
         });
     };
     if let Err(reason) = begin(&lease, &ticket, arrived, began) {
-        return end(not_started(reason));
+        return end(not_started(reason), None);
     }
     let performed = sender.perform(&mut lease, began).await;
-    end(performed.fact);
+    end(performed.fact, Some(performed.trace));
     if let Some(reusable) = performed.reusable {
         reusable.keep().await;
     }

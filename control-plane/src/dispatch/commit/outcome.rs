@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::shutting_down;
 use crate::{
     clock,
-    dispatch::{Dispatch, schedule::Settled},
+    dispatch::{Dispatch, deaths::Death, schedule::Settled},
     error::Error,
     metrics::ResultLabel,
     model::{
@@ -214,7 +214,7 @@ fn settle(dispatch: &Dispatch, rows: &[OutcomeRow], written: &BatchResult) {
     schedule.settle(current.into_iter().map(|row| settled(row, written)));
     for row in rows {
         count(dispatch, row);
-        log(row);
+        log(dispatch, row);
     }
 }
 
@@ -263,7 +263,7 @@ fn count(dispatch: &Dispatch, row: &OutcomeRow) {
         .inc();
 }
 
-fn log(row: &OutcomeRow) {
+fn log(dispatch: &Dispatch, row: &OutcomeRow) {
     let attempt = &row.attempt;
     let LeaseKey {
         delivery_id,
@@ -272,9 +272,13 @@ fn log(row: &OutcomeRow) {
     } = attempt.lease;
     let error = attempt.outcome.error.map_or("success", ErrorKind::as_str);
     if let Decision::Dead { reason, .. } = row.decision {
-        let endpoint_id = attempt.endpoint_id;
-        let reason = reason.as_str();
-        tracing::warn!(%delivery_id, %endpoint_id, number, error, reason, "delivery {delivery_id} is dead: {reason}");
+        let death = Death {
+            delivery_id,
+            endpoint_id: attempt.endpoint_id,
+            reason: reason.as_str(),
+            error,
+        };
+        dispatch.0.deaths.note(death, clock::monotonic());
     } else {
         tracing::debug!(%delivery_id, number, error, "attempt {number} of {delivery_id}: {error}");
     }

@@ -3,11 +3,17 @@
 use std::{collections::HashSet, time::Duration};
 
 use crate::{
+    clock,
     dispatch::{
         Dispatch,
+        deaths::Death,
         schedule::{Lost, Settled},
     },
-    model::lease::{HolderId, LeaseKey},
+    model::{
+        delivery::DeadReason,
+        id::EndpointId,
+        lease::{HolderId, LeaseKey},
+    },
     outage, store,
 };
 
@@ -21,14 +27,14 @@ impl Dispatch {
     /// Counts leases that were taken back, and ends as dead what lost too many in a row.
     pub(super) fn count_lost(&self, lost: Lost) {
         self.0.core.metrics.leases_lost.inc_by(lost.count as u64);
-        for lease in lost.too_often {
-            self.0.tasks.spawn(dead_letter(self.clone(), lease));
+        for lost in lost.too_often {
+            self.0.tasks.spawn(dead_letter(self.clone(), lost));
         }
     }
 }
 
 /// Ends a delivery that lost too many leases.
-async fn dead_letter(dispatch: Dispatch, lease: LeaseKey) {
+async fn dead_letter(dispatch: Dispatch, (lease, endpoint_id): (LeaseKey, EndpointId)) {
     let delivery_id = lease.delivery_id;
     let now_ms = dispatch.0.core.clock.now_ms();
     let written = async {
@@ -41,7 +47,14 @@ async fn dead_letter(dispatch: Dispatch, lease: LeaseKey) {
     };
     let settled = match written.await {
         Ok(true) => {
-            tracing::warn!(%delivery_id, "delivery {delivery_id} is dead: five leases in a row were lost");
+            let reason = DeadReason::LeaseLost.as_str();
+            let death = Death {
+                delivery_id,
+                endpoint_id,
+                reason,
+                error: reason,
+            };
+            dispatch.0.deaths.note(death, clock::monotonic());
             Settled::Ended
         }
         Ok(false) => Settled::Unknown,
@@ -72,5 +85,6 @@ pub(in crate::dispatch) async fn run_sweeps(dispatch: &Dispatch, hold: Duration)
         tokio::time::sleep(SWEEP_INTERVAL).await;
         let lost = dispatch.0.schedule.lose_older(hold_ms);
         dispatch.count_lost(lost);
+        dispatch.0.deaths.sum_up(clock::monotonic());
     }
 }

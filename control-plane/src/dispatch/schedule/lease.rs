@@ -95,8 +95,8 @@ pub(in crate::dispatch) enum Settled {
 pub(in crate::dispatch) struct Lost {
     /// How many.
     pub count: usize,
-    /// Those among them whose deliveries have lost too many; they are to be settled.
-    pub too_often: Vec<LeaseKey>,
+    /// Those among them whose deliveries have lost too many, with where these go; they are to be settled.
+    pub too_often: Vec<(LeaseKey, EndpointId)>,
 }
 
 /// Where a lease stands. The picture is in docs/lease-states.md.

@@ -246,7 +246,7 @@ impl Group {
         }
     }
 
-    fn lose_one(&mut self, delivery_id: DeliveryId, now_ms: i64) -> Option<LeaseKey> {
+    fn lose_one(&mut self, delivery_id: DeliveryId, now_ms: i64) -> Option<(LeaseKey, EndpointId)> {
         let mut lease = self.leases.remove(&delivery_id)?;
         lease.entry.lost += 1;
         if lease.entry.lost < LOST_MAX || lease.state == LeaseState::Abandoned {
@@ -255,9 +255,9 @@ impl Group {
         }
         self.free_slot(lease.endpoint_id, now_ms);
         lease.state = LeaseState::Reported;
-        let key = lease.key();
+        let lost = (lease.key(), lease.endpoint_id);
         self.leases.insert(delivery_id, lease);
-        Some(key)
+        Some(lost)
     }
 
     /// How many attempts for an endpoint are under way.

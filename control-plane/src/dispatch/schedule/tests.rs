@@ -201,7 +201,7 @@ fn a_lost_lease_goes_to_another_node_and_the_fifth_is_the_last() {
         let too_often = lose(&mut group, node(round), &[]).too_often;
         let is_last = round == LOST_MAX;
         assert_eq!(
-            too_often.first().map(|lost| lost.delivery_id),
+            too_often.first().map(|(lost, _)| lost.delivery_id),
             is_last.then_some(id)
         );
         assert_eq!(

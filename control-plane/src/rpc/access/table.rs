@@ -24,6 +24,7 @@ pub(super) const TABLE: &[(&str, &[Role], &Kind)] = &[
     ("/posthorn.v1.DeliveryService/ListAttempts", &[Admin, Operator, Viewer], SCAN),
     ("/posthorn.v1.DeliveryService/ListBacklogs", &[Admin, Operator, Viewer], SCAN),
     ("/posthorn.v1.DeliveryService/ListDeliveries", &[Admin, Operator, Viewer], SCAN),
+    ("/posthorn.v1.DeliveryService/ListFailedAttempts", &[Admin, Operator, Viewer], SCAN),
     ("/posthorn.v1.DeliveryService/RedriveDeadLetters", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.DeliveryService/RetryDelivery", &[Admin, Operator], CHANGE),
     ("/posthorn.v1.EndpointService/CreateEndpoint", &[Admin, Operator], CHANGE),

@@ -9,6 +9,7 @@ const SECONDS_MIN: i64 = -62_135_596_800;
 /// 9999-12-31T23:59:59Z, the last.
 const SECONDS_MAX: i64 = 253_402_300_799;
 const NANOS_PER_MS: i32 = 1_000_000;
+const NANOS_PER_MICRO: i32 = 1_000;
 const HOUR_MS: i64 = 60 * 60 * 1_000;
 /// How long former secrets are used too when the caller does not say.
 const OVERLAP_DEFAULT_MS: i64 = 24 * HOUR_MS;
@@ -40,6 +41,14 @@ pub(crate) fn duration_proto(ms: u64) -> Duration {
     Duration {
         seconds: i64::try_from(ms / 1_000).unwrap_or(i64::MAX),
         nanos: i32::try_from(ms % 1_000).unwrap_or(0) * NANOS_PER_MS,
+    }
+}
+
+/// The same of one in microseconds.
+pub(crate) fn micros_proto(micros: u64) -> Duration {
+    Duration {
+        seconds: i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX),
+        nanos: i32::try_from(micros % 1_000_000).unwrap_or(0) * NANOS_PER_MICRO,
     }
 }
 

@@ -46,6 +46,7 @@ worded! {
     ErrorKind = ErrorKind {
         DnsError, ConnectionRefused, ConnectionReset, ConnectionClosed, TlsError, Timeout, ProtocolError,
         ResponseTooLarge, TargetNotAllowed, Http3xx, Http4xx, Http5xx, HandlerFailed, Other,
+        DnsNoSuchName, DnsNoAnswer, HostUnreachable, ConnectTimeout, LocalError, TlsCertificateExpired, TlsCertificateNotYetValid, TlsUnknownIssuer, TlsIncompleteChain, TlsWrongName, TlsNoCommonProtocol, TlsClientCertificateWanted, TlsNotTls, TlsClosed, TlsTimeout, AnswerTimeout, AnswerNotHttp, AnswerMalformed, UnexpectedStatus, Http2Error,
     }
     DeliveryActionKind = DeliveryActionKind { Retry, Redrive, Cancel, Discard, Expire }
     Verdict = Verdict { Accepted, Duplicate, Conflict, Rejected, Quarantined }

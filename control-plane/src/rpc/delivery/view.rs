@@ -4,12 +4,19 @@ use posthorn::v1;
 
 use crate::{
     model::{
-        api_key::{Role, Roles},
-        delivery::{Action, Attempt, DeliveryView, ViewState},
-        id::{InboundId, TenantId},
+        api_key::Role,
+        delivery::{Action, Attempt, DeliveryView, Trace, ViewState},
+        id::TenantId,
     },
-    rpc::convert::{duration_proto, timestamp},
+    rpc::{
+        Caller,
+        convert::{duration_proto, micros_proto, timestamp},
+    },
+    store::EventBrief,
 };
+
+/// Who may see what endpoints say and where they are.
+const OPERATING: &[Role] = &[Role::Admin, Role::Operator];
 
 /// The key of an attempt in a page token: its number and its lease.
 pub(super) fn attempt_key_bytes(attempt: &Attempt) -> [u8; 12] {
@@ -32,19 +39,31 @@ pub(in crate::rpc) fn attempt_key(bytes: &[u8]) -> Option<(i32, i64)> {
     Some((number, i64::from_be_bytes(lease_id.try_into().ok()?)))
 }
 
-/// A delivery of a tenant, whose event this inbound request brought.
+/// A delivery of a tenant, to the endpoint of this name. No brief: its event is gone.
 pub(super) fn delivery_proto(
     tenant_id: TenantId,
     view: &DeliveryView,
-    inbound_id: Option<InboundId>,
+    brief: Option<&EventBrief>,
+    endpoint_name: String,
 ) -> v1::Delivery {
+    let last_error = view.last.and_then(|last| last.error);
+    let origin = brief.and_then(|brief| brief.origin);
     let mut delivery = v1::Delivery {
         delivery_id: view.id.to_string(),
         tenant_id: tenant_id.to_string(),
         event_id: view.id.event().to_string(),
         endpoint_id: view.endpoint_id.to_string(),
         attempt_count: view.attempt_count,
-        inbound_request_id: inbound_id.map(|id| id.to_string()).unwrap_or_default(),
+        inbound_request_id: origin.map(|id| id.to_string()).unwrap_or_default(),
+        event_type: brief
+            .map(|brief| brief.event_type.to_string())
+            .unwrap_or_default(),
+        endpoint_name,
+        last_error_kind: last_error.map_or(0, |kind| v1::ErrorKind::from(kind).into()),
+        last_status_code: view
+            .last
+            .and_then(|last| last.status_code)
+            .map_or(0, u32::from),
         ..v1::Delivery::default()
     };
     match view.state {
@@ -71,16 +90,16 @@ pub(super) fn delivery_proto(
 
 /// What an endpoint said, what is not UTF-8 replaced. Only for those who may read what it was sent: it may have sent
 /// that back.
-fn excerpt(attempt: &Attempt, roles: Roles) -> String {
-    if roles.has_any(&[Role::Admin, Role::Operator]) {
+fn excerpt(attempt: &Attempt, caller: &Caller) -> String {
+    if caller.roles().has_any(OPERATING) {
         String::from_utf8_lossy(&attempt.excerpt).into_owned()
     } else {
         String::new()
     }
 }
 
-/// An attempt, for a caller with these roles.
-pub(super) fn attempt_proto(attempt: &Attempt, roles: Roles) -> v1::Attempt {
+/// An attempt, as this caller may see it.
+pub(super) fn attempt_proto(attempt: &Attempt, caller: &Caller) -> v1::Attempt {
     v1::Attempt {
         delivery_id: attempt.lease.delivery_id.to_string(),
         number: attempt.lease.attempt,
@@ -93,8 +112,30 @@ pub(super) fn attempt_proto(attempt: &Attempt, roles: Roles) -> v1::Attempt {
         started_at: Some(timestamp(attempt.started_at)),
         duration: Some(duration_proto(attempt.duration_ms.into())),
         holder_id: attempt.holder.to_string(),
-        response_excerpt: excerpt(attempt, roles),
+        response_excerpt: excerpt(attempt, caller),
         late: attempt.late,
+        trace: attempt
+            .trace
+            .as_ref()
+            .map(|trace| trace_proto(trace, caller)),
+    }
+}
+
+fn trace_proto(trace: &Trace, caller: &Caller) -> v1::AttemptTrace {
+    let spent = |micros: Option<u32>| micros.map(|micros| micros_proto(micros.into()));
+    let sees_peer = caller.tenant_id().is_none() && caller.roles().has_any(OPERATING);
+    let peer = trace.peer.filter(|_| sees_peer);
+    v1::AttemptTrace {
+        url: trace.url.clone(),
+        http_version: trace
+            .http_version
+            .map(|version| version.as_str().to_owned())
+            .unwrap_or_default(),
+        peer: peer.map(|peer| peer.to_string()).unwrap_or_default(),
+        dns: spent(trace.dns_us),
+        connect: spent(trace.connect_us),
+        tls: spent(trace.tls_us),
+        answer: spent(trace.answer_us),
     }
 }
 

@@ -4,7 +4,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::model::{
-    delivery::{DeadReason, OpenDelivery, OpenState},
+    delivery::{AttemptOutcome, DeadReason, OpenDelivery, OpenState},
     id::{DeliveryId, EndpointId, Shard, TenantId},
     shard::ShardSet,
 };
@@ -52,6 +52,8 @@ pub(in crate::store) struct DeliveryRow {
     next_attempt_at: i64,
     dead_at: Option<i64>,
     dead_reason: Option<i16>,
+    error_kind: Option<i16>,
+    status_code: Option<i16>,
     retry_open: bool,
 }
 
@@ -377,6 +379,7 @@ impl DeliveryRow {
             attempt_count: count(self.attempt_count)?,
             attempt_base: count(self.attempt_base)?,
             next_attempt_at: self.next_attempt_at,
+            last: AttemptOutcome::from_columns(self.status_code, self.error_kind),
             retry_open: self.retry_open,
         })
     }

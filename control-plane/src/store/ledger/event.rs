@@ -43,6 +43,9 @@ pub(crate) struct EventFilter<'a> {
     pub limit: i64,
 }
 
+/// Of how many events one statement reads what deliveries show: a page of them.
+const BRIEFS_AT_ONCE: usize = 500;
+
 #[derive(FromRow)]
 struct EventRow {
     event_id: Uuid,
@@ -198,48 +201,79 @@ async fn event_slice(
     })
 }
 
+/// What a delivery shows of its event.
+#[derive(Debug, Clone)]
+pub(crate) struct EventBrief {
+    /// Its type.
+    pub event_type: EventTypeName,
+    /// The inbound request that brought it. None: it was emitted, or is a replay.
+    pub origin: Option<InboundId>,
+}
+
 #[derive(FromRow)]
-struct OriginRow {
+struct BriefRow {
     event_id: Uuid,
+    event_type: String,
     occurred_at: i64,
     source_id: Option<Uuid>,
     batch_id: Option<Uuid>,
 }
 
 impl Store {
-    /// The inbound requests that brought events of one shard; those that were emitted or are gone are not among them.
-    pub(crate) async fn event_origins(
+    /// What deliveries show of these events of one shard. Those that are gone are not among them.
+    pub(crate) async fn event_briefs(
         &self,
         shard: Shard,
         ids: &[EventId],
-    ) -> Result<HashMap<EventId, InboundId>> {
-        if ids.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let sql = origins_sql(ids.len());
-        let rows = read!(self, conn => {
-            let mut query = sqlx::query_as::<_, OriginRow>(AssertSqlSafe(sql)).bind(shard.column());
+    ) -> Result<HashMap<EventId, EventBrief>> {
+        let mut reading = Reading::begin(self).await?;
+        event_briefs(&mut reading, shard, ids).await
+    }
+}
+
+/// The same within a read.
+pub(in crate::store) async fn event_briefs(
+    reading: &mut Reading,
+    shard: Shard,
+    ids: &[EventId],
+) -> Result<HashMap<EventId, EventBrief>> {
+    let mut briefs = HashMap::new();
+    for ids in ids.chunks(BRIEFS_AT_ONCE) {
+        let sql = briefs_sql(ids.len());
+        let rows = read_on!(reading, conn => {
+            let mut query = sqlx::query_as::<_, BriefRow>(AssertSqlSafe(sql)).bind(shard.column());
             for id in ids {
                 query = query.bind(id.uuid());
             }
             query.fetch_all(conn).await
         })?;
-        let origins = rows.into_iter().filter_map(|row| {
+        for row in rows {
             let id = EventId::from_uuid(row.event_id);
-            let source = row.source_id.map(SourceId::from_uuid);
-            let batch = row.batch_id.map(InboundId::from_uuid);
-            Some((id, inbound_id(id, source, batch, row.occurred_at)?))
-        });
-        Ok(origins.collect())
+            briefs.insert(id, row.into_brief()?);
+        }
+    }
+    Ok(briefs)
+}
+
+impl BriefRow {
+    fn into_brief(self) -> Result<EventBrief> {
+        let id = EventId::from_uuid(self.event_id);
+        let source = self.source_id.map(SourceId::from_uuid);
+        let batch = self.batch_id.map(InboundId::from_uuid);
+        let event_type = EventTypeName::parse(&self.event_type);
+        Ok(EventBrief {
+            event_type: event_type.map_err(crate::store::Error::bug)?,
+            origin: inbound_id(id, source, batch, self.occurred_at),
+        })
     }
 }
 
-/// Where so many events of one shard came from.
-pub(in crate::store) fn origins_sql(events: usize) -> String {
+/// What deliveries show of so many events of one shard.
+pub(in crate::store) fn briefs_sql(events: usize) -> String {
     let ids = (2..2 + events).map(|place| format!("${place}"));
     let ids = ids.collect::<Vec<_>>().join(", ");
     format!(
-        "select event_id, occurred_at, source_id, batch_id
+        "select event_id, event_type, occurred_at, source_id, batch_id
          from event
          where shard = $1 and event_id in ({ids})"
     )

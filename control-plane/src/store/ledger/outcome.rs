@@ -11,6 +11,7 @@ use bytes::Bytes;
 use sqlx::{PgPool, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
+use super::trace;
 use crate::model::{
     delivery::{Attempt, DeadReason, Decision, ErrorKind},
     id::DeliveryId,
@@ -73,15 +74,15 @@ async fn postgres(pool: &PgPool, rows: &[OutcomeRow]) -> Result<HashSet<Delivery
              select *
              from unnest($1::smallint[], $2::uuid[], $3::integer[], $4::bigint[], $5::uuid[], $6::uuid[], $7::boolean[],
                          $8::smallint[], $9::smallint[], $10::bigint[], $11::integer[], $12::smallint[], $13::uuid[],
-                         $14::bytea[], $15::boolean[], $16::smallint[], $17::bigint[], $18::bigint[], $19::smallint[])
+                         $14::bytea[], $15::boolean[], $16::bytea[], $17::smallint[], $18::bigint[], $19::bigint[], $20::smallint[])
                   as i (shard, delivery_id, number, lease_id, endpoint_id, tenant_id, succeeded, status_code,
-                        error_kind, started_at, duration_ms, holder_kind, holder_id, excerpt, late, change, retry_at, dead_at,
+                        error_kind, started_at, duration_ms, holder_kind, holder_id, excerpt, late, trace, change, retry_at, dead_at,
                         dead_reason)
          ), logged as (
              insert into attempt (shard, delivery_id, number, lease_id, endpoint_id, tenant_id, succeeded, status_code,
-                                  error_kind, started_at, duration_ms, holder_kind, holder_id, excerpt, late)
+                                  error_kind, started_at, duration_ms, holder_kind, holder_id, excerpt, late, trace)
              select shard, delivery_id, number, lease_id, endpoint_id, tenant_id, succeeded, status_code,
-                    error_kind, started_at, duration_ms, holder_kind, holder_id, excerpt, late
+                    error_kind, started_at, duration_ms, holder_kind, holder_id, excerpt, late, trace
              from input
              on conflict do nothing
          ), removed as (
@@ -95,6 +96,8 @@ async fn postgres(pool: &PgPool, rows: &[OutcomeRow]) -> Result<HashSet<Delivery
              state = case when i.dead_at is null then 1 else 2 end,
              dead_at = i.dead_at,
              dead_reason = i.dead_reason,
+             error_kind = i.error_kind,
+             status_code = i.status_code,
              retry_open = false
          from input i
          where i.change in (2, 3)
@@ -119,6 +122,7 @@ async fn postgres(pool: &PgPool, rows: &[OutcomeRow]) -> Result<HashSet<Delivery
     .bind(attempts().map(|a| a.holder.uuid()).collect::<Vec<_>>())
     .bind(attempts().map(|a| excerpt(&a.excerpt)).collect::<Vec<_>>())
     .bind(attempts().map(|a| a.late).collect::<Vec<_>>())
+    .bind(attempts().map(trace).collect::<Vec<_>>())
     .bind(changes().map(change).collect::<Vec<_>>())
     .bind(changes().map(retry_at).collect::<Vec<_>>())
     .bind(changes().map(|c| death(c).map(|(_, at)| at)).collect::<Vec<_>>())
@@ -160,7 +164,7 @@ async fn sqlite(writer: SqliteWriter<'_>, rows: &[OutcomeRow]) -> Result<HashSet
 async fn sqlite_log(conn: &mut SqliteConnection, rows: &[OutcomeRow]) -> Result<()> {
     let mut query = QueryBuilder::<Sqlite>::new(
         "insert into attempt (shard, delivery_id, number, lease_id, endpoint_id, tenant_id, succeeded, status_code, \
-         error_kind, started_at, duration_ms, holder_kind, holder_id, excerpt, late) ",
+         error_kind, started_at, duration_ms, holder_kind, holder_id, excerpt, late, trace) ",
     );
     query.push_values(rows, |mut values, row| {
         let attempt = &row.attempt;
@@ -179,7 +183,8 @@ async fn sqlite_log(conn: &mut SqliteConnection, rows: &[OutcomeRow]) -> Result<
             .push_bind(attempt.holder.kind().column())
             .push_bind(attempt.holder.uuid())
             .push_bind(excerpt(&attempt.excerpt))
-            .push_bind(attempt.late);
+            .push_bind(attempt.late)
+            .push_bind(trace(attempt));
     });
     query.push(" on conflict do nothing");
     query.build().execute(conn).await?;
@@ -208,6 +213,8 @@ async fn sqlite_move(conn: &mut SqliteConnection, row: &OutcomeRow) -> Result<bo
              state = case when $3 is null then 1 else 2 end,
              dead_at = $3,
              dead_reason = $4,
+             error_kind = $7,
+             status_code = $8,
              retry_open = false
          where shard = $5 and delivery_id = $6 and state = 1 and attempt_count = $1 - 1",
     )
@@ -217,6 +224,8 @@ async fn sqlite_move(conn: &mut SqliteConnection, row: &OutcomeRow) -> Result<bo
     .bind(death.map(|(reason, _)| reason.column()))
     .bind(row.attempt.lease.delivery_id.shard().column())
     .bind(row.attempt.lease.delivery_id.uuid())
+    .bind(error_kind(&row.attempt))
+    .bind(status_code(&row.attempt))
     .execute(conn)
     .await?;
     Ok(moved.rows_affected() == 1)
@@ -235,6 +244,10 @@ fn status_code(attempt: &Attempt) -> Option<i16> {
 
 fn error_kind(attempt: &Attempt) -> Option<i16> {
     attempt.outcome.error.map(ErrorKind::column)
+}
+
+fn trace(attempt: &Attempt) -> Option<Vec<u8>> {
+    attempt.trace.as_ref().map(trace::to_column)
 }
 
 fn excerpt(bytes: &Bytes) -> Option<&[u8]> {

@@ -1,21 +1,24 @@
 //! Deliveries as operators see them: open ones from their table, ended ones from the logs that ended them.
 
+use std::collections::BTreeSet;
+
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::model::{
-    delivery::{DeadReason, DeliveryState, DeliveryView, ViewState},
+    delivery::{AttemptOutcome, DeadReason, DeliveryState, DeliveryView, ErrorKind, ViewState},
     id::{DeliveryId, EndpointId, Shard, TenantId},
 };
 use crate::store::{
     Error, Result, Store,
+    ledger::event::event_briefs,
     view::reading::Reading,
     view::scan::{SLICE_ROWS_MAX, Scan, Scanned, floor, last_below, scan_floor},
 };
 
 /// Which deliveries to list, those of the newest events first.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct DeliveryFilter {
+pub(crate) struct DeliveryFilter<'a> {
     /// The tenant's shard.
     pub shard: Shard,
     /// The tenant.
@@ -24,6 +27,14 @@ pub(crate) struct DeliveryFilter {
     pub state: Option<DeliveryState>,
     /// Only those to this endpoint.
     pub endpoint_id: Option<EndpointId>,
+    /// Only those that are open and whose last attempt failed so.
+    pub error: Option<ErrorKind>,
+    /// Only those whose last attempt was answered with this status code.
+    pub status_code: Option<u16>,
+    /// Only those that are dead, and died from the first instant on and before the second.
+    pub died: Option<(i64, i64)>,
+    /// Only those of an event of this type.
+    pub event_type: Option<&'a str>,
     /// The first id that may be listed.
     pub from: Uuid,
     /// The last id that may be listed.
@@ -31,6 +42,9 @@ pub(crate) struct DeliveryFilter {
     /// How many.
     pub limit: i64,
 }
+
+/// How many tables a slice looks at: open, delivered and cancelled.
+const KINDS_OF_ROWS: i64 = 3;
 
 #[derive(FromRow)]
 struct ViewRow {
@@ -40,27 +54,33 @@ struct ViewRow {
     attempt_count: i32,
     at: i64,
     dead_reason: Option<i16>,
+    error_kind: Option<i16>,
+    status_code: Option<i16>,
 }
 
 /// A page of a tenant's deliveries.
-pub(in crate::store) const LIST: &str = "select delivery_id, endpoint_id, state, attempt_count, at, dead_reason
+pub(in crate::store) const LIST: &str = "select delivery_id, endpoint_id, state, attempt_count, at, dead_reason, error_kind, status_code
      from (
          select * from (
              select delivery_id, endpoint_id, state, attempt_count,
-                    case when state = 1 then next_attempt_at else dead_at end as at, dead_reason
+                    case when state = 1 then next_attempt_at else dead_at end as at, dead_reason,
+                    error_kind, status_code
              from delivery
              where $3 in (0, 1, 2) and shard = $1 and tenant_id = $2 and ($3 = 0 or state = $3)
                and ($4 is null or endpoint_id = $4) and delivery_id between $5 and $6
+               and ($8 is null or error_kind = $8) and ($9 is null or status_code = $9)
+               and ($10 is null or dead_at >= $10 and dead_at < $11)
              order by delivery_id desc
              limit $7
          ) as opened
          union all
          select * from (
              select delivery_id, endpoint_id, cast(3 as smallint), max(number), min(started_at + duration_ms),
-                    cast(null as smallint)
+                    cast(null as smallint), cast(null as smallint), max(status_code)
              from attempt a
              where $3 in (0, 3) and shard = $1 and tenant_id = $2 and succeeded
                and ($4 is null or endpoint_id = $4) and delivery_id between $5 and $6
+               and $8 is null and ($9 is null or status_code = $9) and $10 is null
                and not exists (
                    select 1 from delivery_action x
                    where x.shard = a.shard and x.delivery_id = a.delivery_id and x.kind in (3, 4, 5)
@@ -71,10 +91,12 @@ pub(in crate::store) const LIST: &str = "select delivery_id, endpoint_id, state,
          ) as delivered
          union all
          select * from (
-             select delivery_id, endpoint_id, cast(4 as smallint), max(attempt_count), max(acted_at), cast(null as smallint)
+             select delivery_id, endpoint_id, cast(4 as smallint), max(attempt_count), max(acted_at),
+                    cast(null as smallint), cast(null as smallint), cast(null as smallint)
              from delivery_action
              where $3 in (0, 4) and shard = $1 and tenant_id = $2 and kind in (3, 4, 5)
                and ($4 is null or endpoint_id = $4) and delivery_id between $5 and $6
+               and $8 is null and $9 is null and $10 is null
              group by delivery_id, endpoint_id
              order by delivery_id desc
              limit $7
@@ -101,6 +123,10 @@ impl Store {
             tenant_id,
             state: None,
             endpoint_id: None,
+            error: None,
+            status_code: None,
+            died: None,
+            event_type: None,
             from: id.uuid(),
             through: id.uuid(),
             limit: 1,
@@ -112,7 +138,7 @@ impl Store {
     /// A tenant's deliveries.
     pub(crate) async fn delivery_list(
         &self,
-        filter: &DeliveryFilter,
+        filter: &DeliveryFilter<'_>,
     ) -> Result<Scanned<DeliveryView>> {
         let mut reading = Reading::begin(self).await?;
         let mut scan = Scan::new(filter.limit);
@@ -130,7 +156,7 @@ impl Store {
 
 async fn delivery_slice(
     reading: &mut Reading,
-    filter: &DeliveryFilter,
+    filter: &DeliveryFilter<'_>,
 ) -> Result<Scanned<DeliveryView>> {
     let mut stopped_at = None;
     let ids = (filter.from, filter.through);
@@ -152,15 +178,41 @@ async fn delivery_slice(
         ..*filter
     };
     Ok(Scanned {
-        rows: delivery_views(reading, &looked_at).await?,
+        rows: match filter.event_type {
+            None => delivery_views(reading, &looked_at).await?,
+            Some(event_type) => views_of_type(reading, &looked_at, event_type).await?,
+        },
         stopped_at,
     })
+}
+
+/// Those in a range of ids whose event has a type. All of the slice are read: what they are of, their rows do not say.
+async fn views_of_type(
+    reading: &mut Reading,
+    filter: &DeliveryFilter<'_>,
+    event_type: &str,
+) -> Result<Vec<DeliveryView>> {
+    let all = DeliveryFilter {
+        limit: KINDS_OF_ROWS * SLICE_ROWS_MAX,
+        ..*filter
+    };
+    let mut views = delivery_views(reading, &all).await?;
+    let events = views.iter().map(|view| view.id.event());
+    let events = events.collect::<BTreeSet<_>>().into_iter();
+    let events = events.collect::<Vec<_>>();
+    let briefs = event_briefs(reading, filter.shard, &events).await?;
+    views.retain(|view| {
+        let brief = briefs.get(&view.id.event());
+        brief.is_some_and(|brief| brief.event_type.as_str() == event_type)
+    });
+    views.truncate(usize::try_from(filter.limit).unwrap_or(usize::MAX));
+    Ok(views)
 }
 
 /// Those in a range of ids. A cancelled one stays cancelled though an attempt under way may have succeeded.
 async fn delivery_views(
     reading: &mut Reading,
-    filter: &DeliveryFilter,
+    filter: &DeliveryFilter<'_>,
 ) -> Result<Vec<DeliveryView>> {
     let rows = read_on!(reading, conn => {
         sqlx::query_as::<_, ViewRow>(
@@ -173,6 +225,10 @@ async fn delivery_views(
         .bind(filter.from)
         .bind(filter.through)
         .bind(filter.limit)
+        .bind(filter.error.map(ErrorKind::column))
+        .bind(filter.status_code.and_then(|code| i16::try_from(code).ok()))
+        .bind(filter.died.map(|(from, _)| from))
+        .bind(filter.died.map(|(_, before)| before))
         .fetch_all(conn)
         .await
     })?;
@@ -194,6 +250,7 @@ impl ViewRow {
             endpoint_id: EndpointId::from_uuid(self.endpoint_id),
             state,
             attempt_count: u32::try_from(self.attempt_count).map_err(Error::bug)?,
+            last: AttemptOutcome::from_columns(self.status_code, self.error_kind),
         })
     }
 }

@@ -11,34 +11,54 @@ use super::{
 };
 
 #[tokio::test]
-async fn what_is_no_http_is_a_protocol_error() {
+async fn case_11_an_answer_that_breaks_the_rules_is_told_by_how() {
     let informational = "HTTP/1.1 100 Continue\r\n\r\n";
-    for answer in [
-        "garbage\r\n\r\n".to_owned(),
-        "<html>hello</html>\r\n\r\n".to_owned(),
-        "HTTP/3.0 200 OK\r\n\r\n".to_owned(),
-        "HTTP/1.1 2000 OK\r\n\r\n".to_owned(),
-        "HTTP/1.1 700 OK\r\ncontent-length: 0\r\n\r\n".to_owned(),
-        "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab".to_owned(),
-        "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n".to_owned(),
-        "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n".to_owned(),
-        format!(
-            "{}HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
-            informational.repeat(9)
+    let no_http = ErrorKind::AnswerNotHttp;
+    let malformed = ErrorKind::AnswerMalformed;
+    for (answer, expected) in [
+        ("garbage\r\n\r\n".to_owned(), no_http),
+        ("<html>hello</html>\r\n\r\n".to_owned(), no_http),
+        ("SSH-2.0-OpenSSH_9.2\r\n".to_owned(), no_http),
+        ("220 mail ESMTP\r\n".to_owned(), no_http),
+        ("HTTP/3.0 200 OK\r\n\r\n".to_owned(), no_http),
+        ("HTTP/1.1 2000 OK\r\n\r\n".to_owned(), malformed),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab".to_owned(),
+            malformed,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n".to_owned(),
+            malformed,
+        ),
+        (
+            "HTTP/1.1 700 OK\r\ncontent-length: 0\r\n\r\n".to_owned(),
+            ErrorKind::UnexpectedStatus,
+        ),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"
+                .to_owned(),
+            ErrorKind::UnexpectedStatus,
+        ),
+        (
+            format!(
+                "{}HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+                informational.repeat(9)
+            ),
+            ErrorKind::UnexpectedStatus,
         ),
     ] {
         let zoo = Zoo::answering(answer.clone()).await;
         let error = Node::new().error(lease(&zoo.url())).await;
-        assert_eq!(error, ErrorKind::ProtocolError, "{answer}");
+        assert_eq!(error, expected, "{answer}");
     }
 }
 
 #[tokio::test]
-async fn endless_informational_answers_are_a_protocol_error_and_close() {
+async fn endless_informational_answers_are_an_error_and_close() {
     let informational = "HTTP/1.1 100 Continue\r\n\r\n";
     let zoo = Zoo::endless(informational, informational).await;
     let error = Node::new().error(lease(&zoo.url())).await;
-    assert_eq!(error, ErrorKind::ProtocolError);
+    assert_eq!(error, ErrorKind::UnexpectedStatus);
     zoo.until_closed(1).await;
 }
 
@@ -112,7 +132,7 @@ async fn an_endpoint_that_never_answers_times_out_and_is_closed() {
         })
         .await;
         let error = Node::new().error(hasty_lease(&zoo.url())).await;
-        assert_eq!(error, ErrorKind::Timeout, "{answer}");
+        assert_eq!(error, ErrorKind::AnswerTimeout, "{answer}");
         zoo.until_closed(1).await;
     }
 }
@@ -127,7 +147,7 @@ async fn an_endpoint_that_never_reads_times_out() {
     .await;
     let mut lease = hasty_lease(&zoo.url());
     lease.body = vec![b'x'; 64 * 1024 * 1024].into();
-    assert_eq!(Node::new().error(lease).await, ErrorKind::Timeout);
+    assert_eq!(Node::new().error(lease).await, ErrorKind::AnswerTimeout);
 }
 
 #[tokio::test]

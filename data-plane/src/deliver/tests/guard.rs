@@ -49,14 +49,17 @@ async fn a_target_that_is_not_allowed_is_not_dialled() {
 }
 
 #[tokio::test]
-async fn a_name_that_does_not_resolve_is_a_dns_error() {
-    for reply in [Reply::NoSuchName, Reply::ServerFailure] {
+async fn case_11_a_name_that_does_not_exist_is_not_one_that_nobody_knows() {
+    for (reply, expected) in [
+        (Reply::NoSuchName, ErrorKind::DnsNoSuchName),
+        (Reply::ServerFailure, ErrorKind::DnsNoAnswer),
+    ] {
         let name_server = NameServer::start(move |_, _| reply.clone())
             .await
             .expect("a name server");
         let node = Node::asking(name_server.address(), "");
         let error = node.error(lease("https://hooks.example.com/")).await;
-        assert_eq!(error, ErrorKind::DnsError);
+        assert_eq!(error, expected);
     }
 }
 

@@ -132,7 +132,7 @@ async fn requests_at_one_time_share_a_connection() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_goes_away_or_resets_is_a_protocol_error() {
+async fn an_endpoint_that_goes_away_or_resets_is_an_error_of_http_2() {
     let authority = Authority::new();
     let node = Node::trusting(authority.file.path());
     for (what, first, again) in [
@@ -149,7 +149,7 @@ async fn an_endpoint_that_goes_away_or_resets_is_a_protocol_error() {
     ] {
         let zoo = frames(&authority, first, again, 1).await;
         let error = node.error(lease(&url(&zoo))).await;
-        assert_eq!(error, ErrorKind::ProtocolError, "{what}");
+        assert_eq!(error, ErrorKind::Http2Error, "{what}");
     }
 }
 
@@ -192,13 +192,13 @@ fn floods() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[tokio::test]
-async fn s9_a_flood_before_the_answer_is_a_protocol_error_and_a_closed_connection() {
+async fn s9_a_flood_before_the_answer_is_an_error_and_a_closed_connection() {
     let authority = Authority::new();
     let node = Node::trusting(authority.file.path());
     for (what, flood) in floods() {
         let zoo = flooding(&authority, vec![], flood).await;
         let error = node.error(lease(&url(&zoo))).await;
-        assert_eq!(error, ErrorKind::ProtocolError, "{what}");
+        assert_eq!(error, ErrorKind::Http2Error, "{what}");
         zoo.until_closed(1).await;
     }
 }
@@ -225,7 +225,7 @@ async fn s9_informational_answers_are_counted_over_http_2_too() {
     let informational = frame(1, 4, 1, INFORMATIONAL);
     let endless = flooding(&authority, vec![], informational.clone()).await;
     let error = node.error(lease(&url(&endless))).await;
-    assert_eq!(error, ErrorKind::ProtocolError);
+    assert_eq!(error, ErrorKind::Http2Error);
     endless.until_closed(1).await;
 
     let few = [informational.repeat(8), frame(1, 5, 1, OK)].concat();
@@ -241,8 +241,8 @@ async fn endless_continuations_are_an_error_and_a_closed_connection() {
     let zoo = frames(&authority, settings(), continuation, 100_000).await;
     let error = node.error(hasty_lease(&url(&zoo))).await;
     let expected = [
-        ErrorKind::ProtocolError,
-        ErrorKind::Timeout,
+        ErrorKind::Http2Error,
+        ErrorKind::AnswerTimeout,
         ErrorKind::ConnectionReset,
     ];
     assert!(expected.contains(&error), "{error:?}");
@@ -257,7 +257,7 @@ async fn an_endpoint_that_never_answers_times_out_and_its_connection_is_not_used
     for connections in 1..=2 {
         assert_eq!(
             node.error(hasty_lease(&url(&zoo))).await,
-            ErrorKind::Timeout
+            ErrorKind::AnswerTimeout
         );
         zoo.until_closed(connections).await;
     }

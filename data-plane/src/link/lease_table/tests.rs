@@ -39,6 +39,7 @@ fn finished(lease_id: u64) -> Finished {
     Finished {
         lease_id,
         fact: Fact::Answer(HttpAnswer::default()),
+        trace: None,
         began: clock::now(),
         took: Duration::from_millis(5),
     }

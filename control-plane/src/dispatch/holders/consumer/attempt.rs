@@ -21,6 +21,7 @@ pub(super) fn attempted(
         lease,
         result,
         excerpt: Bytes::from(text),
+        trace: None,
         duration_ms: u32::try_from(held_ms).unwrap_or(u32::MAX),
         age_ms: held_ms,
     })

@@ -8,7 +8,7 @@ use crate::{
     dispatch::report::{Attempted, Report},
     error::Error,
     model::{
-        delivery::{AttemptResult, ErrorKind},
+        delivery::{AttemptResult, ErrorKind, HttpVersion, Trace},
         id::{DeliveryId, ParseIdError},
         lease::LeaseKey,
     },
@@ -20,6 +20,8 @@ const OUTCOMES_MAX: usize = 1_024;
 const EXCERPT_BYTES_MAX: usize = 4_096;
 /// How long a `Retry-After` header may be, in characters.
 const RETRY_AFTER_CHARS_MAX: usize = 64;
+/// How long the URL of an attempt may be, in bytes: as long as that of an endpoint.
+const URL_BYTES_MAX: usize = 2_048;
 
 /// Checks the leases that a node says it works on. `path` names them in errors.
 pub(super) fn parse_held(
@@ -90,6 +92,7 @@ fn parse_one(outcome: v1::Outcome, path: &str) -> Result<Claim<Report>, Error> {
         None => (AttemptResult::Failed(ErrorKind::Other), Bytes::new()),
         Some(NodeResult::Answer(answer)) => parse_answer(answer, path)?,
     };
+    let trace = outcome.trace.map(|trace| parse_trace(trace, path));
     Ok(Claim {
         lease,
         proof: outcome.proof,
@@ -97,6 +100,7 @@ fn parse_one(outcome: v1::Outcome, path: &str) -> Result<Claim<Report>, Error> {
             lease,
             result,
             excerpt,
+            trace: trace.transpose()?,
             duration_ms: outcome.duration_ms,
             age_ms: outcome.age_ms,
         }),
@@ -115,7 +119,45 @@ fn failed(kind: i32) -> AttemptResult {
         Ok(v1::ErrorKind::ProtocolError) => ErrorKind::ProtocolError,
         Ok(v1::ErrorKind::ResponseTooLarge) => ErrorKind::ResponseTooLarge,
         Ok(v1::ErrorKind::TargetNotAllowed) => ErrorKind::TargetNotAllowed,
+        Ok(v1::ErrorKind::DnsNoSuchName) => ErrorKind::DnsNoSuchName,
+        Ok(v1::ErrorKind::DnsNoAnswer) => ErrorKind::DnsNoAnswer,
+        Ok(v1::ErrorKind::HostUnreachable) => ErrorKind::HostUnreachable,
+        Ok(v1::ErrorKind::ConnectTimeout) => ErrorKind::ConnectTimeout,
+        Ok(v1::ErrorKind::LocalError) => ErrorKind::LocalError,
+        Ok(v1::ErrorKind::TlsCertificateExpired) => ErrorKind::TlsCertificateExpired,
+        Ok(v1::ErrorKind::TlsCertificateNotYetValid) => ErrorKind::TlsCertificateNotYetValid,
+        Ok(v1::ErrorKind::TlsUnknownIssuer) => ErrorKind::TlsUnknownIssuer,
+        Ok(v1::ErrorKind::TlsIncompleteChain) => ErrorKind::TlsIncompleteChain,
+        Ok(v1::ErrorKind::TlsWrongName) => ErrorKind::TlsWrongName,
+        Ok(v1::ErrorKind::TlsNoCommonProtocol) => ErrorKind::TlsNoCommonProtocol,
+        Ok(v1::ErrorKind::TlsClientCertificateWanted) => ErrorKind::TlsClientCertificateWanted,
+        Ok(v1::ErrorKind::TlsNotTls) => ErrorKind::TlsNotTls,
+        Ok(v1::ErrorKind::TlsClosed) => ErrorKind::TlsClosed,
+        Ok(v1::ErrorKind::TlsTimeout) => ErrorKind::TlsTimeout,
+        Ok(v1::ErrorKind::AnswerTimeout) => ErrorKind::AnswerTimeout,
+        Ok(v1::ErrorKind::AnswerNotHttp) => ErrorKind::AnswerNotHttp,
+        Ok(v1::ErrorKind::AnswerMalformed) => ErrorKind::AnswerMalformed,
+        Ok(v1::ErrorKind::UnexpectedStatus) => ErrorKind::UnexpectedStatus,
+        Ok(v1::ErrorKind::Http2Error) => ErrorKind::Http2Error,
         Ok(v1::ErrorKind::Unspecified) | Err(_) => ErrorKind::Other,
+    })
+}
+
+/// How an attempt went. What is not understood of it is left out: it is told to people and nothing follows from it.
+fn parse_trace(trace: v1::Trace, path: &str) -> Result<Trace, Error> {
+    if trace.url.len() > URL_BYTES_MAX {
+        let limit = format!("must be at most {URL_BYTES_MAX} bytes");
+        return Err(Error::invalid(format!("{path}.trace.url"), limit));
+    }
+    let version = i16::try_from(trace.http_version).ok();
+    Ok(Trace {
+        http_version: version.and_then(HttpVersion::from_column),
+        dns_us: trace.dns_us,
+        connect_us: trace.connect_us,
+        tls_us: trace.tls_us,
+        answer_us: trace.answer_us,
+        peer: trace.peer.parse().ok(),
+        url: trace.url,
     })
 }
 

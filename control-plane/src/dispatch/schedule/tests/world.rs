@@ -163,7 +163,7 @@ impl World {
         let mut lost = Lost::default();
         self.group
             .lose(holder, &HashSet::new(), self.now_ms, &mut lost);
-        for lost in lost.too_often {
+        for (lost, _) in lost.too_often {
             let (id, ended) = (lost.delivery_id, Settled::Ended);
             self.table.0.retain(|(_, other), _| *other != id);
             self.ended.insert(id);
