@@ -1,6 +1,7 @@
 //! What providers post, from the edge to the ledger.
 
 mod batches;
+mod catalogue;
 mod characters;
 mod large;
 pub(crate) mod operators;

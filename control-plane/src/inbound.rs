@@ -20,6 +20,7 @@ mod fixture;
 mod head;
 mod incomplete;
 mod judge;
+mod kept;
 mod keys;
 mod meter;
 pub(crate) mod poll;

@@ -240,6 +240,53 @@ mod tests {
     }
 
     #[test]
+    fn p7_every_setting_of_the_catalogue_says_what_it_means() {
+        let silent = faults_of(|provider| {
+            let parameters = provider.scheme.parameters();
+            parameters
+                .iter()
+                .all(|parameter| parameter.about.len() > 10)
+        });
+        assert!(silent.is_empty(), "{silent:?}");
+    }
+
+    /// Code reads no setting that the record does not tell of.
+    #[test]
+    fn p7_settings_that_code_reads_are_told_of() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/special");
+        for provider in catalogue().names().filter_map(|name| catalogue().get(name)) {
+            let scheme = &provider.scheme;
+            if scheme.kind != crate::scheme::Kind::Special {
+                continue;
+            }
+            let file = folder.join(format!("{}.rs", scheme.special));
+            let code = std::fs::read_to_string(&file).expect("it is there");
+            let code = code.split("#[cfg(test)]").next().unwrap_or_default();
+            let parameters = scheme.parameters();
+            for call in ["setting(\"", "setting(plan, \"", "settings.get(\""] {
+                for name in code
+                    .split(call)
+                    .skip(1)
+                    .filter_map(|rest| rest.split('"').next())
+                {
+                    let is_told = parameters.iter().any(|parameter| parameter.name == name);
+                    assert!(is_told, "{}: {name}", provider.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn p8_limits_say_on_what_page_they_rest() {
+        let silent = faults_of(|provider| {
+            let limits = &provider.scheme.limits;
+            let says = limits.body_max.is_some() || limits.answer_within_ms.is_some();
+            says != limits.page.is_empty()
+        });
+        assert!(silent.is_empty(), "{silent:?}");
+    }
+
+    #[test]
     fn names_fit_event_types() {
         for name in catalogue().names() {
             let plain =

@@ -1,4 +1,6 @@
-//! Forms: `application/x-www-form-urlencoded` bodies and query strings.
+//! Forms: `application/x-www-form-urlencoded` bodies and query strings, and `multipart/form-data`.
+
+pub(crate) mod multipart;
 
 use percent_encoding::percent_decode;
 use url::form_urlencoded;

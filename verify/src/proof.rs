@@ -10,9 +10,10 @@ use self::{
 use crate::{
     Answer, Context, Identity, KeyRequest, Refusal, Request, Scheme, SchemeError, Secret,
     SecretError, Settings, Tolerance,
+    crypto::key,
     identify::IdentityPlan,
     reference::Reference,
-    scheme::Kind,
+    scheme::{KeyRule, Kind},
     special::{self, Special, SpecialPlan},
     values::Values,
 };
@@ -137,6 +138,14 @@ impl Proof {
         Some(found)
     }
 
+    /// The type that code gives.
+    pub(crate) fn event_type(&self, request: &Request<'_>) -> Option<String> {
+        match self {
+            Self::Special(special, _) => special.event_type?(request),
+            _ => None,
+        }
+    }
+
     /// The answer that code gives.
     pub(crate) fn answer(&self, context: &Context<'_>) -> Option<Answer> {
         match self {
@@ -145,11 +154,13 @@ impl Proof {
         }
     }
 
-    /// Whether a value is covered by what is proved. Code checks its own times.
-    pub(crate) fn signs(&self, reference: &Reference) -> bool {
+    /// Whether whichever of these values is read is covered by what is proved. Code checks its own times.
+    pub(crate) fn signs(&self, references: &[Reference]) -> bool {
         match self {
-            Self::Signed(plan) => plan.signs(reference),
-            Self::Jwt(_) => matches!(reference, Reference::Claim(_)),
+            Self::Signed(plan) => plan.signs(references),
+            Self::Jwt(_) => references
+                .iter()
+                .all(|reference| matches!(reference, Reference::Claim(_))),
             Self::None | Self::Token(_) | Self::Basic(_) | Self::Special(..) => false,
         }
     }
@@ -214,16 +225,14 @@ impl Proof {
 /// A key and the place of its secret.
 type PlacedKey = (usize, Zeroizing<Vec<u8>>);
 
-/// The keys of those secrets that have the right form; the number is the secret's place.
-fn usable(
-    secrets: &[Secret],
-    key: impl Fn(&Secret) -> Result<Zeroizing<Vec<u8>>, SecretError>,
-) -> Result<Vec<PlacedKey>, Refusal> {
-    let keys: Vec<_> = secrets
-        .iter()
-        .enumerate()
-        .filter_map(|(place, secret)| Some((place, key(secret).ok()?)))
-        .collect();
+/// The keys of those secrets that have the right form, in each way that they are read; the number is the secret's place.
+fn usable(secrets: &[Secret], rule: &KeyRule) -> Result<Vec<PlacedKey>, Refusal> {
+    let placed = secrets.iter().enumerate();
+    let keys = placed.flat_map(|(place, secret)| {
+        let keys = key::every(rule, secret).unwrap_or_default();
+        keys.into_iter().map(move |key| (place, key))
+    });
+    let keys = keys.collect::<Vec<_>>();
     if keys.is_empty() {
         return Err(Refusal::NoSecret);
     }

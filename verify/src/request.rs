@@ -2,7 +2,12 @@
 //!
 //! Nothing here is interpreted. Bytes stay as they came, the order of headers and their repeats too.
 
+use std::borrow::Cow;
+
 use crate::Refusal;
+
+/// The method of what brings its values in the query.
+pub(crate) const GET: &str = "GET";
 
 /// An inbound request, borrowed from whoever received it.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +30,18 @@ impl<'a> Request<'a> {
         self.path_query
             .split_once('?')
             .map_or(self.path_query, |(path, _)| path)
+    }
+
+    /// The URL that was called: as registered, and for a `GET` with the query as received, which is what it brings.
+    pub(crate) fn called_url(&self) -> Cow<'a, str> {
+        if self.method != GET {
+            return Cow::Borrowed(self.url);
+        }
+        let registered = self.url.split('?').next().unwrap_or(self.url);
+        match self.query() {
+            "" => Cow::Borrowed(registered),
+            query => Cow::Owned(format!("{registered}?{query}")),
+        }
     }
 
     /// The query as received, without the `?`; empty when there is none.

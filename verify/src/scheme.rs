@@ -34,6 +34,7 @@ pub use self::{
     items::ItemsRule,
     jwt::{HashClaim, JwtRule},
     key::{KeyDecode, KeyRule, RemoteKey},
+    limits::LimitsRule,
 };
 
 mod addresses;
@@ -42,11 +43,13 @@ mod id;
 mod items;
 mod jwt;
 mod key;
+mod limits;
 mod read;
 mod secrets;
 mod settings;
 
 pub(crate) use self::read::from_record;
+pub use self::settings::Parameter;
 
 /// What a source knows besides its secrets, by name: `access_key`, `webhook_id`, `topic_arn`. Read by `param:` references.
 pub type Settings = BTreeMap<String, String>;
@@ -81,6 +84,14 @@ pub struct Scheme {
     pub content_types: Vec<String>,
     /// When the body is a form: the field whose text `json:` references read. Bodies that begin with `{` or `[` are read themselves.
     pub json_in_form: Option<String>,
+    /// Whether a form may also be `multipart/form-data`. Its files are no fields.
+    pub multipart: bool,
+    /// Whether bodies may be packed with gzip without a source asking for it.
+    pub gzip: bool,
+    /// The methods of events; `POST` when not given. With `GET` the query is the form, and the event's payload.
+    pub methods: Vec<String>,
+    /// How long its bodies are and how long it waits.
+    pub limits: LimitsRule,
     /// The provider's id of the event: references or templates, the first that is whole counts. An empty value is a
     /// missing one.
     pub event_id: Many,
@@ -98,6 +109,8 @@ pub struct Scheme {
     pub answer: AnswerRule,
     /// Settings that a source must have; those of `param:` references are known without this.
     pub params: Vec<String>,
+    /// What settings mean, by name: of those that a source must have, and of those that it may have.
+    pub about: BTreeMap<String, String>,
     /// Whether the signature covers the body. Worked out when not given; `special` schemes cover it unless they say `false`.
     pub covers_body: Option<bool>,
     /// Whether an event should be fetched from the provider before it is believed.
@@ -216,8 +229,8 @@ pub enum Repeat {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimestampRule {
-    /// A reference.
-    pub at: String,
+    /// A reference; or one of JSON and one of a form, for bodies that are either.
+    pub at: Many,
     /// How it is written.
     #[serde(default)]
     pub unit: TimeUnit,
@@ -246,6 +259,8 @@ pub enum TimeUnit {
     S,
     /// Milliseconds since 1970, digits only.
     Ms,
+    /// Seconds or milliseconds since 1970: more than eleven digits are milliseconds.
+    SOrMs,
     /// Such as `2026-01-02T03:04:05.678Z`.
     Rfc3339,
     /// Such as `Fri, 02 Jan 2026 03:04:05 GMT`.

@@ -48,6 +48,7 @@ type Verify = fn(&Context<'_>, &SpecialPlan) -> Result<(), Refusal>;
 type AskForKey = fn(&Request<'_>, &SpecialPlan) -> Result<Option<KeyRequest>, Refusal>;
 type Check = fn(&Settings) -> Result<(), SchemeError>;
 type Identify = fn(&Request<'_>, &SpecialPlan) -> Option<Identity>;
+type ReadType = fn(&Request<'_>) -> Option<String>;
 type MakeAnswer = fn(&Context<'_>, &SpecialPlan) -> Option<Answer>;
 
 /// One special scheme. Only `verify` is needed; what is left out is done as for a record.
@@ -63,6 +64,10 @@ pub(crate) struct Special {
     pub check: Option<Check>,
     /// The event's id and type; the record's `event_id` and `event_type` are used when left out or when it gives none.
     pub identify: Option<Identify>,
+    /// The event's type alone.
+    pub event_type: Option<ReadType>,
+    /// Whether a source with these settings verifies nothing without a secret. Left out: it does unless keys are fetched.
+    pub needs_secret: Option<fn(&Settings) -> bool>,
     /// The answer to an accepted request, where it depends on the request or has to be signed.
     pub answer: Option<MakeAnswer>,
     /// Headers that are read and may not be repeated, in lower case.
@@ -78,6 +83,8 @@ impl Special {
             key_request: None,
             check: None,
             identify: None,
+            event_type: None,
+            needs_secret: None,
             answer: None,
             headers: &[],
         }

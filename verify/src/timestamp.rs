@@ -8,6 +8,9 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{Refusal, scheme::TimeUnit};
 
+/// The most digits of seconds where milliseconds may stand too: until the year 5138, and from 1973 on.
+const SECONDS_DIGITS_MAX: usize = 11;
+
 /// How old and how far ahead a request may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tolerance {
@@ -18,6 +21,8 @@ pub enum Tolerance {
     Off,
     /// This many milliseconds in both directions.
     Millis(i64),
+    /// What the scheme says, but at least this old in milliseconds: for what is genuine and late.
+    Late(i64),
 }
 
 /// The limits of a time, in milliseconds; `None` when times are not looked at.
@@ -35,6 +40,10 @@ impl Tolerance {
         match self {
             Self::Scheme => Some(Window { past_ms, future_ms }),
             Self::Off => None,
+            Self::Late(millis) => Some(Window {
+                past_ms: past_ms.max(millis),
+                future_ms,
+            }),
             Self::Millis(millis) => Some(Window {
                 past_ms: millis,
                 future_ms: millis,
@@ -61,6 +70,8 @@ pub(crate) fn parse(unit: TimeUnit, text: &str) -> Result<i64, Refusal> {
     let millis = match unit {
         TimeUnit::S => digits(text).and_then(|seconds| seconds.checked_mul(1000)),
         TimeUnit::Ms => digits(text),
+        TimeUnit::SOrMs if text.len() > SECONDS_DIGITS_MAX => digits(text),
+        TimeUnit::SOrMs => parse(TimeUnit::S, text).ok(),
         TimeUnit::Rfc3339 => rfc3339(text),
         TimeUnit::HttpDate => http_date(text),
     };
@@ -114,6 +125,9 @@ mod tests {
         assert_eq!(parse(TimeUnit::S, "1700000000"), Ok(1_700_000_000_000));
         assert_eq!(parse(TimeUnit::Ms, "1700000000123"), Ok(1_700_000_000_123));
         assert_eq!(parse(TimeUnit::S, "0"), Ok(0));
+        for either in ["1700000000", "1700000000000"] {
+            assert_eq!(parse(TimeUnit::SOrMs, either), Ok(1_700_000_000_000));
+        }
         for bad in [
             "",
             " 1",

@@ -7,9 +7,10 @@ use crate::{
     crypto::digest,
     crypto::inflate::inflated,
     crypto::jwt,
-    form::Form,
+    form::{Form, multipart},
     json::{self, Found, Kind, Pointer},
     reference::Reference,
+    request::GET,
 };
 
 /// How a scheme's references are to be looked up.
@@ -21,6 +22,10 @@ pub(crate) struct Names {
     pub json_in_form: Option<String>,
     /// Whether the body may be JSON lines.
     pub json_lines: bool,
+    /// Whether the body is either JSON or a form: what is one has no values of the other.
+    pub json_or_form: bool,
+    /// Whether a form may be `multipart/form-data`.
+    pub multipart: bool,
 }
 
 /// The values of one request.
@@ -75,6 +80,8 @@ impl<'a> Values<'a> {
         match reference {
             Reference::Header(name) => Ok(self.header(name)?.map(borrowed)),
             Reference::Query(name) => Ok(self.query()?.one(name)?.map(borrowed)),
+            Reference::Form(_) if self.is_other(false) => Ok(None),
+            Reference::Json(_) | Reference::LastKey(_) if self.is_other(true) => Ok(None),
             Reference::Form(name) => Ok(self.form()?.one(name)?.map(borrowed)),
             Reference::Json(pointer) => {
                 Ok(self.found(pointer)?.and_then(|found| found.text()).map(cow))
@@ -154,8 +161,29 @@ impl<'a> Values<'a> {
 
     /// The form of the body.
     pub(crate) fn form(&self) -> Result<&Form, Refusal> {
-        let form = self.form.get_or_init(|| Form::parse(self.request.body));
+        let form = self.form.get_or_init(|| self.read_form());
         form.as_ref().map_err(|refusal| *refusal)
+    }
+
+    /// Whether the body is the other of JSON and a form than what is asked for. Otherwise what was signed in one could be
+    /// read in the other.
+    fn is_other(&self, wants_json: bool) -> bool {
+        let is_json = is_like_json(self.request.body);
+        self.names.json_or_form
+            && is_json != wants_json
+            && (is_json || self.names.json_in_form.is_none())
+    }
+
+    fn read_form(&self) -> Result<Form, Refusal> {
+        let request = self.request;
+        if request.method == GET {
+            return Form::parse(request.query().as_bytes());
+        }
+        let label = request.headers.one("content-type").ok().flatten();
+        match label.and_then(multipart::boundary) {
+            Some(boundary) if self.names.multipart => multipart::parse(request.body, boundary),
+            _ => Form::parse(request.body),
+        }
     }
 
     /// A value of the JSON text.
@@ -251,6 +279,11 @@ impl Values<'_> {
     pub(crate) fn read_claims(&mut self, token: &str) {
         self.claims = jwt::payload(token);
     }
+}
+
+/// Whether a body begins as JSON objects and arrays do.
+pub(crate) fn is_like_json(body: &[u8]) -> bool {
+    matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
 fn last_key(found: Found<'_>) -> Option<Cow<'_, str>> {

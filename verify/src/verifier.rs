@@ -1,6 +1,10 @@
 //! A scheme, compiled once for a source: what the rest of Posthorn calls.
 
-use self::{content_type::ContentTypes, time::TimePlan};
+use self::{
+    content_type::ContentTypes,
+    parts::{Transport, check_header_names, check_settings, covers_body, names, splits},
+    time::TimePlan,
+};
 use crate::{
     Answer, Answers, Identity, KeyRequest, Refusal, Request, Scheme, SchemeError, Secret,
     SecretError, Settings, Tolerance,
@@ -9,12 +13,14 @@ use crate::{
     handshake::plan::HandshakePlan,
     identify::IdentityPlan,
     proof::Proof,
-    reference::{Reference, is_token},
+    reference::Reference,
+    request::GET,
     scheme::BodyForm,
-    values::{Names, Values},
+    values::{Names, Values, is_like_json},
 };
 
 mod content_type;
+mod parts;
 mod time;
 
 /// How many secrets of a source are tried.
@@ -57,6 +63,7 @@ pub struct Verifier {
     covers_body: bool,
     confirm: bool,
     splits: bool,
+    transport: Transport,
 }
 
 impl Verifier {
@@ -70,16 +77,7 @@ impl Verifier {
         settings: &Settings,
         options: &Options,
     ) -> Result<Self, SchemeError> {
-        let needed = scheme.needed_setting_names();
-        if let Some(missing) = needed
-            .iter()
-            .find(|name| settings.get(*name).is_none_or(String::is_empty))
-        {
-            return Err(SchemeError::new(
-                format!("settings.{missing}"),
-                "must be given",
-            ));
-        }
+        check_settings(scheme, settings)?;
         if scheme.handshake.len() > HANDSHAKES_MAX {
             return Err(SchemeError::new("handshake", "must not be more than 16"));
         }
@@ -90,7 +88,7 @@ impl Verifier {
         let time = scheme
             .ts
             .as_ref()
-            .map(|rule| TimePlan::compile(rule, options.tolerance))
+            .map(|rule| TimePlan::compile(rule, scheme.body, options.tolerance))
             .transpose()?;
         if let Some(time) = &time
             && !proof.signs(&time.at)
@@ -102,10 +100,10 @@ impl Verifier {
         }
         let signed_times = match &time {
             _ if !covers_body => Vec::new(),
-            Some(time) => vec![time.at.clone()],
+            Some(time) => time.at.clone(),
             None => proof.times(),
         };
-        Ok(Self {
+        let verifier = Self {
             settings: settings.clone(),
             names: names(scheme),
             proof,
@@ -123,7 +121,15 @@ impl Verifier {
             answers: Answers::compile(&scheme.answer)?,
             covers_body,
             confirm: scheme.confirm,
-        })
+            transport: Transport::compile(scheme)?,
+        };
+        // The query of a `GET` is kept and passed on.
+        let in_query = !verifier.credential_parameters().is_empty();
+        if verifier.takes_method(GET) && in_query {
+            let what = "must not be GET where the query holds a credential";
+            return Err(SchemeError::new("methods", what));
+        }
+        Ok(verifier)
     }
 
     /// Whether a secret has the form that the scheme wants: to be asked when it is configured.
@@ -178,6 +184,7 @@ impl Verifier {
         }
         match self.body {
             BodyForm::Any => Ok(()),
+            _ if context.request.method == GET => values.form().map(drop),
             BodyForm::Json => values.json().map(drop),
             BodyForm::JsonOrForm if is_like_json(context.request.body) => values.json().map(drop),
             BodyForm::JsonLines => values.json_texts().map(drop),
@@ -197,7 +204,14 @@ impl Verifier {
         }
         let mut values = self.values(request);
         self.proof.read_others(&mut values);
-        self.identity.identify(&mut values)
+        let identity = self.identity.identify(&mut values);
+        match self.proof.event_type(request) {
+            Some(kind) => Identity {
+                event_type: self.identity.type_below(&kind),
+                ..identity
+            },
+            None => identity,
+        }
     }
 
     /// What an accepted request is answered: [`Answers::ok`], unless the scheme answers with what the request holds.
@@ -212,9 +226,19 @@ impl Verifier {
         &self.answers
     }
 
-    /// The methods that are taken: `POST`, and those of handshakes.
+    /// Whether an event can come by this method.
+    pub fn takes_method(&self, method: &str) -> bool {
+        self.transport.methods.iter().any(|taken| taken == method)
+    }
+
+    /// Whether bodies may be packed with gzip without the source asking for it.
+    pub fn takes_gzip(&self) -> bool {
+        self.transport.gzip
+    }
+
+    /// The methods that are taken: those of events, and those of handshakes.
     pub fn methods(&self) -> Vec<&str> {
-        let mut methods = vec!["POST"];
+        let mut methods: Vec<&str> = self.transport.methods.iter().map(String::as_str).collect();
         for plan in &self.handshakes {
             if !methods.contains(&plan.method.as_str()) {
                 methods.push(&plan.method);
@@ -287,10 +311,10 @@ impl Verifier {
             .any(|role| compare::of_role(secret, role).is_some())
     }
 
-    /// The names of the headers that are read and may not be repeated.
-    pub(crate) fn header_names(&self) -> Vec<String> {
+    /// The names, in lower case, of the headers that are read and may not be repeated.
+    pub fn header_names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.proof.special_headers().map(str::to_owned).collect();
-        let time = self.time.iter().map(|time| &time.at);
+        let time = self.time.iter().flat_map(|time| &time.at);
         let references = self
             .proof
             .references()
@@ -324,56 +348,6 @@ fn unproved(refusal: Refusal) -> Refusal {
     match refusal {
         Refusal::MalformedBody => Refusal::MalformedValue,
         _ => refusal,
-    }
-}
-
-fn is_like_json(body: &[u8]) -> bool {
-    matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
-}
-
-fn check_header_names(scheme: &Scheme) -> Result<(), SchemeError> {
-    let aliases = scheme.header_alias.iter();
-    let mut names = aliases.flat_map(|(name, aliases)| std::iter::once(name).chain(aliases));
-    if names.all(|name| is_token(name)) {
-        return Ok(());
-    }
-    Err(SchemeError::new("header_alias", "must be names of headers"))
-}
-
-fn names(scheme: &Scheme) -> Names {
-    let lower = |names: &Vec<String>| names.iter().map(|name| name.to_ascii_lowercase()).collect();
-    Names {
-        header_alias: scheme
-            .header_alias
-            .iter()
-            .map(|(name, aliases)| (name.to_ascii_lowercase(), lower(aliases)))
-            .collect(),
-        json_in_form: scheme.json_in_form.clone(),
-        json_lines: scheme.body == BodyForm::JsonLines,
-    }
-}
-
-fn splits(scheme: &Scheme) -> Result<bool, SchemeError> {
-    match (scheme.split, &scheme.items) {
-        (Some(true), None) => Err(SchemeError::new("split", "goes with `items`")),
-        (said, items) => Ok(said.unwrap_or(items.is_some())),
-    }
-}
-
-/// A record says itself that its signature does not cover the body, so that nobody leaves `{body}` out by mistake.
-fn covers_body(scheme: &Scheme, proof: &Proof) -> Result<bool, SchemeError> {
-    match (proof.covers_body(), scheme.covers_body) {
-        // Code knows what it covers.
-        (None, said) => Ok(said.unwrap_or(true)),
-        (Some(false), None) if proof.should_cover_body() => Err(SchemeError::new(
-            "content",
-            "does not hold the body; say `covers_body = false` when that is meant",
-        )),
-        (Some(covered), Some(said)) if covered != said => Err(SchemeError::new(
-            "covers_body",
-            format!("is not so: it is {covered}"),
-        )),
-        (Some(covered), _) => Ok(covered),
     }
 }
 

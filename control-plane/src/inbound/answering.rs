@@ -91,8 +91,9 @@ impl Inbound {
             verifier,
             posted,
         };
-        match taking.prove().await {
-            Proof::Genuine => match examine(live, verifier, posted) {
+        let proof = taking.prove().await;
+        match proof {
+            Proof::Genuine | Proof::Late => match taking.examine(&proof) {
                 Ok(content) => Judgement::Genuine(content),
                 Err(refused) => Judgement::Refused(refused),
             },
@@ -137,16 +138,28 @@ impl Taking<'_> {
         if exceeds(self.posted, bytes_max.max(BODY_BYTES_DEFAULT)) {
             return Err(TOO_LONG);
         }
-        match self.prove().await {
-            Proof::Genuine if exceeds(self.posted, bytes_max) => return Err(TOO_LONG),
-            Proof::Genuine => self.admit()?,
+        let proof = self.prove().await;
+        match proof {
+            Proof::Genuine | Proof::Late if exceeds(self.posted, bytes_max) => {
+                return Err(Refused::unfit(TOO_LONG.status, TOO_LONG.reason));
+            }
+            Proof::Genuine | Proof::Late => self.admit()?,
             Proof::Handshake(handshaken) => return self.shake_hands(handshaken).await,
             Proof::NeedsKey(_) => return Err(refused(self.verifier, Refusal::KeyNotFetched)),
             Proof::UnknownKey(_) => return Err(refused(self.verifier, Refusal::UnknownKey)),
             Proof::Refused(refused) => return Err(refused),
         }
-        let content = self.at_work(|| examine(self.live, self.verifier, self.posted))?;
+        let content = self.at_work(|| self.examine(&proof))?;
         self.receive(content).await
+    }
+
+    /// Looks into a genuine request. One that is late is taken only where a repeat of it would be known.
+    fn examine(self, proof: &Proof) -> Result<Content, Refused> {
+        let content = examine(self.live, self.verifier, self.posted)?;
+        if matches!(proof, Proof::Late) && !content.is_claimed() {
+            return Err(refused(self.verifier, Refusal::Stale));
+        }
+        Ok(content)
     }
 
     /// Judges who sent it, with whatever key has to be fetched for that.

@@ -19,6 +19,8 @@ use crate::model::{
     source::{LiveSource, SourceSettings},
 };
 
+/// What a query is.
+const FORM: &str = "application/x-www-form-urlencoded";
 /// What a body is that says nothing about itself.
 const BYTES: &str = "application/octet-stream";
 /// How many times its own size a body may unpack to.
@@ -47,6 +49,16 @@ pub(crate) struct Content {
     pub items: Vec<ContentItem>,
 }
 
+impl Content {
+    /// Whether everything that it is would be known when it came again.
+    pub(super) fn is_claimed(&self) -> bool {
+        match self.items.as_slice() {
+            [] => self.claim.is_some(),
+            items => items.iter().all(|item| item.claim.is_some()),
+        }
+    }
+}
+
 /// One event of a batch. It is JSON, whatever the batch is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ContentItem {
@@ -67,9 +79,14 @@ pub(crate) fn examine(
     posted: &Posted,
 ) -> Result<Content, Refused> {
     let settings = &live.source.settings;
-    let body = unpacked(settings, posted)?;
-    let content_type = posted.header("content-type").unwrap_or_default();
-    check_content_type(settings, verifier, content_type)?;
+    let body = unpacked(settings, verifier, posted)?;
+    let content_type = if posted.brings_query() {
+        FORM
+    } else {
+        let content_type = posted.header("content-type").unwrap_or_default();
+        check_content_type(settings, verifier, content_type)?;
+        content_type
+    };
     if is_json(content_type) && !verifier.takes_json_lines() {
         check_json(&body).map_err(Refused::quarantined)?;
     }
@@ -142,16 +159,20 @@ fn is_packed(posted: &Posted) -> bool {
 }
 
 /// The body as it is read, unpacked when the source takes that.
-fn unpacked<'a>(settings: &SourceSettings, posted: &'a Posted) -> Result<Cow<'a, [u8]>, Refused> {
+fn unpacked<'a>(
+    settings: &SourceSettings,
+    verifier: &Verifier,
+    posted: &'a Posted,
+) -> Result<Cow<'a, [u8]>, Refused> {
     let encodings = posted.headers.get_all("content-encoding").count();
     let encoding = posted.header("content-encoding").unwrap_or_default();
     match (encodings, encoding.to_ascii_lowercase().as_str()) {
         (0, _) | (1, "identity") => Ok(Cow::Borrowed(&posted.body)),
-        (1, "gzip") if settings.accept_gzip => {
+        (1, "gzip") if settings.accept_gzip || verifier.takes_gzip() => {
             let bytes_max = u64::from(settings.body_bytes_max);
             unpack(&posted.body, bytes_max).map(Cow::Owned)
         }
-        _ => Err(Refused::counted(415, "content_encoding")),
+        _ => Err(Refused::unfit(415, "content_encoding")),
     }
 }
 
@@ -169,7 +190,7 @@ fn unpack(body: &[u8], bytes_max: u64) -> Result<Vec<u8>, Refused> {
         let read = decoder.read(&mut step).map_err(malformed)?;
         length += u64::try_from(read).unwrap_or(u64::MAX);
         if length > limit {
-            return Err(Refused::counted(413, "unpacked_too_long"));
+            return Err(Refused::unfit(413, "unpacked_too_long"));
         }
         if read == 0 {
             break;
@@ -191,7 +212,7 @@ fn check_content_type(
     content_type: &str,
 ) -> Result<(), Refused> {
     let taken = &settings.content_types;
-    let refused = Err(Refused::counted(415, "content_type"));
+    let refused = Err(Refused::unfit(415, "content_type"));
     if taken.is_empty() {
         let named = Some(content_type).filter(|content_type| !content_type.is_empty());
         return if verifier.takes_content_type(named) {

@@ -3,7 +3,7 @@
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use posthorn_verify::{Headers, Secret};
+use posthorn_verify::{Headers, Secret, Verifier};
 use sha2::Sha256;
 
 use super::Posted;
@@ -31,11 +31,20 @@ pub(super) fn live(
 ) -> LiveSource {
     let mut settings = SourceSettings::of(Some(provider.to_owned()));
     change(&mut settings);
+    let verifier = settings.verifier().unwrap();
     let secrets = secrets.iter().map(|text| Secret::new(*text).unwrap());
     LiveSource {
         url: "https://hooks.example.org/in/src_1".to_owned(),
-        verifier: settings.verifier().unwrap(),
-        secret_headers: Vec::new(),
+        late_verifier: settings.late_verifier().unwrap(),
+        kept_headers: verifier
+            .as_ref()
+            .map_or_else(Vec::new, Verifier::header_names),
+        secret_headers: verifier
+            .iter()
+            .flat_map(|verifier| verifier.credential_headers())
+            .map(str::to_owned)
+            .collect(),
+        verifier,
         secrets: secrets.map(|secret| (secret, None)).collect(),
         poll_secret: None,
         source: Source::new(

@@ -26,6 +26,8 @@ pub(super) const ADDRESS: &str = "address";
 pub(crate) enum Proof {
     /// It was signed with one of the source's secrets.
     Genuine,
+    /// The same, longer ago than the source usually takes, and not too long for what can be told from a repeat.
+    Late,
     /// It is a handshake, and is no event.
     Handshake(Handshaken),
     /// A key has to be fetched first.
@@ -59,8 +61,13 @@ impl Refused {
 
     /// A refusal of what is genuine but not fit.
     pub(super) const fn quarantined(reason: &'static str) -> Self {
+        Self::unfit(400, reason)
+    }
+
+    /// The same with another status than 400.
+    pub(super) const fn unfit(status: u16, reason: &'static str) -> Self {
         Self {
-            status: 400,
+            status,
             reason,
             kept: Some(Verdict::Quarantined),
         }
@@ -98,7 +105,7 @@ pub(crate) fn prove(
         Some(handshake) if handshake.before_signature() => {
             return answer(verifier, handshake, &context);
         }
-        None if posted.method != "POST" => {
+        None if !verifier.takes_method(&posted.method) => {
             return Proof::Refused(Refused::counted(405, "method"));
         }
         _ => {}
@@ -115,8 +122,15 @@ pub(crate) fn prove(
             answer(verifier, handshake, &context)
         }),
         (Err(Refusal::UnknownKey), Some(key)) => Proof::UnknownKey(key),
+        (Err(Refusal::Stale), _) if handshake.is_none() && is_late(live, &context) => Proof::Late,
         (Err(refusal), _) => refuse(verifier, refusal),
     }
+}
+
+/// Whether what is too old otherwise is taken, and genuine in every other way.
+fn is_late(live: &LiveSource, context: &Context<'_>) -> bool {
+    let verifier = live.late_verifier.as_ref();
+    verifier.is_some_and(|verifier| verifier.verify(context).is_ok())
 }
 
 /// What a request to no source is answered: the same, at the same cost, as one whose signature is wrong.
@@ -146,8 +160,8 @@ pub(super) fn refused(verifier: &Verifier, refusal: Refusal) -> Refused {
     let status = verifier.answers().refused(refusal);
     let kept = match refusal {
         Refusal::NoSecret | Refusal::KeyNotFetched | Refusal::Method => None,
-        // A verifier says so only after the proof.
-        Refusal::MalformedBody => Some(Verdict::Quarantined),
+        // A verifier says these only after the proof.
+        Refusal::MalformedBody | Refusal::Stale => Some(Verdict::Quarantined),
         _ => Some(Verdict::Rejected),
     };
     Refused {

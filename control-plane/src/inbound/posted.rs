@@ -1,8 +1,9 @@
 //! A request as a provider posted it and a node forwarded it, and what of its head is kept.
 //!
-//! What is kept leaves credentials out: cookies, authorization, headers whose names say that they hold a key or a token,
-//! and whatever the source's scheme reads as one. A
-//! signature is no credential; it is kept, so that a request can be verified again.
+//! What is kept leaves credentials out: of the headers those are kept that [`kept`] names, and of these none that the
+//! source's scheme reads a credential from. A signature is no credential; it is kept, so that a request can be verified again.
+//!
+//! The query of a `GET` is its payload, as the body of a `POST` is, and is kept as one.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -11,6 +12,7 @@ use posthorn::node::v1;
 use posthorn_verify::{Headers, Request};
 use tokio::time::Instant;
 
+use super::kept;
 use crate::{
     clock,
     model::{
@@ -23,19 +25,8 @@ use crate::{
 const METHOD_CHARS_MAX: usize = 16;
 /// How long ago the head of a request can have been complete, in milliseconds; no edge holds one for longer.
 const AGE_MAX_MS: u32 = 60_000;
-/// Headers that hold credentials whatever the scheme.
-const CREDENTIALS: [&str; 10] = [
-    "api-key",
-    "authorization",
-    "cookie",
-    "proxy-authorization",
-    "set-cookie",
-    "verif-hash",
-    "x-api-key",
-    "x-auth-token",
-    "x-gitlab-token",
-    "x-secret-token",
-];
+/// The method of what brings its values in the query.
+const GET: &str = "GET";
 
 /// A request as it was received.
 #[derive(Clone)]
@@ -76,6 +67,13 @@ impl Posted {
         let age = Duration::from_millis(if head.more { 0 } else { age_ms.into() });
         let mut method = head.method;
         method.truncate(method.floor_char_boundary(METHOD_CHARS_MAX));
+        let query = head.path_query.split_once('?').map(|(_, query)| query);
+        let body = match query {
+            Some(query) if method == GET && body.is_empty() => {
+                Bytes::copy_from_slice(query.as_bytes())
+            }
+            _ => body,
+        };
         let headers = head.headers.into_iter();
         Self {
             method,
@@ -121,8 +119,13 @@ impl Posted {
             path_query: &self.path_query,
             url,
             headers: &self.headers,
-            body,
+            body: if self.brings_query() { b"" } else { body },
         }
+    }
+
+    /// Whether its values are in its query.
+    pub(super) fn brings_query(&self) -> bool {
+        self.method == GET
     }
 
     /// Who posted it. None: the edge did not say.
@@ -143,16 +146,13 @@ impl Posted {
     /// What is kept of the head.
     pub(crate) fn head(&self, live: &LiveSource) -> Head {
         let verifier = live.verifier.as_ref();
-        let tokens = verifier.map_or_else(Vec::new, |verifier| verifier.credential_headers());
         let parameters =
             verifier.map_or_else(Vec::new, |verifier| verifier.credential_parameters());
-        let is_credential = |name: &str| {
-            CREDENTIALS.contains(&name)
-                || tokens.contains(&name)
-                || live.secret_headers.iter().any(|secret| secret == name)
-        };
         let headers = self.headers.iter();
-        let kept = headers.filter(|(name, _)| !is_credential(name));
+        let kept = headers.filter(|(name, _)| {
+            let is_secret = live.secret_headers.iter().any(|secret| secret == name);
+            !is_secret && kept::is_kept(name, &live.kept_headers)
+        });
         Head {
             method: self.method.clone(),
             path_query: without_parameters(&self.path_query, &parameters),

@@ -141,12 +141,15 @@ pub(crate) struct SourceSettings {
     /// Whether each item of a batch is an event. None: as the provider's record says.
     #[serde(default)]
     pub split: Option<bool>,
+    /// How old what is genuine and can be told from a repeat may be, in milliseconds. None: as the tolerance says.
+    #[serde(default)]
+    pub accept_stale_ms: Option<i64>,
 }
 
 impl SourceSettings {
     /// What a source of a provider has unless its owner says otherwise.
     pub(crate) fn of(provider: Option<String>) -> Self {
-        Self {
+        let settings = Self {
             name: None,
             provider,
             scheme: None,
@@ -154,7 +157,7 @@ impl SourceSettings {
             tolerance_ms: None,
             ignore_time: false,
             allowed_addresses: Vec::new(),
-            body_bytes_max: BODY_BYTES_DEFAULT,
+            body_bytes_max: 0,
             content_types: Vec::new(),
             accept_gzip: false,
             answer: None,
@@ -166,7 +169,22 @@ impl SourceSettings {
             dedupe_window_ms: None,
             on_conflict: OnConflict::Record,
             split: None,
+            accept_stale_ms: None,
+        };
+        Self {
+            body_bytes_max: settings.body_bytes_usual(),
+            ..settings
         }
+    }
+
+    /// The longest body unless the owner says otherwise: the provider's, where its pages name one.
+    pub(crate) fn body_bytes_usual(&self) -> u32 {
+        let provider = self.provider.as_deref();
+        let known = provider.and_then(|name| catalogue().get(name));
+        let said = known.and_then(|known| known.scheme.limits.body_max);
+        said.map_or(BODY_BYTES_DEFAULT, |bytes| {
+            bytes.clamp(BODY_BYTES_DEFAULT, BODY_BYTES_MAX)
+        })
     }
 
     /// How requests are verified. None: the source is only polled.
@@ -189,10 +207,22 @@ impl SourceSettings {
 
     /// The scheme, compiled with what the source says. None: the source is only polled.
     pub(crate) fn verifier(&self) -> Result<Option<Verifier>, SchemeError> {
+        self.compiled(self.tolerance())
+    }
+
+    /// The same for what is genuine and late. None: that is not taken.
+    pub(crate) fn late_verifier(&self) -> Result<Option<Verifier>, SchemeError> {
+        let Some(ms) = self.accept_stale_ms else {
+            return Ok(None);
+        };
+        self.compiled(Tolerance::Late(ms))
+    }
+
+    fn compiled(&self, tolerance: Tolerance) -> Result<Option<Verifier>, SchemeError> {
         let scheme = self.scheme()?;
         let options = Options {
             provider: self.provider.clone().unwrap_or_default(),
-            tolerance: self.tolerance(),
+            tolerance,
         };
         scheme
             .map(|scheme| Verifier::compile(&scheme, &self.parameters, &options))
@@ -234,8 +264,12 @@ pub(crate) struct LiveSource {
     pub url: String,
     /// Its scheme, compiled. None: it is only polled.
     pub verifier: Option<Verifier>,
+    /// The same for what is genuine and late. None: that is not taken.
+    pub late_verifier: Option<Verifier>,
     /// The headers, in lower case, whose value is a secret of the scheme: neither stored nor sent on.
     pub secret_headers: Vec<String>,
+    /// The headers, in lower case, that the scheme reads or that go out with events: stored, but for those above.
+    pub kept_headers: Vec<String>,
     /// The secrets that are accepted, the newest first, and until when a former one is.
     pub secrets: Vec<(Secret, Option<i64>)>,
     /// What polling sends.

@@ -39,7 +39,7 @@ async fn a_look_at_a_request_shows_neither_body_nor_credentials(store: StoreKind
     for (name, value) in [
         ("cookie", "canary-cookie"),
         ("authorization", "Bearer canary-token"),
-        ("x-kept", "seen"),
+        ("x-kept-id", "seen"),
     ] {
         request
             .headers_mut()
@@ -50,7 +50,7 @@ async fn a_look_at_a_request_shows_neither_body_nor_credentials(store: StoreKind
     let record = world.newest(Verdict::Accepted, 1).await;
     let names = record.headers.iter().map(|header| header.name.as_str());
     let names = names.collect::<Vec<_>>();
-    assert!(names.contains(&"x-kept"), "{names:?}");
+    assert!(names.contains(&"x-kept-id"), "{names:?}");
     let shown = world.get(&record.inbound_request_id).await.encode_to_vec();
     let event = GetEventRequest {
         tenant_id: world.deployment.tenant_id.clone(),

@@ -32,6 +32,22 @@ pub(crate) fn bytes(rule: &KeyRule, secret: &Secret) -> Result<Zeroizing<Vec<u8>
     }
 }
 
+/// What a secret stands for in each way that the rule reads it; at least one.
+pub(crate) fn every(
+    rule: &KeyRule,
+    secret: &Secret,
+) -> Result<Vec<Zeroizing<Vec<u8>>>, SecretError> {
+    let first = bytes(rule, secret);
+    let others = rule.or.iter().filter_map(|rule| bytes(rule, secret).ok());
+    let mut keys = others.collect::<Vec<_>>();
+    match first {
+        Ok(key) => keys.insert(0, key),
+        Err(error) if keys.is_empty() => return Err(error),
+        Err(_) => {}
+    }
+    Ok(keys)
+}
+
 /// The public keys that a secret stands for; at least one.
 pub(crate) fn public_keys(rule: &KeyRule, secret: &Secret) -> Result<Vec<NamedKey>, SecretError> {
     let bytes = bytes(rule, secret)?;
@@ -140,6 +156,24 @@ mod tests {
             ..KeyRule::default()
         };
         assert_eq!(key(&nfkd, "\u{e9}"), Ok("e\u{301}".as_bytes().to_vec()));
+    }
+
+    #[test]
+    fn case_8_a_secret_is_read_in_each_way_that_the_rule_has() {
+        let rule = KeyRule {
+            decode: KeyDecode::Base64,
+            strip: "whsec_".into(),
+            bytes_min: 2,
+            or: vec![KeyRule::default()],
+            ..KeyRule::default()
+        };
+        let keys = |text: &str| {
+            let keys = every(&rule, &Secret::new(text).expect("a secret"));
+            keys.map(|keys| keys.iter().map(|key| key.to_vec()).collect::<Vec<_>>())
+        };
+        let both = vec![b"ab".to_vec(), b"whsec_YWI=".to_vec()];
+        assert_eq!(keys("whsec_YWI="), Ok(both));
+        assert_eq!(keys("!"), Ok(vec![b"!".to_vec()]));
     }
 
     #[test]

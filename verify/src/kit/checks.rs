@@ -120,6 +120,18 @@ fn another_secret_is_refused() {
     });
 }
 
+/// Whatever is wrong with a time is told only of what was proved: it is kept as genuine.
+#[test]
+fn p5_only_what_was_proved_is_stale() {
+    each(|vector, trial| {
+        let mut trial = trial.other_secrets();
+        trial.now_ms += 40 * 86_400_000;
+        let fault = !proves_nothing(vector) && trial.verify() == Err(Refusal::Stale);
+        let fault = fault.then(|| "stale with another secret".to_owned());
+        fault.into_iter().collect()
+    });
+}
+
 #[test]
 fn no_secret_is_refused() {
     each(|vector, trial| {

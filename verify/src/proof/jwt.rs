@@ -93,7 +93,7 @@ impl JwtPlan {
             check_hash(&payload, rule, context.request.body)?;
         }
         match &self.rule.url_hash {
-            Some(rule) => check_hash(&payload, rule, context.request.url.as_bytes()),
+            Some(rule) => check_hash(&payload, rule, context.request.called_url().as_bytes()),
             None => Ok(()),
         }
     }

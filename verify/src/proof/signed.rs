@@ -16,6 +16,8 @@ use crate::{
 
 /// The most contents of which one must match.
 const CONTENTS_MAX: usize = 4;
+/// In how many further ways a secret is read.
+const KEY_WAYS_MAX: usize = 3;
 
 /// A compiled scheme of the kinds `hmac`, `hash` and `asym`.
 #[derive(Debug, Clone)]
@@ -118,7 +120,7 @@ impl SignedPlan {
     pub(super) fn check_secret(&self, secret: &Secret) -> Result<(), SecretError> {
         match self.kind {
             Kind::Asym => key::public_keys(&self.key, secret).map(drop),
-            _ => key::bytes(&self.key, secret).map(drop),
+            _ => key::every(&self.key, secret).map(drop),
         }
     }
 
@@ -129,14 +131,14 @@ impl SignedPlan {
         }
     }
 
-    /// Whether every content holds a value, or the body that the value is in.
-    pub(super) fn signs(&self, reference: &Reference) -> bool {
-        let in_body = matches!(reference, Reference::Json(_) | Reference::Form(_));
-        (in_body && self.covers_body())
+    /// Whether every content holds one of the values, or the body that they are in.
+    pub(super) fn signs(&self, references: &[Reference]) -> bool {
+        let in_body = |one: &Reference| matches!(one, Reference::Json(_) | Reference::Form(_));
+        (references.iter().all(in_body) && self.covers_body())
             || self
                 .contents
                 .iter()
-                .all(|content| content.references().any(|held| held == reference))
+                .all(|content| content.references().any(|held| references.contains(held)))
     }
 
     /// Whether every content holds the body.
@@ -172,7 +174,7 @@ impl SignedPlan {
         pieces: &[Piece<'_>],
         given: &[(usize, Vec<u8>)],
     ) -> Result<bool, Refusal> {
-        let keys = usable(context.secrets, |secret| key::bytes(&self.key, secret))?;
+        let keys = usable(context.secrets, &self.key)?;
         let mut right = false;
         for (number, key) in &keys {
             let bytes = pieces.iter().map(|piece| piece.bytes(key));
@@ -240,6 +242,17 @@ fn check_key(kind: Kind, rule: &KeyRule) -> Result<(), SchemeError> {
         rule.decode,
         KeyDecode::Pem | KeyDecode::Der | KeyDecode::Jwks
     );
+    let others = &rule.or;
+    let is_plain = |other: &KeyRule| other.or.is_empty() && other.remote.is_none();
+    if others.len() > KEY_WAYS_MAX || !others.iter().all(is_plain) {
+        return Err(SchemeError::new(
+            "key.or",
+            "must be at most three ways that have no others",
+        ));
+    }
+    if kind == Kind::Asym && !others.is_empty() {
+        return Err(SchemeError::new("key.or", "is for shared secrets"));
+    }
     if kind != Kind::Asym && (public || rule.remote.is_some()) {
         return Err(SchemeError::new(
             "key",

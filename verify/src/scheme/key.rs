@@ -22,6 +22,8 @@ pub struct KeyRule {
     pub bytes_min: usize,
     /// The most bytes of the decoded key; no limit when 0.
     pub bytes_max: usize,
+    /// Other ways to read the same secret, each of which is tried too; at most three, and none has others.
+    pub or: Vec<KeyRule>,
     /// A key that the provider publishes.
     pub remote: Option<RemoteKey>,
 }

@@ -1,17 +1,20 @@
 //! What a scheme asks of its source's secrets, for whoever configures and stores.
 
-use super::{Kind, Scheme, SchemeError};
+use super::{Kind, Scheme, SchemeError, Settings};
 use crate::{reference::Reference, special, template::Template};
 
 impl Scheme {
-    /// Whether nothing verifies unless the source has a secret.
-    pub fn needs_secret(&self) -> bool {
+    /// Whether nothing verifies unless a source with these settings has a secret.
+    pub fn needs_secret(&self, settings: &Settings) -> bool {
         match self.kind {
             Kind::Hmac | Kind::Hash | Kind::Token | Kind::Basic => true,
             Kind::Asym | Kind::Jwt => self.key.remote.is_none(),
-            Kind::Special => {
-                special::find(&self.special).is_none_or(|special| special.key_request.is_none())
-            }
+            Kind::Special => special::find(&self.special).is_none_or(|special| {
+                let is_keyless = special.key_request.is_none();
+                special
+                    .needs_secret
+                    .map_or(is_keyless, |needs| needs(settings))
+            }),
             Kind::None => false,
         }
     }
@@ -165,7 +168,7 @@ mod tests {
         ] {
             let scheme = scheme(record);
             let said = (
-                scheme.needs_secret(),
+                scheme.needs_secret(&Settings::new()),
                 scheme.takes_secret(),
                 scheme.captures_secret(),
             );

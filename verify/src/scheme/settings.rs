@@ -2,10 +2,44 @@
 
 use std::collections::BTreeSet;
 
-use super::Scheme;
+use super::{Kind, Scheme};
 use crate::{reference::Reference, template::Template};
 
+/// A setting that a source can have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name.
+    pub name: String,
+    /// What it means; empty when the record does not say.
+    pub about: String,
+    /// Whether nothing can be verified without it.
+    pub needed: bool,
+}
+
+/// The setting of HTTP Basic.
+const USERNAME: &str = "username";
+const USERNAME_ABOUT: &str =
+    "The user of HTTP Basic; the secret is then the password alone, and user:password otherwise.";
+
 impl Scheme {
+    /// Every setting that a source can have, by name.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let needed = self.needed_setting_names();
+        let mut names: BTreeSet<String> = self.setting_names().into_iter().collect();
+        names.extend(self.about.keys().cloned());
+        names.extend((self.kind == Kind::Basic).then(|| USERNAME.to_owned()));
+        let parameters = names.into_iter().map(|name| Parameter {
+            about: match self.about.get(&name) {
+                Some(about) => about.clone(),
+                None if name == USERNAME => USERNAME_ABOUT.to_owned(),
+                None => String::new(),
+            },
+            needed: needed.contains(&name),
+            name,
+        });
+        parameters.collect()
+    }
+
     /// The names of all settings that the scheme reads, those of handshakes included.
     pub fn setting_names(&self) -> Vec<String> {
         let mut names: BTreeSet<String> = self.needed_setting_names().into_iter().collect();

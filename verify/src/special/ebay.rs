@@ -20,6 +20,8 @@ const SIGNATURE: &str = "x-ebay-signature";
 /// be fetched.
 pub(super) static SPECIAL: Special = Special {
     key_request: Some(key_request),
+    // The verification token, which every challenge is answered with.
+    needs_secret: Some(|_| true),
     check: Some(check),
     headers: &[SIGNATURE],
     ..Special::new("ebay", verify)

@@ -32,6 +32,8 @@ const KEYS: &str = "https://login.microsoftonline.com/common/discovery/v2.0/keys
 /// `tenant_id`.
 pub(super) static SPECIAL: Special = Special {
     key_request: Some(key_request),
+    // The client state.
+    needs_secret: Some(|_| true),
     ..Special::new("microsoft_graph", verify)
 };
 

@@ -16,7 +16,10 @@ use crate::{
 };
 
 /// PayFast. The setting `merchant_id`, when given, must be that of the notification.
-pub(super) static SPECIAL: Special = Special::new("payfast", verify);
+pub(super) static SPECIAL: Special = Special {
+    needs_secret: Some(|settings| !allows_none(settings.get("allow_no_passphrase"))),
+    ..Special::new("payfast", verify)
+};
 
 /// A field's name and value.
 type Field = (String, String);
@@ -47,9 +50,13 @@ fn passphrases<'a>(context: &Context<'a>, plan: &SpecialPlan) -> Result<Vec<&'a 
     let passphrases: Vec<&[u8]> = secrets.collect();
     match passphrases.is_empty() {
         false => Ok(passphrases),
-        true if plan.setting("allow_no_passphrase") == Some("true") => Ok(vec![b""]),
+        true if allows_none(plan.settings.get("allow_no_passphrase")) => Ok(vec![b""]),
         true => Err(Refusal::NoSecret),
     }
+}
+
+fn allows_none(setting: Option<&String>) -> bool {
+    setting.is_some_and(|setting| setting == "true")
 }
 
 /// The signature and the fields before it.
@@ -153,6 +160,39 @@ mod tests {
             signature.to_owned(),
             String::from_utf8_lossy(&content(signed)).into_owned(),
         ))
+    }
+
+    #[test]
+    fn p6_an_account_without_a_passphrase_is_taken_where_that_is_said() {
+        let body = b"pf_payment_id=1&payment_status=COMPLETE";
+        let digest = digest_hex(body, b"");
+        let body = [&body[..], b"&signature=", digest.as_bytes()].concat();
+        let headers = crate::Headers::new();
+        let request = crate::Request {
+            method: "POST",
+            path_query: "/",
+            url: "https://a.example.com/",
+            headers: &headers,
+            body: &body,
+        };
+        let context = Context {
+            request: &request,
+            secrets: &[],
+            fetched: &[],
+            now_ms: 0,
+        };
+        for (said, expected) in [
+            ("true", Ok(())),
+            ("false", Err(Refusal::NoSecret)),
+            ("", Err(Refusal::NoSecret)),
+        ] {
+            let name = "allow_no_passphrase".to_owned();
+            let plan = SpecialPlan {
+                settings: [(name, said.to_owned())].into(),
+                tolerance: crate::Tolerance::Scheme,
+            };
+            assert_eq!(verify(&context, &plan), expected, "{said}");
+        }
     }
 
     #[test]

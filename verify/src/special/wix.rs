@@ -36,6 +36,9 @@ fn verify(context: &Context<'_>, plan: &SpecialPlan) -> Result<(), Refusal> {
     match plan.tolerance {
         Tolerance::Off => Ok(()),
         Tolerance::Millis(leeway_ms) => jwt::check_times(&claims, leeway_ms, None, context.now_ms),
+        Tolerance::Late(leeway_ms) => {
+            jwt::check_times(&claims, leeway_ms.max(LEEWAY_MS), None, context.now_ms)
+        }
         Tolerance::Scheme => jwt::check_times(&claims, LEEWAY_MS, None, context.now_ms),
     }
 }

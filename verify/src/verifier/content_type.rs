@@ -9,13 +9,14 @@ const LABEL_BYTES_MAX: usize = 256;
 /// The most further media types of a scheme.
 const FURTHER_MAX: usize = 16;
 const FORM: &str = "application/x-www-form-urlencoded";
+const MULTIPART: &str = "multipart/form-data";
 
 /// The media types of a scheme.
 #[derive(Debug, Clone)]
 pub(super) struct ContentTypes {
-    any: bool,
-    json: bool,
-    form: bool,
+    body: BodyForm,
+    json_in_form: bool,
+    multipart: bool,
     further: Vec<String>,
 }
 
@@ -35,13 +36,9 @@ impl ContentTypes {
             ));
         }
         Ok(Self {
-            any: scheme.body == BodyForm::Any && further.is_empty(),
-            json: matches!(
-                scheme.body,
-                BodyForm::Json | BodyForm::JsonOrForm | BodyForm::JsonLines
-            ),
-            form: matches!(scheme.body, BodyForm::Form | BodyForm::JsonOrForm)
-                || scheme.json_in_form.is_some(),
+            body: scheme.body,
+            json_in_form: scheme.json_in_form.is_some(),
+            multipart: scheme.multipart,
             further: further.clone(),
         })
     }
@@ -49,7 +46,7 @@ impl ContentTypes {
     /// Whether a label is one of them. What it says of JSON's encoding says nothing: JSON is UTF-8, which is found out when it is
     /// read.
     pub(super) fn take(&self, label: Option<&str>) -> bool {
-        if self.any {
+        if self.body == BodyForm::Any && self.further.is_empty() {
             return true;
         }
         let Some(label) = label.filter(|label| label.len() <= LABEL_BYTES_MAX) else {
@@ -57,8 +54,15 @@ impl ContentTypes {
         };
         let essence = label.split(';').next().unwrap_or_default().trim();
         let essence = essence.to_ascii_lowercase();
-        (self.json && is_json(&essence))
-            || (self.form && essence == FORM)
+        let takes_json = matches!(
+            self.body,
+            BodyForm::Json | BodyForm::JsonOrForm | BodyForm::JsonLines
+        );
+        let takes_form =
+            self.json_in_form || matches!(self.body, BodyForm::Form | BodyForm::JsonOrForm);
+        (takes_json && is_json(&essence))
+            || (takes_form && essence == FORM)
+            || (self.multipart && essence == MULTIPART)
             || self
                 .further
                 .iter()

@@ -12,7 +12,7 @@ impl Verifier {
         let mut seen = self.proof.seen(&mut values)?;
         if let Some(time) = &self.time {
             seen.contents
-                .push(values.text(&time.at)?.unwrap_or_default().into_bytes());
+                .push(time.read(&values)?.unwrap_or_default().into_bytes());
         }
         Ok(seen)
     }
@@ -26,7 +26,7 @@ impl Verifier {
     pub(crate) fn signed_references(&self) -> Vec<&Reference> {
         self.proof
             .references()
-            .chain(self.time.iter().map(|time| &time.at))
+            .chain(self.time.iter().flat_map(|time| &time.at))
             .chain(self.require.iter().flat_map(Comparison::references))
             .collect()
     }
@@ -55,7 +55,7 @@ impl Verifier {
         let time = self.time.as_ref()?;
         let mut values = self.values(request);
         self.proof.read_others(&mut values);
-        let text = values.text(&time.at).ok().flatten()?;
+        let text = time.read(&values).ok().flatten()?;
         let at = timestamp::parse(time.unit, &text).ok()?;
         let window = time.window?;
         Some((at - window.future_ms, at + window.past_ms))

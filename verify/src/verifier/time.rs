@@ -3,7 +3,7 @@
 use crate::{
     Refusal, SchemeError, Tolerance,
     reference::Reference,
-    scheme::{TimeUnit, TimestampRule},
+    scheme::{BodyForm, TimeUnit, TimestampRule},
     timestamp::{self, Window},
     values::Values,
 };
@@ -14,8 +14,8 @@ const TOLERANCE_S_MAX: u32 = 31 * 86_400;
 /// Where the time is and how old it may be.
 #[derive(Debug, Clone)]
 pub(super) struct TimePlan {
-    /// Where it is.
-    pub(super) at: Reference,
+    /// Where it is: the first of these that is there.
+    pub(super) at: Vec<Reference>,
     /// How it is written.
     pub(super) unit: TimeUnit,
     /// How old and how far ahead it may be.
@@ -25,9 +25,25 @@ pub(super) struct TimePlan {
 
 impl TimePlan {
     /// Checks a rule.
-    pub(super) fn compile(rule: &TimestampRule, tolerance: Tolerance) -> Result<Self, SchemeError> {
-        let at = Reference::parse(&rule.at)
-            .ok_or_else(|| SchemeError::new("ts.at", "is no reference"))?;
+    pub(super) fn compile(
+        rule: &TimestampRule,
+        body: BodyForm,
+        tolerance: Tolerance,
+    ) -> Result<Self, SchemeError> {
+        let at = rule.at.0.iter().map(|text| Reference::parse(text));
+        let at = at.collect::<Option<Vec<_>>>();
+        let at = at.ok_or_else(|| SchemeError::new("ts.at", "is no reference"))?;
+        // Of others it could not be known which one the signature is over.
+        let is_either = matches!(
+            &at[..],
+            [_] | [Reference::Json(_), Reference::Form(_)] if at.len() == 1 || body == BodyForm::JsonOrForm
+        );
+        if !is_either {
+            return Err(SchemeError::new(
+                "ts.at",
+                "must be one, or one of JSON and one of a form where the body is either",
+            ));
+        }
         let future_s = rule.future_s.unwrap_or(rule.tolerance_s);
         if rule.tolerance_s > TOLERANCE_S_MAX || future_s > TOLERANCE_S_MAX {
             return Err(SchemeError::new(
@@ -46,23 +62,33 @@ impl TimePlan {
 
     /// Another entry of the signature header is not known yet, and then missing from the signed content.
     pub(super) fn must_be_there(&self, values: &Values<'_>) -> Result<(), Refusal> {
-        if self.optional || matches!(self.at, Reference::Sig(_) | Reference::Claim(_)) {
+        let is_later = |at: &Reference| matches!(at, Reference::Sig(_) | Reference::Claim(_));
+        if self.optional || self.at.iter().any(is_later) {
             return Ok(());
         }
-        values
-            .get(&self.at)?
+        self.read(values)?
             .map(drop)
             .ok_or(Refusal::MissingTimestamp)
     }
 
     /// Whether the time is within its limits.
     pub(super) fn check(&self, values: &Values<'_>, now_ms: i64) -> Result<(), Refusal> {
-        match values.text(&self.at)? {
+        match self.read(values)? {
             None if self.optional => Ok(()),
             None => Err(Refusal::MissingTimestamp),
             Some(text) => {
                 timestamp::check(self.window, timestamp::parse(self.unit, &text)?, now_ms)
             }
         }
+    }
+
+    /// The time as it is written. None: it is not there.
+    pub(super) fn read(&self, values: &Values<'_>) -> Result<Option<String>, Refusal> {
+        for at in &self.at {
+            if let Some(text) = values.text(at)? {
+                return Ok(Some(text));
+            }
+        }
+        Ok(None)
     }
 }

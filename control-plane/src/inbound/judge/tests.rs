@@ -107,6 +107,32 @@ fn bc3_to_bc7_a_signature_that_is_not_right_to_the_letter_is_refused() {
 }
 
 #[test]
+fn p5_what_is_late_is_taken_only_where_its_repeat_would_be_known() {
+    let hour_ms = Some(60 * 60 * 1_000);
+    let by_id = standard(|settings| settings.accept_stale_ms = hour_ms);
+    let is_late = |live: &LiveSource, posted: &Posted| {
+        let verifier = live.verifier.as_ref().unwrap();
+        matches!(prove(live, verifier, posted, &[]), Proof::Late)
+    };
+    for (seconds, late) in [(-301, true), (-3_600, true), (-3_601, false), (301, false)] {
+        let request = signed_at("msg_1", b"{}", seconds);
+        assert_eq!(is_late(&by_id, &request), late, "{seconds}");
+    }
+    let content = examine(
+        &by_id,
+        by_id.verifier.as_ref().unwrap(),
+        &signed_at("msg_1", b"{}", -301),
+    );
+    let content = content.unwrap();
+    assert!(content.is_claimed());
+    let unclaimed = Content {
+        claim: None,
+        ..content
+    };
+    assert!(!unclaimed.is_claimed());
+}
+
+#[test]
 fn bc8_hex_is_free_of_case() {
     let request = signed_by_github(b"{}");
     let signature = request.header("x-hub-signature-256").unwrap();
@@ -119,9 +145,10 @@ fn bc8_hex_is_free_of_case() {
 #[test]
 fn bc9_to_bc11_a_time_is_digits_and_at_most_five_minutes_off() {
     let source = standard(|_| {});
-    for seconds in [-301, 301] {
+    let stale = (401, Some(Verdict::Quarantined));
+    for (seconds, expected) in [(-301, stale), (301, REJECTED)] {
         let request = signed_at("msg_1", b"{}", seconds);
-        assert_eq!(refused(&source, &request), REJECTED, "{seconds}");
+        assert_eq!(refused(&source, &request), expected, "{seconds}");
     }
     for seconds in [-300, 0, 300] {
         assert!(
@@ -241,7 +268,7 @@ fn bc22_a_media_type_is_one_that_the_source_takes() {
         Some(long.as_str()),
     ] {
         let request = with(&signed(b"{}"), "content-type", text.map(str::as_bytes));
-        assert_eq!(refused(&strict, &request), (415, None), "{text:?}");
+        assert_eq!(refused(&strict, &request), (415, Some(Verdict::Quarantined)), "{text:?}");
         let content = judge(&standard(|_| {}), &request).unwrap();
         assert!(content.content_type.len() < 128);
     }

@@ -38,11 +38,23 @@ impl Served for SourceSettings {
         let settings = &source.settings;
         let scheme = settings.scheme()?;
         let registered = settings.registered_url.clone();
+        let verifier = settings.verifier()?;
+        let mut secret_headers = scheme.map_or_else(Vec::new, |scheme| scheme.secret_headers());
+        let (mut kept_headers, credentials) = match &verifier {
+            Some(verifier) => (verifier.header_names(), verifier.credential_headers()),
+            None => Default::default(),
+        };
+        secret_headers.extend(credentials.into_iter().map(str::to_owned));
+        secret_headers.sort_unstable();
+        secret_headers.dedup();
+        kept_headers.extend(settings.forward_headers.iter().cloned());
         Ok(LiveSource {
             source: source.clone(),
             url: registered.unwrap_or_else(|| loader.public_url.of_source(source.id)),
-            verifier: settings.verifier()?,
-            secret_headers: scheme.map_or_else(Vec::new, |scheme| scheme.secret_headers()),
+            verifier,
+            late_verifier: settings.late_verifier()?,
+            secret_headers,
+            kept_headers,
             secrets,
             poll_secret,
         })

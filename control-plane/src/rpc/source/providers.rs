@@ -1,11 +1,12 @@
 //! The providers that Posthorn knows.
 
 use posthorn::v1;
-use posthorn_verify::{Options, Provider, Settings, Verifier, catalogue};
+use posthorn_verify::{Options, Provider, Settings, Verifier, catalogue, scheme::Parameter};
 
 use super::title::title;
 use crate::{
     error::Error,
+    model::source::SourceSettings,
     rpc::{Page, QueryFingerprint, convert::duration_proto},
 };
 
@@ -29,13 +30,29 @@ fn proto(provider: &Provider) -> v1::Provider {
     let tolerance_ms = scheme
         .tolerance_s()
         .map(|seconds| u64::from(seconds) * 1_000);
+    let usual = SourceSettings::of(Some(provider.name.clone()));
+    let answer_within_ms = scheme.limits.answer_within_ms;
     v1::Provider {
         name: provider.name.clone(),
         title: title(&provider.name),
         parameters: scheme.needed_setting_names(),
-        needs_secret: scheme.needs_secret() && !scheme.captures_secret(),
+        needs_secret: scheme.needs_secret(&Settings::new()) && !scheme.captures_secret(),
         covers_body: covers_body(provider),
         tolerance: tolerance_ms.map(duration_proto),
+        all_parameters: scheme.parameters().into_iter().map(parameter).collect(),
+        body_bytes_max: usual.body_bytes_usual(),
+        answer_within: answer_within_ms.map(|ms| duration_proto(ms.into())),
+        limits_page: scheme.limits.page.clone(),
+        note: scheme.note.clone(),
+        confirm: scheme.confirm,
+    }
+}
+
+fn parameter(parameter: Parameter) -> v1::ProviderParameter {
+    v1::ProviderParameter {
+        name: parameter.name,
+        about: parameter.about,
+        required: parameter.needed,
     }
 }
 

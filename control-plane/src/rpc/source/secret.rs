@@ -55,7 +55,7 @@ impl Chosen {
         if texts.is_empty() && compiled.scheme.captures_secret() {
             return none_of(texts);
         }
-        if texts.is_empty() && !compiled.scheme.needs_secret() {
+        if texts.is_empty() && !compiled.scheme.needs_secret(&settings.parameters) {
             return none_of(texts);
         }
         if texts.is_empty() {

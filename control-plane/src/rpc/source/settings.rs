@@ -38,10 +38,13 @@ fields! {
         DedupeWindow: "dedupe_window",
         OnConflict: "on_conflict",
         Split: "split",
+        AcceptStaleFor: "accept_stale_for",
     }
 }
 
 const NAME_CHARS_MAX: usize = 100;
+/// What stands for a page that was not seen.
+const UNCONFIRMED: &str = "unconfirmed";
 
 /// Settings as they were read, and what comes of them.
 #[derive(Debug)]
@@ -85,6 +88,8 @@ pub(super) fn proto(settings: &SourceSettings) -> v1::SourceSettings {
     let tolerance_ms = settings.tolerance_ms.and_then(|ms| u64::try_from(ms).ok());
     let window_ms = settings.dedupe_window_ms;
     let window_ms = window_ms.and_then(|ms| u64::try_from(ms).ok());
+    let stale_ms = settings.accept_stale_ms;
+    let stale_ms = stale_ms.and_then(|ms| u64::try_from(ms).ok());
     v1::SourceSettings {
         name: settings.name.clone().unwrap_or_default(),
         provider: settings.provider.clone().unwrap_or_default(),
@@ -105,6 +110,7 @@ pub(super) fn proto(settings: &SourceSettings) -> v1::SourceSettings {
         dedupe_window: window_ms.map(duration_proto),
         on_conflict: field::on_conflict_proto(settings.on_conflict).into(),
         split: settings.split,
+        accept_stale_for: stale_ms.map(duration_proto),
     }
 }
 
@@ -131,6 +137,7 @@ fn read_over(
     let compiled = draft.compiled.as_ref();
     violations.take(scheme::check_addresses(&draft.settings, compiled, policy))?;
     draft.check_forwarded(&mut violations);
+    draft.check_deadline(&mut violations);
     violations.finish()?;
     Ok(draft)
 }
@@ -160,7 +167,8 @@ impl Draft {
                 settings.allowed_addresses = field::allowed_addresses(&new.allowed_addresses)?;
             }
             Field::BodyBytesMax => {
-                settings.body_bytes_max = field::body_bytes_max(new.body_bytes_max)?;
+                settings.body_bytes_max =
+                    field::body_bytes_max(new.body_bytes_max, settings.body_bytes_usual())?;
             }
             Field::ContentTypes => {
                 settings.content_types = field::content_types(&new.content_types)?;
@@ -182,6 +190,7 @@ impl Draft {
             Field::DedupeWindow => settings.dedupe_window_ms = field::dedupe_window_ms(new)?,
             Field::OnConflict => settings.on_conflict = field::on_conflict(new.on_conflict)?,
             Field::Split => settings.split = new.split,
+            Field::AcceptStaleFor => settings.accept_stale_ms = field::accept_stale_ms(new)?,
             Field::Poll => {
                 let read = new.poll.as_ref().map(|poll| poll::read(poll, policy));
                 let (poll, target) = read.transpose()?.unzip();
@@ -190,6 +199,25 @@ impl Draft {
             }
         }
         Ok(())
+    }
+
+    /// Notes a computed answer that is promised for when the provider has gone.
+    fn check_deadline(&self, violations: &mut Violations) {
+        let promised = self.settings.synchronous.as_ref();
+        let promised = promised.map(|synchronous| synchronous.deadline_ms);
+        let limits = self
+            .compiled
+            .as_ref()
+            .map(|compiled| &compiled.scheme.limits);
+        // What nobody is known to have said is no reason to refuse anything.
+        let said = limits.filter(|limits| limits.page != UNCONFIRMED);
+        let waits = said.and_then(|limits| limits.answer_within_ms);
+        if let (Some(promised), Some(waits)) = (promised, waits)
+            && promised > waits
+        {
+            let rule = format!("must be at most {waits} ms: the provider waits no longer");
+            violations.add("settings.synchronous.deadline".to_owned(), rule);
+        }
     }
 
     /// Notes every header that would go out although it carries a secret of the scheme.

@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     model::{
         event::is_media_type,
-        source::{BODY_BYTES_DEFAULT, BODY_BYTES_MAX, CUSTOM, OnConflict},
+        source::{BODY_BYTES_MAX, CUSTOM, OnConflict},
     },
     rpc::convert::{Violations, duration_within, header_name},
 };
@@ -28,6 +28,7 @@ const RATE_MAX: u32 = 100_000;
 const SECOND_MS: u32 = 1_000;
 const TOLERANCE_MAX_MS: u32 = 48 * 60 * 60 * SECOND_MS;
 const WINDOW_MAX_MS: u32 = 30 * 24 * 60 * 60 * SECOND_MS;
+const STALE_MAX_MS: u32 = 7 * 24 * 60 * 60 * SECOND_MS;
 /// Headers that are secret whatever the scheme.
 const SECRET_HEADERS: &[&str] = &[
     "api-key",
@@ -113,14 +114,14 @@ fn is_plain(net: &IpNet) -> bool {
     }
 }
 
-/// The longest body, in bytes.
-pub(super) fn body_bytes_max(bytes: u32) -> Result<u32, Error> {
+/// The longest body, in bytes; `usual` where the caller does not say.
+pub(super) fn body_bytes_max(bytes: u32, usual: u32) -> Result<u32, Error> {
     match bytes {
-        0 => Ok(BODY_BYTES_DEFAULT),
+        0 => Ok(usual),
         BODY_BYTES_MIN..=BODY_BYTES_MAX => Ok(bytes),
         _ => Err(Error::invalid(
             "settings.body_bytes_max",
-            "must be from 1024 to 26214400, or 0 for 1048576",
+            "must be from 1024 to 26214400, or 0 for what the provider sends",
         )),
     }
 }
@@ -194,6 +195,18 @@ pub(super) fn dedupe_window_ms(new: &v1::SourceSettings) -> Result<Option<i64>, 
         let rule = "must be from 1 s to 30 days, or 0 for none";
         let limits = SECOND_MS..=WINDOW_MAX_MS;
         duration_within("settings.dedupe_window", window, limits, rule)
+    });
+    Ok(read.transpose()?.map(i64::from))
+}
+
+/// How old what is genuine and can be told from a repeat may be.
+pub(super) fn accept_stale_ms(new: &v1::SourceSettings) -> Result<Option<i64>, Error> {
+    let within = new.accept_stale_for.as_ref();
+    let within = within.filter(|within| (within.seconds, within.nanos) != (0, 0));
+    let read = within.map(|within| {
+        let rule = "must be from 1 s to 7 days, or 0 for not at all";
+        let limits = SECOND_MS..=STALE_MAX_MS;
+        duration_within("settings.accept_stale_for", within, limits, rule)
     });
     Ok(read.transpose()?.map(i64::from))
 }

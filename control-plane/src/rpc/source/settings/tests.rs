@@ -47,6 +47,7 @@ fn new() -> v1::SourceSettings {
         }),
         dedupe_window: Some(duration_proto(30 * 24 * 60 * 60 * 1_000)),
         on_conflict: v1::OnConflict::Emit.into(),
+        accept_stale_for: None,
         split: Some(false),
     }
 }
