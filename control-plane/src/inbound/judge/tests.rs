@@ -281,7 +281,7 @@ fn bc22_a_media_type_is_one_that_the_source_takes() {
         "content-type",
         Some(b"text/plain"),
     );
-    assert_eq!(refused(&github(), &unnamed), (415, None), "what it sends");
+    assert_eq!(refused(&github(), &unnamed), (415, Some(Verdict::Quarantined)), "what it sends");
 }
 
 #[test]
