@@ -4,6 +4,7 @@ mod batches;
 mod catalogue;
 mod characters;
 mod large;
+mod loops;
 pub(crate) mod operators;
 mod repeats;
 mod secrets;

@@ -5,8 +5,8 @@ use std::{fmt, ops::RangeInclusive, sync::Arc};
 use posthorn_guard::Resolver;
 
 use crate::{
-    clock::Clock, entropy::Entropy, metrics::Metrics, registry::SharedRegistry, store::Store,
-    vault::Vault,
+    cdn_loop::LoopMark, clock::Clock, entropy::Entropy, metrics::Metrics, registry::SharedRegistry,
+    store::Store, vault::Vault,
 };
 
 /// The versions of the nodes' protocol that this control plane speaks.
@@ -31,6 +31,8 @@ pub(crate) struct Core {
     pub entropy: Entropy,
     /// The versions of the nodes' protocol that are spoken here.
     pub protocols: RangeInclusive<u32>,
+    /// What requests to endpoints are known by when they come back.
+    pub loop_mark: LoopMark,
 }
 
 /// What whoever makes a plane gives it besides its settings. The default is what an installation has.

@@ -8,6 +8,7 @@
 mod audit;
 pub mod bootstrap;
 mod budget;
+mod cdn_loop;
 mod clock;
 pub mod config;
 mod core;

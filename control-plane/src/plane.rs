@@ -14,6 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     audit::{Denials, WaitingDenials},
     bootstrap::{self, FirstKeys, Scope},
+    cdn_loop::LoopMark,
     config::Config,
     core::{Core, Given},
     dispatch::{Commits, Dispatch},
@@ -101,6 +102,7 @@ impl ControlPlane {
             entropy.clone(),
         )
         .await?;
+        let loop_mark = LoopMark::of(store.first_key_id().await?);
         let mut metrics_registry = MetricsRegistry::default();
         let core = Core {
             store,
@@ -111,6 +113,7 @@ impl ControlPlane {
             clock,
             entropy,
             protocols,
+            loop_mark,
         };
         let payload_bytes_max = config.payload_bytes_max;
         let (dispatch, commits) = Dispatch::new(core.clone(), payload_bytes_max, started.epoch);

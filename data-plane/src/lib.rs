@@ -105,7 +105,13 @@ impl DataPlane {
             readiness: readiness.clone(),
             rng: SmallRng::from_rng(&mut rng),
         });
-        let edge = Edge::bind(config.edge.clone(), forward.forwarder(), &mut registry).await?;
+        let edge = Edge::bind(
+            config.edge.clone(),
+            forward.forwarder(),
+            SmallRng::from_rng(&mut rng),
+            &mut registry,
+        )
+        .await?;
         let own = own_sockets([operations.addr(), edge.addr()], endpoint.uri());
         let sender = Arc::new(sender(&config, own, metrics.clone())?);
         let node_id = node_id::node_id(clock::unix_ms(), &mut rng);

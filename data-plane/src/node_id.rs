@@ -10,10 +10,15 @@ const CHARACTERS: u32 = 26;
 
 /// A new node id.
 pub(crate) fn node_id(unix_ms: u64, rng: &mut impl Rng) -> String {
+    id("node", unix_ms, rng)
+}
+
+/// A new id of another kind.
+pub(crate) fn id(kind: &str, unix_ms: u64, rng: &mut impl Rng) -> String {
     let mut random = [0; 10];
     rng.fill_bytes(&mut random);
     let uuid = Builder::from_unix_timestamp_millis(unix_ms, &random).into_uuid();
-    format!("node_{}", base32(uuid.as_u128()))
+    format!("{kind}_{}", base32(uuid.as_u128()))
 }
 
 /// 128 bits in 26 characters of 5 bits, the first of which holds only 3.

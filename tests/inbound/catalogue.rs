@@ -8,9 +8,8 @@ use http::{Request, StatusCode};
 use http_body_util::Full;
 use posthorn::node::v1::ForwardedRequest;
 use posthorn::v1::{
-    CreateSourceRequest, GetInboundRequestRequest, GetSourceRequest, InboundRequest,
-    ListInboundRequestsRequest, ListProvidersRequest, Provider as Known, SourceSettings,
-    SynchronousAnswer, Verdict,
+    GetInboundRequestRequest, GetSourceRequest, InboundRequest, ListInboundRequestsRequest,
+    SourceSettings, Verdict,
 };
 use posthorn_harness::{Deployment, Provider, STANDARD_WEBHOOKS, StoreKind, eventually};
 use ring::hmac;
@@ -20,7 +19,6 @@ use crate::support::{
     DEADLINE,
     hand_edge::{HandEdge, forwarded, posted},
     hex,
-    refusal::assert_invalid,
 };
 
 on_both! {
@@ -29,9 +27,8 @@ on_both! {
     case_9_routes_of_mailgun_are_taken_as_a_form_and_as_multipart,
     case_17_twilio_may_call_by_get_and_slack_checks_its_certificate,
     p5_what_is_genuine_and_stale_is_quarantined_and_can_be_taken_by_rule,
-    p6_a_source_without_a_secret_is_refused_where_it_would_verify_nothing,
-    p7_providers_say_every_parameter_and_limit,
     s12_headers_that_hold_credentials_are_not_kept,
+    p9_every_answer_names_its_request_and_the_record_has_the_same_name,
 }
 
 /// A source of a provider, and an edge that the test moves.
@@ -323,84 +320,6 @@ async fn p5_what_is_genuine_and_stale_is_quarantined_and_can_be_taken_by_rule(st
     }
 }
 
-async fn p6_a_source_without_a_secret_is_refused_where_it_would_verify_nothing(store: StoreKind) {
-    let deployment = Deployment::start(store).await;
-    let create = async |provider: &str, parameters: &[(&str, &str)]| {
-        let parameters = parameters.iter();
-        let request = CreateSourceRequest {
-            tenant_id: deployment.tenant_id.clone(),
-            settings: Some(SourceSettings {
-                provider: provider.to_owned(),
-                parameters: parameters
-                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                    .collect(),
-                ..SourceSettings::default()
-            }),
-            ..CreateSourceRequest::default()
-        };
-        deployment.admin.sources().create_source(request).await
-    };
-    for provider in ["microsoft_graph", "ebay", "payfast"] {
-        assert_invalid(provider, create(provider, &[]).await, "secrets");
-    }
-    let open = create("payfast", &[("allow_no_passphrase", "true")]).await;
-    assert!(open.is_ok(), "{open:?}");
-}
-
-async fn p7_providers_say_every_parameter_and_limit(store: StoreKind) {
-    let deployment = Deployment::start(store).await;
-    let request = ListProvidersRequest {
-        page_size: 500,
-        ..ListProvidersRequest::default()
-    };
-    let listed = deployment.admin.sources().list_providers(request).await;
-    let listed = listed.expect("they are listed").into_inner().providers;
-    let of = |name: &str| -> &Known {
-        let found = listed.iter().find(|known| known.name == name);
-        found.unwrap_or_else(|| panic!("{name} is not there"))
-    };
-    let github = of("github");
-    assert_eq!(github.body_bytes_max, 25 * 1_024 * 1_024);
-    assert_eq!(github.answer_within.map(|within| within.seconds), Some(10));
-    assert!(github.limits_page.contains("docs.github.com"));
-    let payfast = of("payfast");
-    let names = payfast.all_parameters.iter();
-    let names = names.map(|one| (one.name.as_str(), one.required));
-    let expected = [("allow_no_passphrase", false), ("merchant_id", false)];
-    assert_eq!(names.collect::<Vec<_>>(), expected);
-    let told = listed.iter().flat_map(|known| &known.all_parameters);
-    assert!(told.clone().count() > 20);
-    assert!(told.clone().all(|one| one.about.len() > 10));
-    for name in [
-        "xendit",
-        "mailchimp",
-        "bridge_xyz",
-        "alchemy",
-        "vercel_drains",
-    ] {
-        assert!(of(name).needs_secret, "{name}");
-    }
-
-    let request = CreateSourceRequest {
-        tenant_id: deployment.tenant_id.clone(),
-        settings: Some(SourceSettings {
-            provider: "slack".to_owned(),
-            synchronous: Some(SynchronousAnswer {
-                deadline: Some(prost_types::Duration {
-                    seconds: 4,
-                    nanos: 0,
-                }),
-                fallback: None,
-            }),
-            ..SourceSettings::default()
-        }),
-        secrets: vec!["slack-secret".to_owned()],
-        ..CreateSourceRequest::default()
-    };
-    let refused = deployment.admin.sources().create_source(request).await;
-    assert_invalid("slack waits 3 s", refused, "settings.synchronous.deadline");
-}
-
 async fn s12_headers_that_hold_credentials_are_not_kept(store: StoreKind) {
     let mut world = World::start(store, SourceSettings::default()).await;
     let mut request = forwarded(world.provider.request("msg_1", "{}")).await;
@@ -439,4 +358,40 @@ async fn s12_headers_that_hold_credentials_are_not_kept(store: StoreKind) {
     ] {
         assert!(names.contains(&name), "{name}: {names:?}");
     }
+}
+
+async fn p9_every_answer_names_its_request_and_the_record_has_the_same_name(store: StoreKind) {
+    let world = World::start(store, SourceSettings::default()).await;
+    let edge = world.provider.at(world.deployment.node.edge);
+    let named = async |request: Request<Full<Bytes>>| {
+        let mut connection = edge.connect().await.expect("the edge listens");
+        let answer = connection.send(request).await.expect("an answer");
+        let name = answer.headers.get("posthorn-request-id");
+        let name = name.expect("it is named").to_str().expect("it is text");
+        (answer.status, name.to_owned())
+    };
+    let (status, accepted) = named(edge.request("msg_1", r#"{"type":"a.b"}"#)).await;
+    assert_eq!(status, StatusCode::OK);
+    let mut forged = edge.request("msg_2", "{}");
+    let signature = "v1,AAAA".parse().expect("it is a value");
+    forged.headers_mut().insert("webhook-signature", signature);
+    let (status, rejected) = named(forged).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    let kept = await_requests(&world.deployment, 2).await;
+    let mut ids = kept.iter().map(|one| one.inbound_request_id.clone());
+    assert!(ids.any(|id| id == accepted), "{accepted}: {kept:?}");
+    let mut ids = kept.iter().map(|one| one.inbound_request_id.clone());
+    assert!(ids.any(|id| id == rejected), "{rejected}: {kept:?}");
+
+    let path = |path: &str| {
+        let request = Request::post(path).header("host", "localhost");
+        let request = request.body(Full::new(Bytes::new()));
+        request.expect("the request is well formed")
+    };
+    let (status, stranger) = named(path("/in/src_01h455vb4pex5vsknk084sn02q")).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    assert_eq!(stranger.len(), rejected.len());
+    let (status, elsewhere) = named(path("/elsewhere")).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(elsewhere.starts_with("edge_"), "{elsewhere}");
 }

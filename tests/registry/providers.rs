@@ -1,7 +1,8 @@
 //! What a source can be: of each provider, and polled.
 
 use posthorn::v1::{
-    CreateSourceRequest, GetDriftReportRequest, ListProvidersRequest, SourceSettings,
+    CreateSourceRequest, GetDriftReportRequest, ListProvidersRequest, Provider as Known,
+    SourceSettings, SynchronousAnswer,
 };
 use posthorn_harness::{Deployment, StoreKind};
 use tonic::Code;
@@ -10,6 +11,8 @@ use super::sources::{create, made, polled, standard, update};
 use crate::support::refusal::{assert_invalid, assert_refused};
 
 on_both! {
+    p6_a_source_without_a_secret_is_refused_where_it_would_verify_nothing,
+    p7_providers_say_every_parameter_and_limit,
     polling_begins_with_its_settings_and_ends_with_them,
     the_providers_are_those_that_a_source_can_have,
 }
@@ -78,4 +81,82 @@ async fn the_providers_are_those_that_a_source_can_have(store: StoreKind) {
         let made = sources.create_source(request).await;
         made.expect("it is made");
     }
+}
+
+async fn p6_a_source_without_a_secret_is_refused_where_it_would_verify_nothing(store: StoreKind) {
+    let deployment = Deployment::start(store).await;
+    let create = async |provider: &str, parameters: &[(&str, &str)]| {
+        let parameters = parameters.iter();
+        let request = CreateSourceRequest {
+            tenant_id: deployment.tenant_id.clone(),
+            settings: Some(SourceSettings {
+                provider: provider.to_owned(),
+                parameters: parameters
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                    .collect(),
+                ..SourceSettings::default()
+            }),
+            ..CreateSourceRequest::default()
+        };
+        deployment.admin.sources().create_source(request).await
+    };
+    for provider in ["microsoft_graph", "ebay", "payfast"] {
+        assert_invalid(provider, create(provider, &[]).await, "secrets");
+    }
+    let open = create("payfast", &[("allow_no_passphrase", "true")]).await;
+    assert!(open.is_ok(), "{open:?}");
+}
+
+async fn p7_providers_say_every_parameter_and_limit(store: StoreKind) {
+    let deployment = Deployment::start(store).await;
+    let request = ListProvidersRequest {
+        page_size: 500,
+        ..ListProvidersRequest::default()
+    };
+    let listed = deployment.admin.sources().list_providers(request).await;
+    let listed = listed.expect("they are listed").into_inner().providers;
+    let of = |name: &str| -> &Known {
+        let found = listed.iter().find(|known| known.name == name);
+        found.unwrap_or_else(|| panic!("{name} is not there"))
+    };
+    let github = of("github");
+    assert_eq!(github.body_bytes_max, 25 * 1_024 * 1_024);
+    assert_eq!(github.answer_within.map(|within| within.seconds), Some(10));
+    assert!(github.limits_page.contains("docs.github.com"));
+    let payfast = of("payfast");
+    let names = payfast.all_parameters.iter();
+    let names = names.map(|one| (one.name.as_str(), one.required));
+    let expected = [("allow_no_passphrase", false), ("merchant_id", false)];
+    assert_eq!(names.collect::<Vec<_>>(), expected);
+    let told = listed.iter().flat_map(|known| &known.all_parameters);
+    assert!(told.clone().count() > 20);
+    assert!(told.clone().all(|one| one.about.len() > 10));
+    for name in [
+        "xendit",
+        "mailchimp",
+        "bridge_xyz",
+        "alchemy",
+        "vercel_drains",
+    ] {
+        assert!(of(name).needs_secret, "{name}");
+    }
+
+    let request = CreateSourceRequest {
+        tenant_id: deployment.tenant_id.clone(),
+        settings: Some(SourceSettings {
+            provider: "slack".to_owned(),
+            synchronous: Some(SynchronousAnswer {
+                deadline: Some(prost_types::Duration {
+                    seconds: 4,
+                    nanos: 0,
+                }),
+                fallback: None,
+            }),
+            ..SourceSettings::default()
+        }),
+        secrets: vec!["slack-secret".to_owned()],
+        ..CreateSourceRequest::default()
+    };
+    let refused = deployment.admin.sources().create_source(request).await;
+    assert_invalid("slack waits 3 s", refused, "settings.synchronous.deadline");
 }

@@ -8,6 +8,7 @@ use tokio::{
     runtime::{Handle, RuntimeFlavor},
     task::block_in_place,
 };
+use uuid::Uuid;
 
 use super::{
     Inbound,
@@ -19,11 +20,12 @@ use super::{
     reply,
 };
 use crate::{
+    cdn_loop::{CDN_LOOP, PASSES_MAX},
     clock,
     dispatch::Received,
     error::Error,
     model::{
-        id::{InboundId, SourceId},
+        id::{InboundId, Shard, SourceId},
         inbound::{InboundRequest, Verdict},
         object::ObjectState,
         source::{Answer, BODY_BYTES_DEFAULT, LiveSource},
@@ -57,6 +59,10 @@ impl Inbound {
         let is_sealed = id.is_some_and(|id| registry.is_source_sealed(id));
         drop(registry);
         let verifier = live.as_ref().and_then(|live| live.verifier.as_ref());
+        let mut rng = self.0.core.rng();
+        let shard = live.as_ref().map(|live| live.source.shard);
+        let shard = shard.unwrap_or_else(|| stranger_shard(source));
+        let id = InboundId::new(posted.received_at, shard, &mut rng);
         let (Some(live), Some(verifier)) = (&live, verifier) else {
             let refused = if is_sealed {
                 Refused::counted(503, "sealed")
@@ -66,18 +72,20 @@ impl Inbound {
                 refuse_stranger(&posted)
             };
             self.count_refusal(refused.reason);
-            return reply::refusal(&refused);
+            return reply::named(reply::refusal(&refused), id);
         };
         let taking = Taking {
             inbound: self,
             live,
             verifier,
             posted: &posted,
+            id,
         };
-        match taking.take().await {
+        let answer = match taking.take().await {
             Ok(answer) => answer,
             Err(refused) => taking.refuse(refused),
-        }
+        };
+        reply::named(answer, id)
     }
 
     /// Judges a request to a source without keeping anything: not its state, not its rate.
@@ -90,6 +98,8 @@ impl Inbound {
             live,
             verifier,
             posted,
+            // Nothing is kept under it.
+            id: InboundId::from_uuid(Uuid::nil()),
         };
         let proof = taking.prove().await;
         match proof {
@@ -105,17 +115,9 @@ impl Inbound {
     }
 }
 
-impl Inbound {
-    /// What a request holds, as one event when its items have too many subscribers to be one commit.
-    pub(crate) fn as_taken(&self, live: &LiveSource, mut content: Content) -> Content {
-        let source = &live.source;
-        let types = content.items.iter().map(|item| &item.event_type);
-        let dispatch = &self.0.dispatch;
-        if !dispatch.can_split(source.tenant_id, source.id, types) {
-            content.items.clear();
-        }
-        content
-    }
+/// What stands for the shard in the name of a request to no source: the same for the same path, as that of a source is.
+fn stranger_shard(source: &str) -> Shard {
+    Shard(Sha256::digest(source)[0])
 }
 
 fn exceeds(posted: &Posted, bytes_max: u32) -> bool {
@@ -129,6 +131,8 @@ struct Taking<'a> {
     live: &'a LiveSource,
     verifier: &'a Verifier,
     posted: &'a Posted,
+    /// What it is called by: in the answer, in the log, and by its record if it is kept.
+    id: InboundId,
 }
 
 impl Taking<'_> {
@@ -137,6 +141,10 @@ impl Taking<'_> {
         // A limit below that of every path says that there is such a source, so it applies after the proof.
         if exceeds(self.posted, bytes_max.max(BODY_BYTES_DEFAULT)) {
             return Err(TOO_LONG);
+        }
+        let marks = self.posted.headers.get_all(CDN_LOOP);
+        if self.inbound.0.core.loop_mark.passes(marks) >= PASSES_MAX {
+            return Err(self.looped());
         }
         let proof = self.prove().await;
         match proof {
@@ -155,11 +163,24 @@ impl Taking<'_> {
 
     /// Looks into a genuine request. One that is late is taken only where a repeat of it would be known.
     fn examine(self, proof: &Proof) -> Result<Content, Refused> {
-        let content = examine(self.live, self.verifier, self.posted)?;
+        let content = examine(
+            (self.live, self.verifier),
+            &self.inbound.0.core.loop_mark,
+            self.posted,
+        )?;
         if matches!(proof, Proof::Late) && !content.is_claimed() {
             return Err(refused(self.verifier, Refusal::Stale));
         }
         Ok(content)
+    }
+
+    /// The answer to what went out so often that it goes round.
+    fn looped(self) -> Refused {
+        let source_id = self.live.source.id;
+        if self.tells() {
+            tracing::warn!(%source_id, "a request to source {source_id} went out from this installation {PASSES_MAX} times: an endpoint leads back to it");
+        }
+        Refused::counted(508, "loop")
     }
 
     /// Judges who sent it, with whatever key has to be fetched for that.
@@ -334,8 +355,7 @@ impl Taking<'_> {
 
     fn record(self, outcome: Outcome<'_>) -> InboundRequest {
         let body_hash = self.at_work(|| Sha256::digest(&self.posted.body));
-        let mut rng = self.inbound.0.core.rng();
-        record(self.live, self.posted, body_hash.into(), outcome, &mut rng)
+        record((self.live, self.id), self.posted, body_hash.into(), outcome)
     }
 
     /// Why a request that was to be accepted is not: the provider sends it again.
@@ -346,7 +366,8 @@ impl Taking<'_> {
             Error::Unavailable(_) => Refused::counted(503, "unavailable"),
             error => {
                 if self.tells() {
-                    tracing::error!(%source_id, error = ?error, "a request to source {source_id} could not be taken");
+                    let id = self.id;
+                    tracing::error!(%source_id, inbound_request_id = %id, error = ?error, "request {id} to source {source_id} could not be taken");
                 }
                 Refused::counted(503, "unavailable")
             }

@@ -7,7 +7,10 @@ use posthorn_verify::Claim;
 use rand::Rng;
 use sha2::{Digest as _, Sha256};
 
-use super::content::{Content, ContentItem};
+use super::{
+    Inbound,
+    content::{Content, ContentItem},
+};
 use crate::{
     dispatch::{Arrival, Holds},
     model::{
@@ -15,9 +18,22 @@ use crate::{
         event::{JSON, NewEvent, is_traceparent},
         id::InboundId,
         inbound::{Head, InboundRequest, Part, Verdict},
-        source::SourceSettings,
+        source::{LiveSource, SourceSettings},
     },
 };
+
+impl Inbound {
+    /// What a request holds, as one event when its items have too many subscribers to be one commit.
+    pub(crate) fn as_taken(&self, live: &LiveSource, mut content: Content) -> Content {
+        let source = &live.source;
+        let types = content.items.iter().map(|item| &item.event_type);
+        let dispatch = &self.0.dispatch;
+        if !dispatch.can_split(source.tenant_id, source.id, types) {
+            content.items.clear();
+        }
+        content
+    }
+}
 
 /// What is received of a request that holds `content`, by the settings of its source. `request` is its record, whatever
 /// became of it before.

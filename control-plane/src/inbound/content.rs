@@ -10,6 +10,7 @@ use flate2::bufread::GzDecoder;
 use posthorn_verify::{Claim, Item, Verifier};
 
 use super::{judge::Refused, posted::Posted};
+use crate::cdn_loop::{CDN_LOOP, LoopMark};
 use crate::model::{
     event::{
         CONTENT_TYPE_CHARS_MAX, JSON, PayloadError, check_payload, is_json, is_media_type,
@@ -74,8 +75,8 @@ pub(crate) struct ContentItem {
 
 /// Looks into a genuine request.
 pub(crate) fn examine(
-    live: &LiveSource,
-    verifier: &Verifier,
+    (live, verifier): (&LiveSource, &Verifier),
+    mark: &LoopMark,
     posted: &Posted,
 ) -> Result<Content, Refused> {
     let settings = &live.source.settings;
@@ -103,7 +104,7 @@ pub(crate) fn examine(
         provider_event_id: identity.event_id.unwrap_or_default(),
         claim: identity.claim,
         content_type: if fits { content_type } else { BYTES }.to_owned(),
-        headers: forwarded(settings, posted),
+        headers: forwarded(settings, mark, posted),
         items,
     })
 }
@@ -130,7 +131,7 @@ fn items(items: Vec<Item>, content_type: &str) -> Result<Vec<ContentItem>, Refus
 }
 
 /// The headers of the request that go out with its event.
-fn forwarded(settings: &SourceSettings, posted: &Posted) -> Vec<(String, String)> {
+fn forwarded(settings: &SourceSettings, mark: &LoopMark, posted: &Posted) -> Vec<(String, String)> {
     // Whoever gets the bytes as they were received has to know how to read them.
     let packed = posted.headers.get_all("content-encoding").next();
     let encoding = packed.map(|_| ("content-encoding".to_owned(), "gzip".to_owned()));
@@ -139,15 +140,18 @@ fn forwarded(settings: &SourceSettings, posted: &Posted) -> Vec<(String, String)
         let value = posted.header(name)?;
         (value.len() <= FORWARDED_BYTES_MAX).then(|| (name.clone(), value.to_owned()))
     });
-    encoding.into_iter().chain(named).collect()
+    let marks = mark.carried(posted.headers.get_all(CDN_LOOP));
+    let marks = marks.map(|value| (CDN_LOOP.to_owned(), value));
+    encoding.into_iter().chain(named).chain(marks).collect()
 }
 
 /// The headers of a batch that go out with each of its items. Items do not go out packed, whatever the batch is.
 pub(crate) fn forwarded_to_items(
     settings: &SourceSettings,
+    mark: &LoopMark,
     posted: &Posted,
 ) -> Vec<(String, String)> {
-    let mut headers = forwarded(settings, posted);
+    let mut headers = forwarded(settings, mark, posted);
     headers.retain(|(name, _)| name != "content-encoding");
     headers
 }

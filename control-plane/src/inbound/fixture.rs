@@ -8,10 +8,11 @@ use sha2::Sha256;
 
 use super::Posted;
 use crate::{
+    cdn_loop::LoopMark,
     clock,
     entropy::Entropy,
     model::{
-        id::SourceId,
+        id::{KeyId, SourceId},
         source::{LiveSource, Source, SourceSettings},
     },
 };
@@ -140,4 +141,9 @@ pub(super) fn with_more(posted: &Posted, name: &str, value: &[u8]) -> Posted {
     let mut more = posted.clone();
     more.headers.push(name, value);
     more
+}
+
+/// An installation's mark.
+pub(super) fn mark() -> LoopMark {
+    LoopMark::of(KeyId::from_uuid(uuid::Uuid::nil()))
 }

@@ -1,7 +1,5 @@
 //! The record of a request that was posted.
 
-use rand::Rng;
-
 use super::posted::Posted;
 use crate::model::{
     claim::ClaimKey,
@@ -22,17 +20,15 @@ pub(super) struct Outcome<'a> {
     pub answer_status: u16,
 }
 
-/// The record of a request to a source, with the hash of its body. It says nothing of what the body holds: that is first
+/// The record of a request to a source under an id, with the hash of its body. It says nothing of what the body holds: that is first
 /// to be proved.
 pub(super) fn record(
-    live: &LiveSource,
+    (live, id): (&LiveSource, InboundId),
     posted: &Posted,
     body_hash: [u8; 32],
     outcome: Outcome<'_>,
-    rng: &mut impl Rng,
 ) -> InboundRequest {
     let source = &live.source;
-    let id = InboundId::new(posted.received_at, source.shard, rng);
     InboundRequest {
         id,
         tenant_id: source.tenant_id,

@@ -4,12 +4,15 @@
 use posthorn::node::v1;
 
 use super::judge::{ADDRESS, Refused};
-use crate::model::source::Answer;
+use crate::model::{id::InboundId, source::Answer};
 
 /// After how many seconds a provider should try again.
 const RETRY_AFTER_S: &str = "5";
 /// What every request hears that is not verified.
 const UNVERIFIED: &str = "unverified";
+
+/// The header that names a request to its provider.
+const REQUEST_ID: &str = "posthorn-request-id";
 
 /// The answer to a request that is refused.
 pub(super) fn refusal(refused: &Refused) -> Answer {
@@ -32,6 +35,13 @@ pub(super) fn refusal(refused: &Refused) -> Answer {
     };
     let extra = extra.map(|(name, value)| (name.to_owned(), value.to_owned()));
     answer.headers.extend(extra);
+    answer
+}
+
+/// An answer that says by what name an operator finds the request.
+pub(super) fn named(mut answer: Answer, id: InboundId) -> Answer {
+    let name = REQUEST_ID.to_owned();
+    answer.headers.push((name, id.to_string()));
     answer
 }
 

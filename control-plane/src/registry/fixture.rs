@@ -123,6 +123,9 @@ pub(crate) async fn core(store: &Store, vault: Vault) -> Core {
         clock: Clock::system(),
         entropy: Entropy::system(),
         protocols: 2..=2,
+        loop_mark: crate::cdn_loop::LoopMark::of(crate::model::id::KeyId::from_uuid(
+            uuid::Uuid::nil(),
+        )),
     }
 }
 

@@ -4,7 +4,7 @@
 //! * `http1` and `http2` read requests and write answers;
 //! * `gate` takes one request from its head to its answer; `head`, `host`, `target` and `client_address` judge heads,
 //!   `admission`, `intake`, `pace` and `crowd` bound what is taken in, the guard's `flood` what comes beside requests;
-//! * `refusal` is every answer that the edge makes itself.
+//! * `refusal` is every answer that the edge makes itself, and `request_id` what it is called by.
 //!
 //! The edge stores nothing, verifies nothing and knows no source but by its limits: whether one exists is the control
 //! plane's to say, in an answer like any other. It answers 2xx only what the control plane answered so.
@@ -25,6 +25,7 @@ mod listener;
 mod metrics;
 mod pace;
 mod refusal;
+mod request_id;
 mod target;
 mod tls;
 mod unfit;
@@ -32,6 +33,7 @@ mod unfit;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use posthorn_telemetry::{Readiness, Registry};
+use rand::rngs::SmallRng;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -44,6 +46,7 @@ use self::{
     limits::Limits,
     listener::{Addresses, Listener},
     metrics::EdgeMetrics,
+    request_id::RequestIds,
     tls::Tls,
 };
 use crate::{Error, inbound::forward::Forwarder};
@@ -68,6 +71,7 @@ impl Edge {
     pub(crate) async fn bind(
         config: EdgeConfig,
         forwarder: Arc<Forwarder>,
+        rng: SmallRng,
         registry: &mut Registry,
     ) -> Result<Self, Error> {
         let files = config.tls_files()?;
@@ -87,7 +91,7 @@ impl Edge {
             tls: tls.map(Arc::new),
             tls_timeout: config.tls_timeout,
             addresses: Arc::new(Addresses::new(config.connections_per_address)),
-            gate: Arc::new(gate(&config, forwarder, EdgeMetrics::new(registry))),
+            gate: Arc::new(gate(&config, forwarder, rng, EdgeMetrics::new(registry))),
         };
         Ok(Self {
             listener,
@@ -129,7 +133,12 @@ impl Edge {
     }
 }
 
-fn gate(config: &EdgeConfig, forwarder: Arc<Forwarder>, metrics: EdgeMetrics) -> Gate {
+fn gate(
+    config: &EdgeConfig,
+    forwarder: Arc<Forwarder>,
+    rng: SmallRng,
+    metrics: EdgeMetrics,
+) -> Gate {
     let admission = Admission::new(
         (config.requests_in_flight, metrics.requests.clone()),
         (config.bytes_in_flight, metrics.bytes.clone()),
@@ -141,6 +150,7 @@ fn gate(config: &EdgeConfig, forwarder: Arc<Forwarder>, metrics: EdgeMetrics) ->
         trusted_proxies: config.trusted_proxies.clone(),
         admission: Arc::new(admission),
         forwarder,
+        request_ids: RequestIds::new(rng),
         metrics,
     }
 }

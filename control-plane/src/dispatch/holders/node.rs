@@ -232,7 +232,9 @@ impl Protocol for Node {
     ) -> Option<Outgoing<v1::Lease>> {
         let posting = (&live.endpoint, live.posting()?);
         let proof = dispatch.prove(grant.key, self.key_id);
-        let lease = request::lease(posting, event, grant, proof, dispatch.0.core.clock.now_ms());
+        let core = &dispatch.0.core;
+        let told = (&core.loop_mark, core.clock.now_ms());
+        let lease = request::lease(posting, event, grant, proof, told);
         Some(Outgoing {
             key: grant.key,
             message_bytes: lease.encoded_len(),

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use flate2::{Compression, write::GzEncoder};
 
 use super::*;
-use crate::inbound::fixture::{posted, standard};
+use crate::inbound::fixture::{mark, posted, standard};
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
@@ -28,7 +28,7 @@ fn packed(encoding: &str, body: &[u8]) -> Posted {
 fn look(settings: impl FnOnce(&mut SourceSettings), posted: &Posted) -> Result<Content, u16> {
     let live = standard(settings);
     let verifier = live.verifier.as_ref().unwrap();
-    examine(&live, verifier, posted).map_err(|refused| refused.status)
+    examine((&live, verifier), &mark(), posted).map_err(|refused| refused.status)
 }
 
 #[test]

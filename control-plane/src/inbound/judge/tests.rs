@@ -4,7 +4,7 @@ use super::*;
 use crate::inbound::{
     content::{Content, examine},
     fixture::{
-        GITHUB_SECRET, NOW_MS, github, live, posted, signature, signed, signed_at,
+        GITHUB_SECRET, NOW_MS, github, live, mark, posted, signature, signed, signed_at,
         signed_by_github, standard, with, with_more,
     },
     reply,
@@ -14,7 +14,7 @@ use crate::inbound::{
 fn judge(live: &LiveSource, posted: &Posted) -> Result<Content, Refused> {
     let verifier = live.verifier.as_ref().unwrap();
     match prove(live, verifier, posted, &[]) {
-        Proof::Genuine => examine(live, verifier, posted),
+        Proof::Genuine => examine((live, verifier), &mark(), posted),
         Proof::Refused(refused) => Err(refused),
         other => panic!("{other:?}"),
     }
@@ -118,18 +118,12 @@ fn p5_what_is_late_is_taken_only_where_its_repeat_would_be_known() {
         let request = signed_at("msg_1", b"{}", seconds);
         assert_eq!(is_late(&by_id, &request), late, "{seconds}");
     }
-    let content = examine(
-        &by_id,
-        by_id.verifier.as_ref().unwrap(),
-        &signed_at("msg_1", b"{}", -301),
-    );
-    let content = content.unwrap();
+    let verifier = by_id.verifier.as_ref().unwrap();
+    let posted = signed_at("msg_1", b"{}", -301);
+    let mut content = examine((&by_id, verifier), &mark(), &posted).unwrap();
     assert!(content.is_claimed());
-    let unclaimed = Content {
-        claim: None,
-        ..content
-    };
-    assert!(!unclaimed.is_claimed());
+    content.claim = None;
+    assert!(!content.is_claimed());
 }
 
 #[test]
@@ -268,7 +262,11 @@ fn bc22_a_media_type_is_one_that_the_source_takes() {
         Some(long.as_str()),
     ] {
         let request = with(&signed(b"{}"), "content-type", text.map(str::as_bytes));
-        assert_eq!(refused(&strict, &request), (415, Some(Verdict::Quarantined)), "{text:?}");
+        assert_eq!(
+            refused(&strict, &request),
+            (415, Some(Verdict::Quarantined)),
+            "{text:?}"
+        );
         let content = judge(&standard(|_| {}), &request).unwrap();
         assert!(content.content_type.len() < 128);
     }
@@ -281,7 +279,11 @@ fn bc22_a_media_type_is_one_that_the_source_takes() {
         "content-type",
         Some(b"text/plain"),
     );
-    assert_eq!(refused(&github(), &unnamed), (415, Some(Verdict::Quarantined)), "what it sends");
+    assert_eq!(
+        refused(&github(), &unnamed),
+        (415, Some(Verdict::Quarantined)),
+        "what it sends"
+    );
 }
 
 #[test]

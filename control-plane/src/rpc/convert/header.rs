@@ -17,6 +17,7 @@ const RESERVED: &[&str] = &[
     "upgrade",
     "expect",
     "user-agent",
+    "cdn-loop",
     "traceparent",
     "tracestate",
     "content-encoding",

@@ -27,6 +27,7 @@ impl Inbounds {
             .snapshot()
             .source(request.source_id)
             .cloned();
+        let mark = &self.core.loop_mark;
         let content = match (live, request.part) {
             (Some(live), Part::Item(batch_id)) => {
                 let batch = self
@@ -36,7 +37,7 @@ impl Inbounds {
                     .await?;
                 let posted = batch.map(|batch| Posted::recorded(&batch, Bytes::new()));
                 let headers =
-                    posted.map(|posted| forwarded_to_items(&live.source.settings, &posted));
+                    posted.map(|posted| forwarded_to_items(&live.source.settings, mark, &posted));
                 Some(Content {
                     headers: headers.unwrap_or_default(),
                     ..bare(request)
@@ -45,7 +46,7 @@ impl Inbounds {
             (Some(live), _) => {
                 let posted = Posted::recorded(request, body.clone());
                 let verifier = live.verifier.as_ref();
-                verifier.and_then(|verifier| examine(&live, verifier, &posted).ok())
+                verifier.and_then(|verifier| examine((&live, verifier), mark, &posted).ok())
             }
             (None, _) => None,
         };

@@ -103,6 +103,16 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The id of the first key that the installation had. Keys are revoked and never deleted, so it stays.
+    pub(crate) async fn first_key_id(&self) -> Result<KeyId> {
+        let id: Uuid = read!(self, conn => {
+            sqlx::query_scalar("select key_id from api_key order by key_id limit 1").fetch_one(conn).await
+        })?;
+        Ok(KeyId::from_uuid(id))
+    }
+}
+
 impl RegistryTx {
     /// Revokes a key. One that is revoked keeps the time of the first revocation. None: there is no such key.
     pub(crate) async fn api_key_revoke(&mut self, id: KeyId, now: i64) -> Result<Option<ApiKey>> {

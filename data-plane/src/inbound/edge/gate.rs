@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use posthorn::node::v1::{ForwardedAnswer, ForwardedRequest};
 use tokio::time::{Instant, timeout};
+use tracing::debug;
 
 use super::{
     admission::{Admission, Room},
@@ -22,6 +23,7 @@ use super::{
     metrics::EdgeMetrics,
     pace::Pace,
     refusal::Refusal,
+    request_id::{REQUEST_ID, RequestId, RequestIds},
     target,
     unfit::Unfit,
 };
@@ -38,6 +40,7 @@ pub(super) struct Gate {
     pub(super) trusted_proxies: Vec<TrustedProxy>,
     pub(super) admission: Arc<Admission>,
     pub(super) forwarder: Arc<Forwarder>,
+    pub(super) request_ids: RequestIds,
     pub(super) metrics: EdgeMetrics,
 }
 
@@ -47,7 +50,7 @@ pub(super) enum Answer {
     /// What the control plane says.
     Given(Given),
     /// What the edge says.
-    Refused(Refusal),
+    Refused(Refusal, RequestId),
     /// Nothing: the client went.
     Gone,
 }
@@ -74,12 +77,9 @@ impl Gate {
             Ok(given) => {
                 let took = clock::now().saturating_duration_since(head_at);
                 self.metrics.answered(given.status, took);
-                Answer::Given(given)
+                Answer::Given(self.named(given))
             }
-            Err(Unfit::Refused(refusal)) => {
-                self.refused(refusal);
-                Answer::Refused(refusal)
-            }
+            Err(Unfit::Refused(refusal)) => self.refused(refusal),
             Err(Unfit::Gone) => {
                 self.metrics.gone.inc();
                 Answer::Gone
@@ -87,9 +87,23 @@ impl Gate {
         }
     }
 
-    /// Counts a refusal that was made before there was a head.
-    pub(super) fn refused(&self, refusal: Refusal) {
+    /// The answer of a refusal, with a name. There may not even have been a head.
+    pub(super) fn refused(&self, refusal: Refusal) -> Answer {
         self.metrics.refused(refusal);
+        let id = self.request_ids.next();
+        debug!(request_id = %id, reason = refusal.label(), "request {id} is refused");
+        Answer::Refused(refusal, id)
+    }
+
+    /// What the control plane answered before it had a record has a name too.
+    fn named(&self, mut given: Given) -> Given {
+        if !given.fields.iter().any(|(name, _)| *name == REQUEST_ID) {
+            let id = self.request_ids.next();
+            debug!(request_id = %id, status = given.status.as_u16(), "request {id} is answered without a record");
+            let value = HeaderValue::from_str(id.as_str());
+            given.fields.extend(value.map(|value| (REQUEST_ID, value)));
+        }
+        given
     }
 
     async fn ask(

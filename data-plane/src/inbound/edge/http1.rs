@@ -111,9 +111,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             let after = match self.read_head().await {
                 Ok(parsed) => self.answer(parsed).await,
                 Err(Silent::Refused(refusal)) => {
-                    self.gate.refused(refusal);
-                    self.write(&Answer::Refused(refusal), false, After::Close)
-                        .await;
+                    let answer = self.gate.refused(refusal);
+                    self.write(&answer, false, After::Close).await;
                     After::Close
                 }
                 Err(Silent::End) => return,
@@ -200,7 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let next_is_a_request = body.pass_over();
         let closes = match answer {
             Answer::Gone => return After::Close,
-            Answer::Refused(refusal) => refusal.closes(),
+            Answer::Refused(refusal, _) => refusal.closes(),
             Answer::Given(_) => false,
         };
         let after = if closes || !next_is_a_request || !parsed.keeps_alive || self.is_over() {

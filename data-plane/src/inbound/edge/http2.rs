@@ -35,6 +35,7 @@ use super::{
     gate::{Answer, Gate},
     head::{Head, Length},
     refusal::{ALLOW, CONTENT_TYPE, Refusal},
+    request_id::{REQUEST_ID, RequestId},
 };
 use crate::clock;
 
@@ -201,10 +202,7 @@ async fn respond(
             let mut body = Http2Body { incoming, flood };
             gate.answer(head, length, &mut body, peer).await
         }
-        Err(refusal) => {
-            gate.refused(refusal);
-            Answer::Refused(refusal)
-        }
+        Err(refusal) => gate.refused(refusal),
     };
     match answer {
         Answer::Given(given) => {
@@ -218,7 +216,7 @@ async fn respond(
             );
             Ok(response)
         }
-        Answer::Refused(refusal) => Ok(refused(refusal)),
+        Answer::Refused(refusal, id) => Ok(refused(refusal, &id)),
         Answer::Gone => Err(Gone),
     }
 }
@@ -279,12 +277,13 @@ fn field(name: &str, value: &[u8]) -> Header {
     }
 }
 
-fn refused(refusal: Refusal) -> Response<Full<Bytes>> {
+fn refused(refusal: Refusal, id: &RequestId) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(refusal.text()));
     *response.status_mut() = refusal.status();
     let headers = response.headers_mut();
     let json = HeaderValue::from_static(CONTENT_TYPE);
     headers.insert(header::CONTENT_TYPE, json);
+    headers.extend(HeaderValue::from_str(id.as_str()).map(|id| (REQUEST_ID, id)));
     if let Some(seconds) = refusal.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
     }

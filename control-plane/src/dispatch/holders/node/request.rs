@@ -7,6 +7,7 @@ use posthorn::node::v1;
 use secrecy::ExposeSecret as _;
 
 use crate::{
+    cdn_loop::{CDN_LOOP, LoopMark},
     dispatch::schedule::Grant,
     model::{
         endpoint::{Endpoint, Posting, TIMEOUT_MAX},
@@ -35,7 +36,7 @@ pub(super) fn lease(
     event: &Arc<Event>,
     grant: &Grant,
     proof: Bytes,
-    now_ms: i64,
+    (mark, now_ms): (&LoopMark, i64),
 ) -> v1::Lease {
     let timeout_ms = endpoint.settings.timeout_ms;
     v1::Lease {
@@ -45,7 +46,12 @@ pub(super) fn lease(
         endpoint_version: u64::try_from(endpoint.version).unwrap_or(0),
         attempt: grant.key.attempt,
         url: posting.url.clone(),
-        headers: headers((endpoint, posting), event, grant.key.attempt, now_ms),
+        headers: headers(
+            (endpoint, posting),
+            event,
+            grant.key.attempt,
+            (mark, now_ms),
+        ),
         body: event.payload.clone(),
         connect_timeout_ms: timeout_ms.min(millis(CONNECT_TIMEOUT)),
         timeout_ms,
@@ -66,7 +72,7 @@ fn headers(
     (endpoint, posting): (&Endpoint, &Posting),
     event: &Event,
     attempt: u32,
-    now_ms: i64,
+    (mark, now_ms): (&LoopMark, i64),
 ) -> Vec<v1::Header> {
     let settings = &endpoint.settings;
     let id = event.id.to_string();
@@ -74,7 +80,7 @@ fn headers(
     let timestamp_s = now_ms.div_euclid(1_000);
     let keys = posting.signing_keys(now_ms);
     let signature = sign::webhook_signature(keys, &id, timestamp_s, &event.payload);
-    let mut headers = Vec::with_capacity(11 + settings.headers.len());
+    let mut headers = Vec::with_capacity(12 + settings.headers.len());
     headers.push(header("content-type", event.content_type.clone()));
     headers.push(header("user-agent", USER_AGENT.to_owned()));
     let is_forwarded = |name: &str| event.headers.iter().any(|(known, _)| known == name);
@@ -87,12 +93,15 @@ fn headers(
     headers.push(header("webhook-signature", signature));
     headers.push(header("webhook-attempt", attempt.to_string()));
     headers.push(header("webhook-event-type", event.event_type.to_string()));
+    let carried = event.headers.iter().find(|(name, _)| name == CDN_LOOP);
+    let carried = carried.map(|(_, value)| value.as_str());
+    headers.push(header(CDN_LOOP, mark.next(carried)));
     if let Some(traceparent) = &event.traceparent {
         headers.push(header("traceparent", traceparent.clone()));
     }
     // What the owner of the endpoint set stands above what a provider sent.
     for (name, value) in &event.headers {
-        if !is_set_by(endpoint, posting, name) {
+        if name != CDN_LOOP && !is_set_by(endpoint, posting, name) {
             headers.push(header(name, value.clone()));
         }
     }

@@ -10,14 +10,16 @@ use http::StatusCode;
 use super::super::{
     gate::Answer,
     refusal::{ALLOW, CONTENT_TYPE, Refusal},
+    request_id::REQUEST_ID,
 };
 
 /// Appends the answer. `is_head`: the request's method has no body in its answer. `unix_ms`: the date.
 pub(super) fn write(answer: &Answer, is_head: bool, close: bool, unix_ms: u64, to: &mut Vec<u8>) {
     match answer {
         Answer::Gone => {}
-        Answer::Refused(refusal) => {
+        Answer::Refused(refusal, id) => {
             begin(refusal.status(), unix_ms, to);
+            line(REQUEST_ID.as_str(), id.as_str().as_bytes(), to);
             refused(*refusal, to);
             end(refusal.text().as_bytes(), is_head, close, to);
         }
@@ -83,7 +85,10 @@ fn line(name: &str, value: &[u8], to: &mut Vec<u8>) {
 mod tests {
     use http::{HeaderName, HeaderValue};
 
-    use super::{super::super::gate::Given, *};
+    use super::{
+        super::super::{gate::Given, request_id::RequestId},
+        *,
+    };
 
     /// 2026-11-22 12:00:00.
     const NOW_MS: u64 = 1_795_348_800_000;
@@ -129,12 +134,12 @@ mod tests {
             &format!("HTTP/1.1 204 No Content\r\n{date}x-a: b\r\n\r\n"),
         );
         check(
-            &Answer::Refused(Refusal::Method),
+            &Answer::Refused(Refusal::Method, RequestId("edge_1".to_owned())),
             false,
             false,
             &format!(
-                "HTTP/1.1 405 Method Not Allowed\r\n{date}content-type: application/json\r\n\
-                 allow: POST\r\ncontent-length: 18\r\n\r\n{{\"error\":\"method\"}}"
+                "HTTP/1.1 405 Method Not Allowed\r\n{date}posthorn-request-id: edge_1\r\n\
+                 content-type: application/json\r\nallow: POST\r\ncontent-length: 18\r\n\r\n{{\"error\":\"method\"}}"
             ),
         );
         check(&Answer::Gone, false, true, "");
