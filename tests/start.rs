@@ -2,7 +2,10 @@
 
 use std::{net::TcpListener, path::Path, process::Command, sync::Arc};
 
-use posthorn_harness::{Binaries, ControlPlane, ControlPlaneOptions};
+use posthorn::v1::ListAuditRequest;
+use posthorn_harness::{
+    Binaries, Client, ControlPlane, ControlPlaneOptions, Deployment, StoreKind,
+};
 use tempfile::TempDir;
 
 /// Starts a program that cannot run and logs nothing, and returns what it says.
@@ -62,4 +65,40 @@ async fn b2_a_first_start_that_cannot_listen_leaves_the_admin_key_to_the_next() 
     });
     let next = next.await;
     next.admin().await.create_tenant("made under its key").await;
+}
+
+on_both! {
+    b2_a_new_admin_key_is_made_on_the_machine_of_a_control_plane_that_does_not_run,
+}
+
+async fn b2_a_new_admin_key_is_made_on_the_machine_of_a_control_plane_that_does_not_run(
+    store: StoreKind,
+) {
+    let mut deployment = Deployment::start(store).await;
+    let control = &mut deployment.control;
+    let ask = |control: &ControlPlane| {
+        let mut command = Command::new(Binaries::control_plane());
+        command.arg("--data-dir").arg(control.folder().path());
+        command.args(["--database", &control.database(), "admin-key"]);
+        command.output().expect("the program can be started")
+    };
+    let refused = ask(control);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("owns this database"), "{said}");
+    control.terminate().await;
+    let made = ask(control);
+    let said = String::from_utf8_lossy(&made.stdout).into_owned();
+    let key = said.trim_end().strip_prefix("admin-key ");
+    let key = key.unwrap_or_else(|| panic!("no key: {made:?}")).to_owned();
+    control.restart().await;
+
+    let admin = Client::connect(control.grpc, &key).await;
+    let request = ListAuditRequest {
+        page_size: 1,
+        ..ListAuditRequest::default()
+    };
+    let listed = admin.audit().list_audit(request).await;
+    let listed = listed.expect("it is an admin's key").into_inner().records;
+    assert_eq!(listed[0].method, "MakeAdminKey");
 }

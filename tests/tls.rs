@@ -1,15 +1,20 @@
 //! TLS on every link: callers and nodes to the control plane, nodes to endpoints.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    process::Command,
+};
 
 use posthorn::v1::{
     DeliveryState, EndpointSettings, ErrorKind, ExplicitRetry, GetTenantRequest, RetryPolicy, Role,
     retry_policy::Schedule,
 };
 use posthorn_harness::{
-    Authority, Client, ControlPlane, ControlPlaneOptions, Node, NodeOptions, Receiver, Starting,
-    get,
+    Authority, Client, ControlPlane, ControlPlaneOptions, Deployment, Node, NodeOptions, Receiver,
+    Starting, StoreKind, get,
 };
+use tempfile::TempDir;
 
 use super::support::{
     DEADLINE,
@@ -202,4 +207,50 @@ async fn a_certificate_that_cannot_be_used_is_refused_by_name() {
         let log = Starting::spawn(options).refused().await;
         assert!(log.contains(hint), "{hint}: {log}");
     }
+}
+
+/// Tells a process to read its files again.
+fn hang_up(pid: u32) {
+    let told = Command::new("kill")
+        .args(["-HUP", &pid.to_string()])
+        .status();
+    assert!(told.expect("kill can be run").success());
+}
+
+#[tokio::test]
+async fn b4_a_sighup_has_the_certificate_read_again_and_ends_nothing() {
+    let secured = Secured::start().await;
+    let next = Authority::new();
+    let (old, new) = (secured.authority.certificate(), next.certificate());
+    for (from, to) in [(new.certificate, old.certificate), (new.key, old.key)] {
+        fs::copy(from, to).expect("the files can be written");
+    }
+    hang_up(secured.control.pid());
+    assert!(secured.control.logged("was read again").await);
+    let (addr, key) = (secured.control.grpc, &secured.control.admin_key);
+    let client = Client::connect_tls(addr, key, &next.pem()).await;
+    assert!(client.is_ok(), "{client:?}");
+    // What stood before stands.
+    secured.admin.emit("still.there", "{}").await;
+}
+
+#[tokio::test]
+async fn b4_a_node_whose_key_is_refused_says_so_once_and_reads_it_again() {
+    let deployment = Deployment::start(StoreKind::Sqlite).await;
+    let folder = TempDir::new().expect("a folder can be made");
+    let file = folder.path().join("node.key");
+    let forged = format!("{}x", &deployment.node_key[..deployment.node_key.len() - 1]);
+    fs::write(&file, forged).expect("the file can be written");
+    let mut options = NodeOptions::new(deployment.control.grpc, "");
+    options.args = vec!["--node-key-file".to_owned(), file.display().to_string()];
+    let node = Node::start(options).await;
+    let refused = "refuses this node's key";
+    assert!(node.logged(refused).await, "{}", node.logs());
+    fs::write(&file, &deployment.node_key).expect("the file can be written");
+    hang_up(node.pid());
+    node.ready().await;
+    let logs = node.logs();
+    let warnings = logs.lines().filter(|line| line.contains(refused));
+    // Of the session and of the stream for inbound requests.
+    assert!(warnings.count() <= 2, "{logs}");
 }

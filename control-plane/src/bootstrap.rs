@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
 
 use crate::{
+    audit::Record,
     config::Config,
     model::{
         api_key::{self, ApiKey, KeyHash, Role, Roles},
@@ -78,6 +79,22 @@ pub(crate) async fn first_start(
     hand_over(&keys).map_err(Error::HandOver)?;
     tx.commit().await?;
     Ok(true)
+}
+
+/// Makes one more admin key of the installation, for whoever has lost the others and has the machine. It is put on record.
+pub(crate) async fn another_admin(
+    store: &Store,
+    now: i64,
+    rng: &mut (impl CryptoRng + Send),
+) -> Result<SecretString, Error> {
+    let mut tx = store.begin().await?;
+    let (key, text) = new_key("made on the machine", None, &[Role::Admin], now, rng);
+    insert(&mut tx, &key).await?;
+    let record = Record::of(None, key.id).because("a new admin key was asked for on the machine");
+    tx.audit_insert(&record.by_posthorn("MakeAdminKey", now, rng))
+        .await?;
+    tx.commit().await?;
+    Ok(text)
 }
 
 /// Where the master keys come from. An embedded database gets one of its own if none is configured and no secret needs an

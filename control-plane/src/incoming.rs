@@ -33,13 +33,15 @@ use self::{
     connection::{Serving, run},
     places::Places,
 };
-pub(crate) use self::{listen::listen, tls::TlsError};
 pub(crate) use self::{
+    listen::listen,
     peer::{Peer, Standing},
-    tls::acceptor,
+    tls::{Certificate, TlsError, certificate},
 };
 use crate::{clock, config::Limits, metrics::GrpcMetrics};
 
+/// How often it is looked whether the files of the certificate have changed.
+const CERTIFICATE_RELOAD: Duration = Duration::from_mins(1);
 /// How long accepting rests after it failed, such as for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The condition of readiness that a want of descriptors takes away: nobody can connect, not even a node.
@@ -49,8 +51,8 @@ const FILES: &str = "open files";
 pub(crate) struct Incoming {
     /// Where they come from.
     pub listener: TcpListener,
-    /// What begins TLS, if it is served.
-    pub tls: Option<tokio_rustls::TlsAcceptor>,
+    /// The certificate, if TLS is served.
+    pub tls: Option<Certificate>,
     /// How much is taken on.
     pub limits: Limits,
     /// Counts what is refused.
@@ -72,9 +74,14 @@ impl Incoming {
     {
         self.readiness.set(FILES, true);
         let places = Places::new(self.limits.clone(), self.metrics);
+        let tls = self.tls.map(Arc::new);
+        let mut followers = JoinSet::new();
+        if let Some(certificate) = tls.clone() {
+            followers.spawn(async move { certificate.follow(CERTIFICATE_RELOAD).await });
+        }
         let serving = Arc::new(Serving {
             service,
-            tls: self.tls,
+            tls,
             limits: self.limits,
         });
         let mut connections = JoinSet::new();

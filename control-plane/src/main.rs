@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use posthorn_control_plane::{Config, ControlPlane, Given, bootstrap::Scope};
-use posthorn_telemetry::{LogArgs, ended, init_logging, shutdown_on_signal, with_variable};
+use posthorn_telemetry::{
+    LogArgs, ended, init_logging, keep_memory_in, shutdown_on_signal, with_variable,
+};
 use secrecy::ExposeSecret as _;
 
 #[cfg(not(target_env = "msvc"))]
@@ -19,6 +21,14 @@ struct Args {
     config: Config,
     #[command(flatten)]
     log: LogArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a new admin key of the installation and print it; the control plane must not run meanwhile
+    AdminKey,
 }
 
 #[tokio::main]
@@ -28,6 +38,13 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     init_logging(&args.log)?;
+    keep_memory_in();
+    if let Some(Command::AdminKey) = args.command {
+        let config = args.config.with_environment();
+        let key = ControlPlane::make_admin_key(&config, Given::default()).await?;
+        println!("admin-key {}", key.expose_secret());
+        return Ok(());
+    }
     let shutdown = shutdown_on_signal()?;
     let config = args.config.with_environment();
     let control = ControlPlane::bind(config, Scope::Installation, Given::default(), |keys| {

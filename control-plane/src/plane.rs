@@ -6,9 +6,8 @@ mod steps;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use posthorn_telemetry::{Readiness, Registry as MetricsRegistry};
+use posthorn_telemetry::{Readiness, Registry as MetricsRegistry, register_build};
 use secrecy::SecretString;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -23,7 +22,7 @@ use crate::{
         Inbound,
         poll::{self, Polling},
     },
-    incoming::Incoming,
+    incoming::{Certificate, Incoming},
     loops::{self, Retention, Rewrapping},
     metrics::Metrics,
     model::{
@@ -36,7 +35,7 @@ use crate::{
         Nodes, Sources, Tenants,
     },
     server::{self, Services},
-    store::Ownership,
+    store::{Ownership, Store},
     vault::KeySource,
 };
 
@@ -65,7 +64,7 @@ pub struct ControlPlane {
     fetch: Fetch,
     commits: Commits,
     metrics_registry: MetricsRegistry,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Certificate>,
     doors: Doors,
 }
 
@@ -104,6 +103,11 @@ impl ControlPlane {
         .await?;
         let loop_mark = LoopMark::of(store.first_key_id().await?);
         let mut metrics_registry = MetricsRegistry::default();
+        register_build(
+            &mut metrics_registry,
+            "control-plane",
+            env!("CARGO_PKG_VERSION"),
+        );
         let core = Core {
             store,
             registry,
@@ -132,6 +136,18 @@ impl ControlPlane {
             tls,
             doors,
         })
+    }
+
+    /// Makes one more admin key of the installation, in a database that no control plane uses at the moment.
+    pub async fn make_admin_key(config: &Config, given: Given) -> Result<SecretString, StartError> {
+        let Given {
+            clock, mut entropy, ..
+        } = given;
+        bootstrap::make_data_dir(config).map_err(StartError::DataDir)?;
+        let store = Store::open(config.database_url().expose()).await?;
+        let owned = store.owner_acquire().await?;
+        let _until_it_is_made = owned.ok_or(StartError::Owned)?;
+        Ok(bootstrap::another_admin(&store, clock.now_ms(), &mut entropy).await?)
     }
 
     /// Where gRPC is served.

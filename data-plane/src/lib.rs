@@ -24,7 +24,7 @@ use std::{
     fs,
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -33,10 +33,13 @@ use posthorn_guard::{
     AllowList, Policy, Resolver,
     open_files::{self, Room},
 };
-use posthorn_telemetry::{Operations, Readiness, Registry};
+use posthorn_telemetry::{Followed, Operations, Readiness, Registry, register_build};
 use rand::{SeedableRng as _, rngs::SmallRng};
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::{task::JoinHandle, time::interval};
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::interval,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::{Ascii, MetadataValue};
 use tracing::{info, warn};
@@ -47,7 +50,7 @@ use self::{
         edge::Edge,
         forward::{Forward, ForwardParts},
     },
-    link::{Link, LinkParts, PROTOCOLS},
+    link::{Authorization, Link, LinkParts, PROTOCOLS},
     metrics::Metrics,
 };
 
@@ -56,6 +59,9 @@ pub use error::Error;
 pub use inbound::edge::{
     EdgeConfig, EdgeConfigError, EdgeHost, EdgeTlsError, NoHost, NoRange, TrustedProxy,
 };
+
+/// How often it is looked whether the file of the key has changed.
+const KEY_RELOAD: Duration = Duration::from_secs(10);
 
 /// How often connections are looked at that nobody used for a while.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -72,6 +78,7 @@ pub struct DataPlane {
     link: Link,
     edge: Edge,
     forward: Forward,
+    authorization: Arc<Authorization>,
     drain_timeout: Duration,
 }
 
@@ -88,7 +95,7 @@ impl DataPlane {
         protocols: RangeInclusive<u32>,
     ) -> Result<Self, Error> {
         make_room(config.capacity, config.edge.connections);
-        let authorization = authorization(&config)?;
+        let authorization = Arc::new(followed_key(&config)?);
         let ca_pem = config.control_plane_ca.as_deref().map(read).transpose()?;
         let endpoint = link::endpoint(&config.control_plane, ca_pem)?;
         let listen = config.metrics_listen;
@@ -96,6 +103,7 @@ impl DataPlane {
         let operations = operations.map_err(|error| Error::Listen(listen, error))?;
 
         let mut registry = Registry::default();
+        register_build(&mut registry, "data-plane", env!("CARGO_PKG_VERSION"));
         let metrics = Arc::new(Metrics::new(&mut registry));
         let readiness = Readiness::new();
         let mut rng: SmallRng = rand::make_rng();
@@ -118,7 +126,7 @@ impl DataPlane {
         info!(node_id, "this is node {node_id}");
         let link = Link::new(LinkParts {
             endpoint,
-            authorization,
+            authorization: authorization.clone(),
             node_id,
             name: config.name.unwrap_or_else(host_name),
             capacity: config.capacity,
@@ -136,6 +144,7 @@ impl DataPlane {
             link,
             edge,
             forward,
+            authorization,
             drain_timeout: config.drain_timeout,
         })
     }
@@ -161,6 +170,8 @@ impl DataPlane {
             .serve(registry, readiness.clone(), stopped.clone());
         let operations = tokio::spawn(served);
         let sweeper = Sweeper::start(self.sender);
+        let mut followers = JoinSet::new();
+        followers.spawn(async move { self.authorization.follow(KEY_RELOAD).await });
         let answered = CancellationToken::new();
         let forward = tokio::spawn(self.forward.run(answered.clone()));
         let edge = async {
@@ -170,7 +181,7 @@ impl DataPlane {
             answered.cancel();
         };
         tokio::join!(self.link.run(shutdown.clone(), self.drain_timeout), edge);
-        drop(sweeper);
+        drop((sweeper, followers));
         stopped.cancel();
         // They can only have panicked, and there is nothing left to serve.
         let _ended = tokio::join!(operations, forward);
@@ -226,8 +237,20 @@ fn own_sockets(own: [SocketAddr; 2], control_plane: &http::Uri) -> Vec<SocketAdd
     own.into_iter().chain(control_plane).collect()
 }
 
-fn authorization(config: &Config) -> Result<MetadataValue<Ascii>, Error> {
-    let key = match (&config.node_key, &config.node_key_file) {
+/// The key of the settings; one in a file is read again when that changes.
+fn followed_key(config: &Config) -> Result<Authorization, Error> {
+    let (key, file) = (config.node_key.clone(), config.node_key_file.clone());
+    let files = file.iter().filter(|_| key.is_none()).cloned().collect();
+    Followed::new("the node's key", files, move || {
+        authorization(key.as_ref(), file.as_ref())
+    })
+}
+
+fn authorization(
+    key: Option<&SecretString>,
+    file: Option<&PathBuf>,
+) -> Result<MetadataValue<Ascii>, Error> {
+    let key = match (key, file) {
         (Some(key), _) => key.clone(),
         (None, Some(file)) => {
             let text = fs::read_to_string(file);

@@ -3,7 +3,7 @@
 //! * `session` is one stream: it speaks, listens and starts work;
 //! * `lease_table` is what the node holds and owes, across sessions; `ledger`, `credit`, `held` and `ticket` are parts of it;
 //! * `work` is the task of one lease;
-//! * `channel` and `backoff` are how and when to connect.
+//! * `channel` and `backoff` are how and when to connect, `lost` and `losses` why that failed and what the log says of it.
 //!
 //! A lost session stops nothing: attempts go on, and their outcomes are reported in the next one.
 
@@ -13,14 +13,16 @@ mod credit;
 mod held;
 mod lease_table;
 mod ledger;
+mod losses;
+mod lost;
 mod session;
 mod ticket;
 mod work;
 
-use std::{error::Error, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use posthorn_guard::Learned;
-use posthorn_telemetry::Readiness;
+use posthorn_telemetry::{Followed, Readiness};
 use rand::rngs::SmallRng;
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -36,21 +38,26 @@ use tracing::{info, warn};
 use self::{
     held::Finished,
     lease_table::{Identity, LeaseTable},
-    session::{Ended, Lost},
+    session::Ended,
 };
-use crate::{deliver::Sender, metrics::Metrics};
+use crate::{clock, deliver::Sender, metrics::Metrics};
 
 pub(crate) use backoff::Backoff;
 pub(crate) use channel::{connect, endpoint};
+pub(crate) use losses::Losses;
+pub(crate) use lost::Lost;
 
 /// The conditions of readiness.
 const SESSION: &str = "session with the control plane";
 const NOT_DRAINING: &str = "not draining";
 
+/// The key that the node shows, read again when its file changes.
+pub(crate) type Authorization = Followed<MetadataValue<Ascii>>;
+
 /// The link, with everything that outlives a session.
 pub(crate) struct Link {
     endpoint: Endpoint,
-    authorization: MetadataValue<Ascii>,
+    authorization: Arc<Authorization>,
     sender: Arc<Sender>,
     metrics: Arc<Metrics>,
     readiness: Readiness,
@@ -69,7 +76,7 @@ pub(crate) const PROTOCOLS: RangeInclusive<u32> = 2..=2;
 /// What a link is made of.
 pub(crate) struct LinkParts {
     pub(crate) endpoint: Endpoint,
-    pub(crate) authorization: MetadataValue<Ascii>,
+    pub(crate) authorization: Arc<Authorization>,
     pub(crate) node_id: String,
     pub(crate) name: String,
     pub(crate) capacity: u32,
@@ -131,12 +138,16 @@ impl Link {
 
     async fn hold_sessions(&mut self, drain: &CancellationToken) {
         let mut backoff = Backoff::default();
+        let mut losses = Losses::new(SESSION);
         loop {
             match session::run(self, drain).await {
                 Ended::Settled => return,
                 Ended::Lost { stood, reason } => {
-                    let wait = backoff.after(stood, &mut self.rng);
-                    warn_of(&reason, wait);
+                    let wait = backoff.after(stood, &reason, &mut self.rng);
+                    if !stood.is_zero() {
+                        losses.over();
+                    }
+                    losses.tell(&reason, wait, clock::now());
                     self.pause(wait, drain).await;
                 }
             }
@@ -184,10 +195,4 @@ impl Link {
             .set(gauge(self.table.uncommitted()));
         self.metrics.credit.set(self.table.credit().into());
     }
-}
-
-fn warn_of(reason: &Lost, wait: Duration) {
-    let error: &dyn Error = reason;
-    let wait_ms = wait.as_millis();
-    warn!(error, wait_ms, "no session with the control plane");
 }

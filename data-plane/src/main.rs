@@ -4,7 +4,9 @@ use std::{env, error::Error, process::ExitCode};
 
 use clap::Parser;
 use posthorn_data_plane::{Config, DataPlane};
-use posthorn_telemetry::{LogArgs, ended, init_logging, shutdown_on_signal, with_variable};
+use posthorn_telemetry::{
+    LogArgs, ended, init_logging, keep_memory_in, shutdown_on_signal, with_variable,
+};
 
 #[cfg(not(target_env = "msvc"))]
 #[global_allocator]
@@ -27,6 +29,7 @@ async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     init_logging(&cli.log)?;
+    keep_memory_in();
     let mut config = cli.config;
     config.node_key = env::var("POSTHORN_NODE_KEY").ok().map(Into::into);
     let shutdown = shutdown_on_signal()?;

@@ -16,7 +16,7 @@ use crate::{
 pub struct NodeOptions {
     /// Where its control plane serves gRPC.
     pub control_plane: SocketAddr,
-    /// A key with the role node.
+    /// A key with the role node. Empty: the arguments say where it is.
     pub key: String,
     /// More command line arguments, put last.
     pub args: Vec<String>,
@@ -133,7 +133,9 @@ fn spawn(options: &NodeOptions) -> Process {
         "--allow-target",
         "127.0.0.0/8",
     ]);
-    command.env("POSTHORN_NODE_KEY", &options.key);
+    if !options.key.is_empty() {
+        command.env("POSTHORN_NODE_KEY", &options.key);
+    }
     command
         .args(&options.args)
         .envs(options.env.iter().cloned());

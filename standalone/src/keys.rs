@@ -34,6 +34,13 @@ pub(crate) fn write(data_dir: &Path, keys: &FirstKeys) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes a new admin key in the place of the former one, and shows it once.
+pub(crate) fn write_admin(data_dir: &Path, key: &SecretString) -> io::Result<()> {
+    write_one(&admin_file(data_dir), key)?;
+    println!("admin-key {}", key.expose_secret());
+    Ok(())
+}
+
 fn write_one(path: &Path, key: &SecretString) -> io::Result<()> {
     // A file that is there is of a start that did not get to its end.
     let mut file = OpenOptions::new()

@@ -12,7 +12,10 @@ mod planes;
 use std::{error::Error, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use posthorn_telemetry::{LogArgs, ended, init_logging, shutdown_on_signal, with_variable};
+use posthorn_control_plane::{ControlPlane, Given};
+use posthorn_telemetry::{
+    LogArgs, ended, init_logging, keep_memory_in, shutdown_on_signal, with_variable,
+};
 
 use planes::{PlaneArgs, Planes};
 
@@ -36,6 +39,8 @@ struct Args {
 enum Command {
     /// Show it at work: a receiver of its own, two endpoints, a dozen events, every attempt as it happens
     Demo,
+    /// Make a new admin key of the installation, print it and write it to admin.key; Posthorn must not run meanwhile
+    AdminKey,
 }
 
 #[tokio::main]
@@ -49,6 +54,12 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         return demo::run(args.planes, args.log, shutdown).await;
     }
     init_logging(&args.log)?;
+    keep_memory_in();
+    if let Some(Command::AdminKey) = args.command {
+        let config = args.planes.control.with_environment();
+        let key = ControlPlane::make_admin_key(&config, Given::default()).await?;
+        return Ok(keys::write_admin(&config.data_dir, &key)?);
+    }
     let planes = Planes::bind(args.planes).await?;
     greeting::print(&planes);
     planes.serve(shutdown).await

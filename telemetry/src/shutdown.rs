@@ -1,4 +1,4 @@
-//! The orderly end of a process: SIGTERM and SIGINT become a cancelled token.
+//! The orderly end of a process: SIGTERM and SIGINT become a cancelled token, and SIGHUP ends nothing.
 //!
 //! What a process does between the signal and its end, and how long that may take, is its own affair.
 
@@ -13,7 +13,7 @@ const IMPATIENT_EXIT_CODE: i32 = 130;
 
 /// Returns a token that the first SIGTERM or SIGINT cancels. A second one ends the process at once with code 130.
 ///
-/// From this call on, neither signal kills the process by itself. Must be called within a tokio runtime with I/O.
+/// From this call on, neither signal kills the process by itself, nor does SIGHUP. Must be called within a tokio runtime with I/O.
 ///
 /// # Errors
 ///
@@ -21,6 +21,7 @@ const IMPATIENT_EXIT_CODE: i32 = 130;
 pub fn shutdown_on_signal() -> io::Result<CancellationToken> {
     let terminate = signal(SignalKind::terminate())?;
     let interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(hear_hangups(signal(SignalKind::hangup())?));
     let shutdown = CancellationToken::new();
     tokio::spawn(watch(terminate, interrupt, shutdown.clone()));
     Ok(shutdown)
@@ -33,6 +34,13 @@ async fn watch(mut terminate: Signal, mut interrupt: Signal, shutdown: Cancellat
     either(&mut terminate, &mut interrupt).await;
     warn!("told to stop again: ending at once");
     exit_at_once();
+}
+
+/// Keeps a SIGHUP from ending the process: whoever reads files waits for it by itself.
+async fn hear_hangups(mut hangups: Signal) {
+    while hangups.recv().await.is_some() {
+        info!("told by SIGHUP to read certificates and keys again");
+    }
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) {

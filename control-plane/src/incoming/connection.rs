@@ -15,7 +15,6 @@ use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use posthorn_guard::flood::{Counted, Counting};
 use tokio::{net::TcpStream, time::timeout};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body};
 use tower::{Service, ServiceExt as _};
@@ -25,6 +24,7 @@ use super::{
     life::{self, Over},
     peer::{Standing, UnderWay},
     places::Place,
+    tls::{Certificate, acceptor},
     window,
 };
 use crate::{config::Limits, rpc::Permit};
@@ -46,7 +46,7 @@ pub(crate) const STRANGER_GRACE: Duration = Duration::from_secs(30);
 /// What connections are served with.
 pub(super) struct Serving<S> {
     pub(super) service: S,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Option<Arc<Certificate>>,
     pub(super) limits: Limits,
 }
 
@@ -66,7 +66,8 @@ pub(super) async fn run<S>(
 {
     let peer = place.peer().clone();
     let converse = async {
-        let greeting = greet(stream, serving.tls.as_ref());
+        let tls = serving.tls.as_deref().map(acceptor);
+        let greeting = greet(stream, tls.as_ref());
         match timeout(serving.limits.greeting_timeout, greeting).await {
             Ok(Ok(greeted)) => serve(greeted, &place, &serving, &stop).await,
             Ok(Err(_)) => place.refuse("greeting"),

@@ -1,6 +1,6 @@
 //! Why a control plane does not run.
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{io, net::SocketAddr};
 
 use posthorn_guard::ResolverError;
 use tokio::task::JoinError;
@@ -24,9 +24,6 @@ pub enum StartError {
     /// The first keys were not made.
     #[error(transparent)]
     Bootstrap(#[from] bootstrap::Error),
-    /// The certificate or its key cannot be read.
-    #[error("{} cannot be read", .0.display())]
-    Certificate(PathBuf, #[source] io::Error),
     /// Names cannot be looked up.
     #[error("the resolver cannot be set up")]
     Resolver(#[from] ResolverError),

@@ -1,6 +1,6 @@
 //! The steps of a start, each of which can end it.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use posthorn_guard::{
     Policy, Resolver,
@@ -9,7 +9,6 @@ use posthorn_guard::{
 use posthorn_telemetry::Operations;
 use rand::CryptoRng;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 use super::error::StartError;
 use crate::{
@@ -17,7 +16,7 @@ use crate::{
     clock::Clock,
     config::{Config, Limits, Transport},
     entropy::Entropy,
-    incoming,
+    incoming::{self, Certificate},
     server::ServeError,
     store::{Ownership, Store},
     vault::{KeySource, KeySourceError, Vault},
@@ -109,14 +108,11 @@ impl Doors {
 pub(super) fn tls(
     transport: &Transport,
     addr: SocketAddr,
-) -> Result<Option<TlsAcceptor>, StartError> {
-    let read = |path: &PathBuf| {
-        std::fs::read(path).map_err(|error| StartError::Certificate(path.clone(), error))
-    };
+) -> Result<Option<Certificate>, StartError> {
     match transport {
         Transport::Tls { certificate, key } => {
-            let acceptor = incoming::acceptor(&read(certificate)?, &read(key)?);
-            Ok(Some(acceptor.map_err(ServeError::from)?))
+            let certificate = incoming::certificate(certificate.clone(), key.clone());
+            Ok(Some(certificate.map_err(ServeError::from)?))
         }
         Transport::Loopback => Ok(None),
         Transport::Insecure => {

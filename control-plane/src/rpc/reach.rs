@@ -8,12 +8,15 @@ use posthorn_guard::{Policy, ResolveError, Resolver, TARGET_NOT_ALLOWED, Target}
 use super::Caller;
 use crate::error::Error;
 
+/// What is to be done about an address that is kept from. The same for everybody: it says nothing of the address.
+const HINT: &str = "the operator of the installation allows what is meant with --allow-target";
+
 /// Reads a URL and judges what is written. `field` is what holds it.
 pub(super) fn target(field: &str, url: &str, policy: &Policy) -> Result<Target, Error> {
     Target::parse(url, policy).map_err(|error| {
         let text = error.to_string();
         let reason = if text == TARGET_NOT_ALLOWED {
-            text
+            format!("{TARGET_NOT_ALLOWED}: {HINT}")
         } else {
             format!("{TARGET_NOT_ALLOWED}: {text}")
         };
@@ -37,7 +40,7 @@ pub(super) async fn check(
         Err(ResolveError::NotAllowed) => Err(refused(
             caller,
             field,
-            "the host's name leads to an address that is not allowed",
+            &format!("the host's name leads to an address that is not allowed; {HINT}"),
         )),
         Err(ResolveError::NoSuchName) => Err(refused(
             caller,
@@ -49,8 +52,8 @@ pub(super) async fn check(
 
 fn refused(caller: &Caller, field: &str, why: &str) -> Error {
     let why = match caller.tenant_id() {
-        None => why,
-        Some(_) => "the host's name leads to no address that is allowed",
+        None => why.to_owned(),
+        Some(_) => format!("the host's name leads to no address that is allowed; {HINT}"),
     };
     Error::invalid(field, format!("{TARGET_NOT_ALLOWED}: {why}"))
 }

@@ -112,7 +112,12 @@ impl Tenants {
             check_etag(&request.etag, tenant.version)?;
             let before = proto(&tenant);
             let new = request.settings.clone().unwrap_or_default();
+            let former_name = tenant.settings.name.clone();
             settings::change(&mut tenant.settings, &new, &fields)?;
+            if tenant.settings.name != former_name {
+                // Names are unique in the installation: whoever may try them learns which other tenants there are.
+                caller.require_installation()?;
+            }
             tenant.version += 1;
             tenant.updated_at = now;
             match tx.tenant_update(&tenant).await? {

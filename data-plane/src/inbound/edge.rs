@@ -47,7 +47,6 @@ use self::{
     listener::{Addresses, Listener},
     metrics::EdgeMetrics,
     request_id::RequestIds,
-    tls::Tls,
 };
 use crate::{Error, inbound::forward::Forwarder};
 
@@ -79,7 +78,7 @@ impl Edge {
             let addr = config.listen;
             warn!(%addr, "the edge on {addr} is in plaintext: a proxy in front of it must add TLS");
         }
-        let tls = files.map(Tls::new).transpose()?;
+        let tls = files.map(tls::tls).transpose()?;
         let listen = config.listen;
         let listener = TcpListener::bind(listen).await;
         let listener = listener.map_err(|error| Error::Listen(listen, error))?;
@@ -121,7 +120,7 @@ impl Edge {
         let tls = self.listener.tls.clone();
         let certificate = async {
             match &tls {
-                Some(tls) => tls.follow_files(self.tls_reload).await,
+                Some(tls) => tls.follow(self.tls_reload).await,
                 None => std::future::pending().await,
             }
         };

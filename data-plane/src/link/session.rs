@@ -13,10 +13,10 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Status, Streaming};
+use tonic::{Request, Streaming, metadata::MetadataValue};
 use tracing::{info, warn};
 
-use super::{Link, channel, ledger::ROWS_MAX, work::work};
+use super::{Link, channel, ledger::ROWS_MAX, lost::Lost, work::work};
 use crate::clock;
 
 /// How long the control plane may take to open the stream and to welcome the node.
@@ -33,23 +33,6 @@ pub(super) enum Ended {
     Settled,
     /// The session was lost or could not begin, having stood for so long.
     Lost { stood: Duration, reason: Lost },
-}
-
-/// Why a session was lost.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Lost {
-    /// No connection.
-    #[error("no connection")]
-    Connect(#[from] tonic::transport::Error),
-    /// The control plane ended it with a status.
-    #[error("the control plane said {}: {}", .0.code(), .0.message())]
-    Status(#[from] Status),
-    /// The control plane ended it without one.
-    #[error("the control plane ended the session")]
-    Closed,
-    /// Nothing in time.
-    #[error("the control plane did not welcome the node in time")]
-    Silent,
 }
 
 /// Runs one session to its end.
@@ -121,9 +104,10 @@ async fn open(
         messages.try_send(wrap(hello)).map_err(|_| Lost::Closed)?;
     }
     let mut request = Request::new(ReceiverStream::new(receiver));
-    request
-        .metadata_mut()
-        .insert("authorization", link.authorization.clone());
+    request.metadata_mut().insert(
+        "authorization",
+        MetadataValue::clone(&link.authorization.get()),
+    );
     let response = timeout(WELCOME_MAX, client.session(request))
         .await
         .map_err(|_| Lost::Silent)??;

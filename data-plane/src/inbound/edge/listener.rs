@@ -15,7 +15,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::{gate::Gate, http1, http2, tls::Tls};
+use super::{
+    gate::Gate,
+    http1, http2,
+    tls::{Tls, acceptor},
+};
 use crate::lock::Leaf;
 
 /// How long accepting rests after it failed, such as for want of descriptors.
@@ -113,7 +117,7 @@ async fn serve_tls(
     tls: &Tls,
     within: Duration,
 ) {
-    let Ok(Ok(stream)) = timeout(within, tls.acceptor().accept(stream)).await else {
+    let Ok(Ok(stream)) = timeout(within, acceptor(tls).accept(stream)).await else {
         gate.metrics.no_tls.inc();
         return;
     };

@@ -7,10 +7,9 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
 };
 
-use arc_swap::ArcSwap;
+use posthorn_telemetry::Followed;
 use rustls::{
     ServerConfig,
     crypto::ring,
@@ -19,9 +18,7 @@ use rustls::{
         pem::{self, PemObject},
     },
 };
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::TlsAcceptor;
-use tracing::{info, warn};
 
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -38,62 +35,20 @@ pub enum EdgeTlsError {
 }
 
 /// The certificate in use.
-pub(super) struct Tls {
-    cert: PathBuf,
-    key: PathBuf,
-    config: ArcSwap<ServerConfig>,
+pub(super) type Tls = Followed<ServerConfig>;
+
+/// Reads the files.
+pub(super) fn tls((cert, key): (PathBuf, PathBuf)) -> Result<Tls, EdgeTlsError> {
+    let files = vec![cert.clone(), key.clone()];
+    Followed::new("the edge's certificate", files, move || read(&cert, &key))
 }
 
-impl Tls {
-    /// Reads the files.
-    pub(super) fn new((cert, key): (PathBuf, PathBuf)) -> Result<Self, EdgeTlsError> {
-        let config = ArcSwap::from(read(&cert, &key)?);
-        Ok(Self { cert, key, config })
-    }
-
-    /// Accepts with the certificate that is in use now.
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.config.load_full())
-    }
-
-    /// Looks for changes of the files for ever.
-    pub(super) async fn follow_files(&self, every: Duration) {
-        let mut ticks = interval(every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut seen = self.modified();
-        loop {
-            ticks.tick().await;
-            let now = self.modified();
-            if now != seen {
-                seen = now;
-                self.read_again();
-            }
-        }
-    }
-
-    fn read_again(&self) {
-        match read(&self.cert, &self.key) {
-            Ok(config) => {
-                self.config.store(config);
-                info!("the edge's certificate was read again");
-            }
-            Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                warn!(
-                    error,
-                    "the edge's certificate changed and cannot be used: the old one stays"
-                );
-            }
-        }
-    }
-
-    /// When the files changed last. A file that is missing has no time, which is a change too.
-    fn modified(&self) -> [Option<SystemTime>; 2] {
-        [&self.cert, &self.key].map(|file| fs::metadata(file).ok()?.modified().ok())
-    }
+/// Accepts with the certificate that is in use now.
+pub(super) fn acceptor(tls: &Tls) -> TlsAcceptor {
+    TlsAcceptor::from(tls.get())
 }
 
-fn read(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, EdgeTlsError> {
+fn read(cert: &Path, key: &Path) -> Result<ServerConfig, EdgeTlsError> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes(cert)?).collect();
     let chain = chain.map_err(|error| EdgeTlsError::Pem(cert.to_owned(), error))?;
     let key_der = PrivateKeyDer::from_pem_slice(&bytes(key)?);
@@ -103,7 +58,7 @@ fn read(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, EdgeTlsError> {
         .with_no_client_auth()
         .with_single_cert(chain, key_der)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
 fn bytes(file: &Path) -> Result<Vec<u8>, EdgeTlsError> {

@@ -2,24 +2,20 @@
 //!
 //! A stream stands when the control plane has said how sources are treated, which is the first thing that it says.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use posthorn::node::v1::{ForwardResponse, ForwardedAnswer};
 use posthorn_telemetry::Readiness;
 use rand::rngs::SmallRng;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    Request, Status, Streaming,
-    metadata::{Ascii, MetadataValue},
-    transport::Endpoint,
-};
-use tracing::{info, warn};
+use tonic::{Request, Streaming, metadata::MetadataValue, transport::Endpoint};
+use tracing::info;
 
 use super::{Forwarder, Settings, outgoing::Outgoing};
 use crate::{
     clock,
-    link::{Backoff, connect},
+    link::{Authorization, Backoff, Losses, Lost, connect},
 };
 
 /// How long the control plane may take to open the stream and to say how sources are treated.
@@ -27,27 +23,10 @@ const SETTINGS_WITHIN: Duration = Duration::from_secs(10);
 /// The condition of readiness.
 const STREAM: &str = "stream for inbound requests";
 
-/// Why a stream ended.
-#[derive(Debug, thiserror::Error)]
-enum Lost {
-    /// No connection.
-    #[error("no connection")]
-    Connect(#[from] tonic::transport::Error),
-    /// The control plane ended it with a status.
-    #[error("the control plane said {}: {}", .0.code(), .0.message())]
-    Status(#[from] Status),
-    /// The control plane ended it without one.
-    #[error("the control plane ended the stream")]
-    Closed,
-    /// Nothing in time.
-    #[error("the control plane did not say in time how sources are treated")]
-    Silent,
-}
-
 /// What is needed to open streams.
 pub(crate) struct ForwardParts {
     pub(crate) endpoint: Endpoint,
-    pub(crate) authorization: MetadataValue<Ascii>,
+    pub(crate) authorization: Arc<Authorization>,
     pub(crate) readiness: Readiness,
     pub(crate) rng: SmallRng,
 }
@@ -81,6 +60,7 @@ impl Forward {
 
     async fn hold_streams(&mut self) {
         let mut backoff = Backoff::default();
+        let mut losses = Losses::new(STREAM);
         loop {
             let mut stands_since = None;
             let Err(reason) = self.converse(&mut stands_since).await;
@@ -89,8 +69,11 @@ impl Forward {
             let stood = stands_since.map_or(Duration::ZERO, |since: Instant| {
                 now.saturating_duration_since(since)
             });
-            let wait = backoff.after(stood, &mut self.parts.rng);
-            warn_of(&reason, wait);
+            let wait = backoff.after(stood, &reason, &mut self.parts.rng);
+            if stands_since.is_some() {
+                losses.over();
+            }
+            losses.tell(&reason, wait, now);
             sleep(wait).await;
         }
     }
@@ -120,9 +103,10 @@ impl Forward {
             forwarder: self.forwarder.clone(),
             stream,
         });
-        request
-            .metadata_mut()
-            .insert("authorization", self.parts.authorization.clone());
+        request.metadata_mut().insert(
+            "authorization",
+            MetadataValue::clone(&self.parts.authorization.get()),
+        );
         Ok(client.forward(request).await?.into_inner())
     }
 
@@ -162,10 +146,4 @@ impl Forward {
         self.forwarder.settings.store(None);
         self.forwarder.change(super::book::Book::close);
     }
-}
-
-fn warn_of(reason: &Lost, wait: Duration) {
-    let error: &dyn Error = reason;
-    let wait_ms = wait.as_millis();
-    warn!(error, wait_ms, "no stream for inbound requests");
 }
