@@ -23,7 +23,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use tracing::{debug, warn};
 
 use super::{
-    asked::Asked,
+    asked::{self, NoCertificate},
     connection::{Connection, Http1, Http2},
     frames::Frames,
     trace::{Phase, Trace},
@@ -46,7 +46,7 @@ const FLOOD_BYTES_MAX: u64 = 1024 * 1024 + 256 * 1024;
 /// Opens connections behind the guard.
 pub(crate) struct Dialer {
     resolver: Resolver,
-    tls: ClientConfig,
+    tls: TlsConnector,
 }
 
 impl Dialer {
@@ -54,6 +54,8 @@ impl Dialer {
     pub(crate) fn new(resolver: Resolver, mut tls: ClientConfig) -> Self {
         // HTTP/2 is offered before HTTP/1.1.
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        tls.client_auth_cert_resolver = Arc::new(NoCertificate);
+        let tls = TlsConnector::from(Arc::new(tls));
         Self { resolver, tls }
     }
 
@@ -119,14 +121,7 @@ impl Dialer {
         peer: SocketAddr,
     ) -> Result<Connection, Failure> {
         let name = ServerName::try_from(target.host()).map_err(|_| Failure::TlsWrongName)?;
-        let asked = Arc::new(Asked::default());
-        let mut config = self.tls.clone();
-        config.client_auth_cert_resolver = asked.clone();
-        let connector = TlsConnector::from(Arc::new(config));
-        let stream = connector.connect(name, stream).await.map_err(|error| {
-            debug!(%error, "no tls connection");
-            asked.of_handshake(&error)
-        })?;
+        let stream = asked::named(self.tls.connect(name, stream)).await?;
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             http2(stream, peer).await
         } else {

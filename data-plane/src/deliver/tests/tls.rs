@@ -8,7 +8,7 @@ use rcgen::{
     date_time_ymd,
 };
 use rustls::{
-    ServerConfig,
+    HandshakeKind, ServerConfig,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer},
     version::TLS12,
@@ -123,6 +123,28 @@ async fn an_endpoint_of_a_trusted_root_is_delivered_to_over_one_connection() {
             assert_eq!(node.answer(lease(&url(&zoo))).await.status_code, 200);
         }
         assert_eq!((zoo.connections(), zoo.requests().len()), (1, 3));
+    }
+}
+
+#[tokio::test]
+async fn a_second_connection_resumes_the_session_of_the_first() {
+    let authority = Authority::new();
+    let acceptor = authority.acceptor(&Authority::params(), &["http/1.1"]);
+    let zoo = tls_zoo(acceptor, |mut stream, log| async move {
+        let status = match stream.get_ref().1.handshake_kind() {
+            Some(HandshakeKind::Resumed) => 202,
+            _ => 200,
+        };
+        log.read_request(&mut stream).await;
+        let answer =
+            format!("HTTP/1.1 {status} OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        let _gone = stream.write_all(answer.as_bytes()).await;
+    })
+    .await;
+    let node = Node::trusting(authority.file.path());
+    for expected in [200, 202] {
+        let answer = node.answer(lease(&url(&zoo))).await;
+        assert_eq!(answer.status_code, expected);
     }
 }
 
