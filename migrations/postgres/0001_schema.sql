@@ -43,7 +43,7 @@ create table object (
     -- What the owner decides, as JSON, without secrets.
     settings text not null,
     -- 1 enabled, 2 paused, 3 disabled.
-    state smallint not null check (state in (1, 2, 3)),
+    state smallint not null check (state between 1 and 3),
     -- Why it is paused or disabled.
     state_reason text not null,
     -- Rises with every change; the etag.
@@ -83,7 +83,7 @@ create table secret (
     owner_id uuid not null,
     -- 1 signing key, 2 value of a header, both of endpoints; 3 requests are verified with it, 4 polling sends it, both of
     -- sources.
-    purpose smallint not null check (purpose in (1, 2, 3, 4)),
+    purpose smallint not null check (purpose between 1 and 4),
     -- The name of the header; empty for everything else.
     name text not null,
     -- The master key that it is sealed under; the same as in the record.
@@ -197,7 +197,7 @@ create table delivery (
     next_attempt_at bigint not null,
     dead_at bigint,
     -- 1 attempts exhausted, 2 rejected, 3 gone, 4 lease lost.
-    dead_reason smallint check (dead_reason in (1, 2, 3, 4)),
+    dead_reason smallint check (dead_reason between 1 and 4),
     -- Why the last attempt failed, as in attempt; null: none has been made.
     error_kind smallint,
     status_code smallint,
@@ -231,8 +231,7 @@ create table attempt (
     -- expired, 21 TLS certificate not yet valid, 22 TLS unknown issuer, 23 TLS incomplete chain, 24 TLS wrong name,
     -- 25 TLS no common protocol, 26 TLS client certificate wanted, 27 TLS not TLS, 28 TLS closed, 29 TLS timeout, 30
     -- answer timeout, 31 answer not HTTP, 32 answer malformed, 33 unexpected status, 34 HTTP2 error.
-    error_kind smallint check (error_kind in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25,
-        26, 27, 28, 29, 30, 31, 32, 33, 34)),
+    error_kind smallint check (error_kind between 1 and 34),
     started_at bigint not null,
     duration_ms integer not null,
     -- Who made it: 1 a node, 2 a stream of a consumer.
@@ -257,7 +256,7 @@ create table delivery_action (
     delivery_id uuid not null,
     acted_at bigint not null,
     -- 1 retry, 2 redrive, 3 cancel, 4 discard, 5 expire.
-    kind smallint not null check (kind in (1, 2, 3, 4, 5)),
+    kind smallint not null check (kind between 1 and 5),
     endpoint_id uuid not null,
     tenant_id uuid not null,
     reason text not null,
@@ -279,7 +278,7 @@ create table inbound_request (
     tenant_id uuid not null,
     source_id uuid not null,
     -- 1 accepted, 2 duplicate, 3 conflict, 4 rejected, 5 quarantined.
-    verdict smallint not null check (verdict in (1, 2, 3, 4, 5)),
+    verdict smallint not null check (verdict between 1 and 5),
     -- Why it was rejected or quarantined.
     reason text not null,
     -- 1 webhook, 2 poll.
@@ -332,7 +331,7 @@ create table inbound_action (
     acted_at bigint not null,
     action_id uuid not null,
     -- 1 reverify, 2 replay, 3 hold, 4 release, 5 accept.
-    kind smallint not null check (kind in (1, 2, 3, 4, 5)),
+    kind smallint not null check (kind between 1 and 5),
     tenant_id uuid not null,
     key_id uuid not null,
     reason text not null,
