@@ -18,6 +18,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out, descriptors.encode_to_vec())?;
     let mut config = tonic_prost_build::Config::new();
     config.enable_type_names();
+    // What is long beside the rest of its message, and passed on with it many times.
+    config.boxed(".posthorn.node.v1.Outcome.trace");
     // Its errors are made by the same crate.
     config.extern_path(".google.rpc", "::tonic_types::pb");
     tonic_prost_build::configure()

@@ -49,7 +49,7 @@ pub(super) struct Attempted {
     /// The first bytes of the answer, or what a handler says.
     pub(super) excerpt: Bytes,
     /// How it went.
-    pub(super) trace: Option<Trace>,
+    pub(super) trace: Option<Box<Trace>>,
     /// How long it took, in milliseconds.
     pub(super) duration_ms: u32,
     /// How long ago it began, in milliseconds.

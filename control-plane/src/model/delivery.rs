@@ -187,7 +187,7 @@ pub(crate) struct Attempt {
     /// The lease had been lost when the report came.
     pub late: bool,
     /// How it went. None: a consumer made it, or an older node.
-    pub trace: Option<Trace>,
+    pub trace: Option<Box<Trace>>,
 }
 
 /// How an attempt went. The times are in microseconds; none where there was nothing to do.

@@ -2,7 +2,10 @@
 //!
 //! Header values are moved, not copied: this is on the path of every attempt.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request,
+    header::{self, InvalidHeaderName},
+};
 use http_body_util::Full;
 use posthorn::node::v1::Lease;
 use posthorn_outbound::Failure;
@@ -29,8 +32,27 @@ fn headers(lease: &mut Lease) -> Result<HeaderMap, http::Error> {
     // Besides the leased ones there are `host` and `content-length`.
     let mut headers = HeaderMap::with_capacity(leased.len() + 2);
     for header in leased {
-        let name = HeaderName::try_from(header.name)?;
-        headers.append(name, HeaderValue::from_maybe_shared(header.value)?);
+        headers.append(
+            name(&header.name)?,
+            HeaderValue::from_maybe_shared(header.value)?,
+        );
     }
     Ok(headers)
+}
+
+/// The name of a header. Those that every request has are neither read nor copied.
+fn name(text: &str) -> Result<HeaderName, InvalidHeaderName> {
+    static OF_EVERY_REQUEST: [HeaderName; 6] = [
+        HeaderName::from_static("webhook-id"),
+        HeaderName::from_static("webhook-timestamp"),
+        HeaderName::from_static("webhook-signature"),
+        HeaderName::from_static("webhook-attempt"),
+        HeaderName::from_static("webhook-event-type"),
+        HeaderName::from_static("cdn-loop"),
+    ];
+    let mut known = OF_EVERY_REQUEST.iter();
+    match known.find(|name| *name == text) {
+        Some(name) => Ok(name.clone()),
+        None => text.parse(),
+    }
 }

@@ -35,7 +35,7 @@ pub(crate) struct Performed {
     /// An answer or an error, as it is reported.
     pub(crate) fact: Fact,
     /// How it went.
-    pub(crate) trace: v1::Trace,
+    pub(crate) trace: Box<v1::Trace>,
     /// The connection, if another request can go over it.
     pub(crate) reusable: Option<Reusable>,
 }
@@ -63,7 +63,7 @@ impl Sender {
             Ok((answer, reusable)) => (Fact::Answer(answer), reusable),
             Err(failure) => (Fact::Error(outcome::reported(failure).into()), None),
         };
-        let mut trace = trace.report(clock::now());
+        let mut trace = Box::new(trace.report(clock::now()));
         if !is_success(&fact) {
             trace.url = std::mem::take(&mut lease.url);
         }
@@ -152,8 +152,9 @@ impl Sender {
                 Err(SendError::Failed(failure)) => return Err(failure),
             }
         }
-        let target = endpoint.target();
-        let mut opened = self.dialer.open(target, connect_limit, trace).await?;
+        // In a box of its own, since most attempts have no need of it, and its state is large.
+        let opening = self.dialer.open(endpoint.target(), connect_limit, trace);
+        let mut opened = Box::pin(opening).await?;
         self.metrics.connections_opened.inc();
         if let Connection::Http2(shared) = &opened {
             endpoint.share(shared, now);

@@ -2,7 +2,7 @@
 //!
 //! Written while the attempt is made, so that one that is cut off has told how far it came.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 
 use http::Version;
 use posthorn::node::v1;
@@ -74,10 +74,17 @@ impl Trace {
             connect_us: micros(Phase::Connect),
             tls_us: micros(Phase::Tls),
             answer_us: micros(Phase::Answer),
-            peer: self.peer.map(|peer| peer.to_string()).unwrap_or_default(),
+            peer: self.peer.map(text).unwrap_or_default(),
             url: String::new(),
         }
     }
+}
+
+fn text(peer: SocketAddr) -> String {
+    // Long enough for most, so that it is written at once.
+    let mut text = String::with_capacity(48);
+    let _never = write!(text, "{peer}");
+    text
 }
 
 fn number(version: Version) -> u32 {

@@ -15,7 +15,7 @@ pub(crate) struct Finished {
     pub(super) lease_id: u64,
     pub(super) fact: Fact,
     /// How the attempt went. None: it was not begun.
-    pub(super) trace: Option<Trace>,
+    pub(super) trace: Option<Box<Trace>>,
     pub(super) began: Instant,
     pub(super) took: Duration,
 }

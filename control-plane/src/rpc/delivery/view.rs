@@ -116,7 +116,7 @@ pub(super) fn attempt_proto(attempt: &Attempt, caller: &Caller) -> v1::Attempt {
         late: attempt.late,
         trace: attempt
             .trace
-            .as_ref()
+            .as_deref()
             .map(|trace| trace_proto(trace, caller)),
     }
 }

@@ -168,6 +168,7 @@ impl AttemptRow {
             ErrorKind::from_column(kind).ok_or_else(|| Error::bug(format!("error kind {kind}")))
         });
         let trace = self.trace.as_deref().map(trace::from_column);
+        let trace = trace.transpose().map_err(Error::bug)?;
         let holder = HolderId::from_columns(self.holder_kind, self.holder_id);
         Ok(Attempt {
             lease: LeaseKey {
@@ -186,7 +187,7 @@ impl AttemptRow {
             holder: holder.ok_or_else(|| Error::bug(format!("holder {}", self.holder_kind)))?,
             excerpt: Bytes::from(self.excerpt.unwrap_or_default()),
             late: self.late,
-            trace: trace.transpose().map_err(Error::bug)?,
+            trace: trace.map(Box::new),
         })
     }
 }

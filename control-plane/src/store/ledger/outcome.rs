@@ -247,7 +247,7 @@ fn error_kind(attempt: &Attempt) -> Option<i16> {
 }
 
 fn trace(attempt: &Attempt) -> Option<Vec<u8>> {
-    attempt.trace.as_ref().map(trace::to_column)
+    attempt.trace.as_deref().map(trace::to_column)
 }
 
 fn excerpt(bytes: &Bytes) -> Option<&[u8]> {

@@ -1,5 +1,7 @@
 //! How an attempt went, as its row holds it: nobody asks for rows by it, so it is one value, a protobuf message.
 
+use std::net::{IpAddr, SocketAddr};
+
 use prost::Message;
 
 use crate::model::delivery::{HttpVersion, Trace};
@@ -17,8 +19,9 @@ struct StoredTrace {
     tls_us: Option<u32>,
     #[prost(uint32, optional, tag = "5")]
     answer_us: Option<u32>,
-    #[prost(string, tag = "6")]
-    peer: String,
+    /// The octets of its address and the two of its port; empty: nobody.
+    #[prost(bytes, tag = "6")]
+    peer: Vec<u8>,
     #[prost(string, tag = "7")]
     url: String,
 }
@@ -32,7 +35,7 @@ pub(super) fn to_column(trace: &Trace) -> Vec<u8> {
         connect_us: trace.connect_us,
         tls_us: trace.tls_us,
         answer_us: trace.answer_us,
-        peer: trace.peer.map(|peer| peer.to_string()).unwrap_or_default(),
+        peer: trace.peer.map(octets).unwrap_or_default(),
         url: trace.url.clone(),
     };
     stored.encode_to_vec()
@@ -48,9 +51,26 @@ pub(super) fn from_column(bytes: &[u8]) -> Result<Trace, prost::DecodeError> {
         connect_us: stored.connect_us,
         tls_us: stored.tls_us,
         answer_us: stored.answer_us,
-        peer: stored.peer.parse().ok(),
+        peer: peer(&stored.peer),
         url: stored.url,
     })
+}
+
+fn octets(peer: SocketAddr) -> Vec<u8> {
+    let port = peer.port().to_be_bytes();
+    match peer.ip() {
+        IpAddr::V4(ip) => [&ip.octets()[..], &port].concat(),
+        IpAddr::V6(ip) => [&ip.octets()[..], &port].concat(),
+    }
+}
+
+fn peer(octets: &[u8]) -> Option<SocketAddr> {
+    let (ip, port) = octets.split_last_chunk()?;
+    let ip = match ip.len() {
+        4 => IpAddr::from(<[u8; 4]>::try_from(ip).ok()?),
+        _ => IpAddr::from(<[u8; 16]>::try_from(ip).ok()?),
+    };
+    Some(SocketAddr::new(ip, u16::from_be_bytes(*port)))
 }
 
 #[cfg(test)]
@@ -68,7 +88,11 @@ mod tests {
             peer: "[2001:db8::1]:443".parse().ok(),
             url: "https://example.com/hook".to_owned(),
         };
-        for trace in [whole, Trace::default()] {
+        let of_ipv4 = Trace {
+            peer: "192.0.2.1:80".parse().ok(),
+            ..whole.clone()
+        };
+        for trace in [whole, of_ipv4, Trace::default()] {
             assert_eq!(from_column(&to_column(&trace)), Ok(trace));
         }
     }

@@ -27,7 +27,7 @@ async fn traced(node: &Node, mut lease: posthorn::node::v1::Lease) -> (Fact, Tra
     if let Some(reusable) = performed.reusable {
         reusable.keep().await;
     }
-    (performed.fact, performed.trace)
+    (performed.fact, *performed.trace)
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What a node reports, read from its messages and held to their limits.
 
+use std::fmt::Arguments;
+
 use bytes::Bytes;
 use posthorn::node::v1::{self, outcome::Result as NodeResult};
 
@@ -30,7 +32,7 @@ pub(super) fn parse_held(
 ) -> Result<Vec<Claim<LeaseKey>>, Error> {
     let numbered = leases.into_iter().enumerate();
     let claims = numbered.map(|(index, lease)| {
-        let id = parse_id(&lease.delivery_id, &format!("{path}[{index}]"))?;
+        let id = parse_id(&lease.delivery_id, format_args!("{path}[{index}]"))?;
         let name = LeaseKey {
             lease_id: lease.lease_id,
             delivery_id: id,
@@ -55,18 +57,18 @@ pub(super) fn parse(outcomes: Vec<v1::Outcome>, path: &str) -> Result<Vec<Claim<
     }
     let numbered = outcomes.into_iter().enumerate();
     numbered
-        .map(|(index, outcome)| parse_one(outcome, &format!("{path}[{index}]")))
+        .map(|(index, outcome)| parse_one(outcome, format_args!("{path}[{index}]")))
         .collect()
 }
 
-fn parse_id(text: &str, path: &str) -> Result<DeliveryId, Error> {
+fn parse_id(text: &str, path: Arguments<'_>) -> Result<DeliveryId, Error> {
     let parsed = text.parse();
     parsed.map_err(|error: ParseIdError| {
         Error::invalid(format!("{path}.delivery_id"), error.to_string())
     })
 }
 
-fn parse_one(outcome: v1::Outcome, path: &str) -> Result<Claim<Report>, Error> {
+fn parse_one(outcome: v1::Outcome, path: Arguments<'_>) -> Result<Claim<Report>, Error> {
     let delivery_id = parse_id(&outcome.delivery_id, path)?;
     if outcome.attempt == 0 {
         return Err(Error::invalid(
@@ -92,7 +94,7 @@ fn parse_one(outcome: v1::Outcome, path: &str) -> Result<Claim<Report>, Error> {
         None => (AttemptResult::Failed(ErrorKind::Other), Bytes::new()),
         Some(NodeResult::Answer(answer)) => parse_answer(answer, path)?,
     };
-    let trace = outcome.trace.map(|trace| parse_trace(trace, path));
+    let trace = outcome.trace.map(|trace| parse_trace(*trace, path));
     Ok(Claim {
         lease,
         proof: outcome.proof,
@@ -144,13 +146,13 @@ fn failed(kind: i32) -> AttemptResult {
 }
 
 /// How an attempt went. What is not understood of it is left out: it is told to people and nothing follows from it.
-fn parse_trace(trace: v1::Trace, path: &str) -> Result<Trace, Error> {
+fn parse_trace(trace: v1::Trace, path: Arguments<'_>) -> Result<Box<Trace>, Error> {
     if trace.url.len() > URL_BYTES_MAX {
         let limit = format!("must be at most {URL_BYTES_MAX} bytes");
         return Err(Error::invalid(format!("{path}.trace.url"), limit));
     }
     let version = i16::try_from(trace.http_version).ok();
-    Ok(Trace {
+    Ok(Box::new(Trace {
         http_version: version.and_then(HttpVersion::from_column),
         dns_us: trace.dns_us,
         connect_us: trace.connect_us,
@@ -158,10 +160,13 @@ fn parse_trace(trace: v1::Trace, path: &str) -> Result<Trace, Error> {
         answer_us: trace.answer_us,
         peer: trace.peer.parse().ok(),
         url: trace.url,
-    })
+    }))
 }
 
-fn parse_answer(answer: v1::HttpAnswer, path: &str) -> Result<(AttemptResult, Bytes), Error> {
+fn parse_answer(
+    answer: v1::HttpAnswer,
+    path: Arguments<'_>,
+) -> Result<(AttemptResult, Bytes), Error> {
     let code = u16::try_from(answer.status_code)
         .ok()
         .filter(|code| (100..=599).contains(code));

@@ -82,11 +82,11 @@ fn headers(
     let signature = sign::webhook_signature(keys, &id, timestamp_s, &event.payload);
     let mut headers = Vec::with_capacity(12 + settings.headers.len());
     headers.push(header("content-type", event.content_type.clone()));
-    headers.push(header("user-agent", USER_AGENT.to_owned()));
+    headers.push(header("user-agent", USER_AGENT));
     let is_forwarded = |name: &str| event.headers.iter().any(|(known, _)| known == name);
     if !is_forwarded("accept") && !is_set_by(endpoint, posting, "accept") {
         // Common firewalls refuse requests without one.
-        headers.push(header("accept", "*/*".to_owned()));
+        headers.push(header("accept", "*/*"));
     }
     headers.push(header("webhook-id", id));
     headers.push(header("webhook-timestamp", timestamp_s.to_string()));
@@ -133,7 +133,7 @@ fn is_set_by(endpoint: &Endpoint, posting: &Posting, name: &str) -> bool {
             .any(|(known, _)| known == name)
 }
 
-fn header(name: &str, value: String) -> v1::Header {
+fn header(name: &str, value: impl Into<Bytes>) -> v1::Header {
     v1::Header {
         name: name.to_owned(),
         value: value.into(),
