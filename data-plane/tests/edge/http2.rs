@@ -1,5 +1,7 @@
 //! HTTP/2: what the edge demands of requests, and what it does about floods. BH35 to BH38.
 
+mod last_request;
+
 use bytes::Bytes;
 use http::Request;
 use posthorn_data_plane::EdgeConfig;
@@ -22,6 +24,7 @@ const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
+const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
