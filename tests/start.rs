@@ -42,6 +42,28 @@ fn a_program_that_cannot_start_says_its_name_and_the_cause_on_stderr() {
     }
 }
 
+#[test]
+fn b4_a_database_that_is_not_there_is_named_with_the_reason_and_without_its_password() {
+    let closed = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let addr = closed.local_addr().expect("a listener has an address");
+    drop(closed);
+    let folder = TempDir::new().expect("a folder can be made");
+    let database = format!("postgres://user:a-password@{addr}/posthorn");
+    let said = complaint(
+        &Binaries::control_plane(),
+        &[
+            "--data-dir",
+            &folder.path().display().to_string(),
+            "--database",
+            &database,
+        ],
+    );
+    let place = format!("no connection to PostgreSQL at {addr}: ");
+    assert!(said.contains(&place), "{said}");
+    assert!(said.contains("refused"), "{said}");
+    assert!(!said.contains("a-password"), "{said}");
+}
+
 #[tokio::test]
 async fn b2_a_first_start_that_cannot_listen_leaves_the_admin_key_to_the_next() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");

@@ -120,7 +120,7 @@ impl Error {
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
-            store::Error::Unavailable(_) => {
+            store::Error::Unavailable(_) | store::Error::Unreached { .. } => {
                 outage::log(&error, "a call failed");
                 Self::Unavailable(format!("the database cannot do this now, {}", error.words()))
             }

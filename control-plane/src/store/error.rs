@@ -11,6 +11,15 @@ pub enum Error {
     /// The database is away, full or overloaded. Whether the statement took effect is unknown.
     #[error("the database is unavailable")]
     Unavailable(#[source] sqlx::Error),
+    /// No connection could be made when the program started.
+    #[error("no connection to PostgreSQL at {place}")]
+    Unreached {
+        /// The host and port, or the socket.
+        place: String,
+        /// Why.
+        #[source]
+        cause: sqlx::Error,
+    },
     /// A caller's read took too long.
     #[error("a read took longer than 5 s")]
     Slow,
@@ -43,7 +52,7 @@ impl Error {
                 }
                 _ => "it takes no writes now",
             },
-            Self::Unavailable(_) => "it does not answer",
+            Self::Unavailable(_) | Self::Unreached { .. } => "it does not answer",
             Self::Slow => "it takes too long",
             Self::Bug(_) => "a statement failed",
         };

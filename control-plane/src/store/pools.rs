@@ -10,7 +10,8 @@ use std::{
 };
 
 use sqlx::{
-    Connection, Database, PgConnection, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    ConnectOptions as _, Connection, Database, PgConnection, PgPool, Postgres, Sqlite, SqlitePool,
+    Transaction,
     pool::{PoolConnection, PoolOptions},
     postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
@@ -20,13 +21,15 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ACQUIRE_TIMEOUT, OneOf, Result};
+use super::{ACQUIRE_TIMEOUT, Error, OneOf, Result};
 
 /// How long a connection that is given back to its pool may take to show that it still works. Without a limit, those that a
 /// network has swallowed would be missing from the pool for minutes after it is mended.
 const RELEASE_WITHIN: Duration = Duration::from_secs(2);
 /// For how long a connection that has shown that it works is taken without being asked again.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
+/// How long the connection may take that is to show why there is none.
+const AGAIN_WITHIN: Duration = Duration::from_secs(2);
 /// How many connections to PostgreSQL each kind of use has at most; with the one that holds ownership they are 17.
 const VITAL_CONNECTIONS_MAX: u32 = 2;
 /// The engine and the background tasks.
@@ -132,10 +135,13 @@ impl PgPools {
             .options(ENDS_WITH_CLIENT);
         let changing = options.clone().options(LOCK_TIMEOUT);
         let reading = options.clone().options([STATEMENT_TIMEOUT]);
+        let engine = far_pool(ENGINE_CONNECTIONS_MAX).connect_with(options.clone());
+        let engine = match engine.await {
+            Ok(engine) => engine,
+            Err(error) => return Err(unreached(&options, error).await),
+        };
         Ok(Self {
-            engine: far_pool(ENGINE_CONNECTIONS_MAX)
-                .connect_with(options.clone())
-                .await?,
+            engine,
             vital: far_pool(VITAL_CONNECTIONS_MAX).connect_lazy_with(changing.clone()),
             reads: far_pool(READ_CONNECTIONS_MAX).connect_lazy_with(reading),
             changes: far_pool(CHANGE_CONNECTIONS_MAX).connect_lazy_with(changing),
@@ -172,6 +178,24 @@ impl PgPools {
             pool.close().await;
         }
     }
+}
+
+/// Why no connection was made, and to where. A pool that tried until its time was up does not say why, so one more connection
+/// is tried without it.
+async fn unreached(options: &PgConnectOptions, error: sqlx::Error) -> Error {
+    let again = match error {
+        sqlx::Error::PoolTimedOut => timeout(AGAIN_WITHIN, options.connect()).await,
+        _ => Ok(Err(error)),
+    };
+    let cause = match again {
+        Ok(Err(cause)) => cause,
+        Ok(Ok(_)) | Err(_) => sqlx::Error::PoolTimedOut,
+    };
+    let place = match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    };
+    Error::Unreached { place, cause }
 }
 
 impl SqlitePools {
