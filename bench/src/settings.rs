@@ -11,7 +11,8 @@ use serde::Serialize;
 pub(crate) struct Settings {
     /// What to measure.
     pub(crate) scenario: Scenario,
-    /// The database. `PostgreSQL` is started for the benchmark, with its default durable settings.
+    /// The database. `PostgreSQL` is started for the benchmark, with its default durable settings, and has written half a
+    /// GiB of log before anything is measured, as one has that ran for a while.
     #[arg(long, default_value = "sqlite")]
     pub(crate) store: Store,
     /// How many events a run emits [throughput, emit and abuse: 200,000; backlog: 1,000,000].
@@ -36,9 +37,9 @@ pub(crate) struct Settings {
     /// [emit and backlog: 10,000].
     #[arg(long)]
     pub(crate) window: Option<u32>,
-    /// How many unary calls are under way at one time (emit).
-    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) calls: u32,
+    /// How many unary calls are under way at one time [emit: 256; throughput: none, the events go over one stream].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) calls: Option<u32>,
     /// How long each open-loop load and the drain of a backlog take, in seconds.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) seconds: u32,

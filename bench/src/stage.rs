@@ -1,5 +1,7 @@
 //! The real programs that are measured: a database, a control plane, and a node when deliveries are wanted.
 
+mod warm;
+
 use std::{net::SocketAddr, process, time::Duration};
 
 use posthorn::v1::{DeliveryState, EndpointSettings, ListDeliveriesRequest, Role};
@@ -14,6 +16,9 @@ use crate::{
     settings::Store,
     usage::{Usage, mebibytes},
 };
+
+/// Connections that unary calls are spread over.
+const CONNECTIONS: usize = 4;
 
 /// How long the last deliveries of a load may take.
 const SETTLE_DEADLINE: Duration = Duration::from_mins(10);
@@ -73,6 +78,7 @@ impl Stage {
             Store::Postgres => Some(Postgres::start().await),
         };
         if let Some(postgres) = &postgres {
+            warm::warm(postgres).await;
             options.database = Some(postgres.database("posthorn").await);
         }
         let control = ControlPlane::start(options).await;
@@ -278,6 +284,15 @@ impl Stage {
         }
         let synced = tokio::process::Command::new("sync").status().await;
         assert!(synced.is_ok_and(|status| status.success()), "`sync` works");
+    }
+
+    /// Connections for unary calls to be spread over.
+    pub(crate) async fn connections(&self) -> Vec<Client> {
+        let mut connections = Vec::new();
+        for _ in 0..CONNECTIONS {
+            connections.push(self.connect().await);
+        }
+        connections
     }
 
     /// The `PostgreSQL` server, if that is the store.

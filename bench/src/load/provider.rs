@@ -39,10 +39,31 @@ pub(crate) struct Answered {
     pub(crate) count: u64,
     /// How many a second.
     pub(crate) per_second: f64,
+    /// How long the longest answer took, and how long after the beginning.
+    longest: Longest,
     micros: Histogram<u64>,
 }
 
+/// The longest answer of a load.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Longest {
+    took: Duration,
+    after: Duration,
+}
+
+/// What one connection measured.
+struct Part {
+    micros: Histogram<u64>,
+    longest: Longest,
+}
+
 impl Answered {
+    /// The longest answer in milliseconds, and how many seconds after the beginning its request was due.
+    pub(crate) fn longest(&self) -> (f64, f64) {
+        let Longest { took, after } = self.longest;
+        (took.as_secs_f64() * 1e3, after.as_secs_f64())
+    }
+
     /// The time in milliseconds that this share of the answers did not exceed.
     pub(crate) fn quantile_ms(&self, quantile: f64) -> f64 {
         float(self.micros.value_at_quantile(quantile)) / 1000.0
@@ -63,13 +84,13 @@ impl ProviderLoad {
         let start = Instant::now();
         let end = start + duration;
         self.all(start, move |load, mut connection, _| async move {
-            let mut micros = histogram();
+            let mut part = Part::default();
             while Instant::now() < end {
                 let sent = Instant::now();
                 load.post(&mut connection).await;
-                record(&mut micros, sent);
+                part.record(sent, start);
             }
-            micros
+            part
         })
         .await
     }
@@ -81,15 +102,15 @@ impl ProviderLoad {
         let end = start + duration;
         let pause = Duration::from_secs_f64(float(CONNECTIONS) / per_second);
         self.all(start, move |load, mut connection, number| async move {
-            let mut micros = histogram();
+            let mut part = Part::default();
             let mut due = start + pause.mul_f64(float(number) / float(CONNECTIONS));
             while due < end {
                 tokio::time::sleep_until(due.into()).await;
                 load.post(&mut connection).await;
-                record(&mut micros, due);
+                part.record(due, start);
                 due += pause;
             }
-            micros
+            part
         })
         .await
     }
@@ -100,21 +121,26 @@ impl ProviderLoad {
         run: impl Fn(Arc<Self>, ProviderConnection, u64) -> F,
     ) -> Answered
     where
-        F: Future<Output = Histogram<u64>> + Send + 'static,
+        F: Future<Output = Part> + Send + 'static,
     {
         let mut connections = JoinSet::new();
         for number in 0..CONNECTIONS {
             let connection = self.connect().await;
             connections.spawn(run(Arc::clone(self), connection, number));
         }
-        let mut micros = histogram();
+        let Part {
+            mut micros,
+            mut longest,
+        } = Part::default();
         while let Some(part) = connections.join_next().await {
             let part = part.expect("every request is answered");
-            micros.add(part).expect("the bounds are the same");
+            micros.add(part.micros).expect("the bounds are the same");
+            longest = longest.max(part.longest);
         }
         Answered {
             count: micros.len(),
             per_second: rate(micros.len(), start.elapsed()),
+            longest,
             micros,
         }
     }
@@ -139,11 +165,22 @@ impl ProviderLoad {
     }
 }
 
-fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, MICROS_MAX, 3).expect("the bounds are allowed")
+impl Default for Part {
+    fn default() -> Self {
+        let micros = Histogram::new_with_bounds(1, MICROS_MAX, 3);
+        Self {
+            micros: micros.expect("the bounds are allowed"),
+            longest: Longest::default(),
+        }
+    }
 }
 
-fn record(micros: &mut Histogram<u64>, since: Instant) {
-    let took = since.elapsed().as_micros();
-    micros.saturating_record(took.try_into().unwrap_or(MICROS_MAX));
+impl Part {
+    /// Notes an answer that came now to a request that was due at `since`, in a load that began at `start`.
+    fn record(&mut self, since: Instant, start: Instant) {
+        let (took, after) = (since.elapsed(), since - start);
+        self.longest = self.longest.max(Longest { took, after });
+        let micros = took.as_micros().try_into().unwrap_or(MICROS_MAX);
+        self.micros.saturating_record(micros);
+    }
 }

@@ -21,8 +21,7 @@ use crate::{
 const EVENTS: u64 = 200_000;
 const WINDOW: u32 = 10_000;
 
-/// Connections that the unary calls are spread over.
-const CONNECTIONS: usize = 4;
+const CALLS: u32 = 256;
 
 const WARM_UP_EVENTS: u64 = 5_000;
 
@@ -35,14 +34,11 @@ pub(crate) async fn run(settings: &Settings) -> Vec<Measure> {
     let events = settings.events.unwrap_or(EVENTS);
     stream(&stage.client, settings, SUBSCRIBED, WARM_UP_EVENTS).await;
 
-    let mut connections = Vec::new();
-    for _ in 0..CONNECTIONS {
-        connections.push(stage.connect().await);
-    }
+    let connections = stage.connections().await;
     let start = Instant::now();
     unary(
         &connections,
-        settings.calls,
+        settings.calls.unwrap_or(CALLS),
         events,
         events_of(&stage.client, settings, SUBSCRIBED),
     )

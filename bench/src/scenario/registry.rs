@@ -1,5 +1,5 @@
 //! What a change costs in a large registry: a create beside 200,000 event types, and the last of 10,000 endpoints in terms
-//! of the first.
+//! of the first; and how long a start takes that reads 10,000 tenants with an endpoint and a secret each.
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,8 @@ use crate::{report::Measure, settings::Settings, stage::Stage, usage::float};
 /// Put in by SQL, as if they had come one by one.
 const EVENT_TYPES: u32 = 200_000;
 const ENDPOINTS: usize = 10_000;
+/// Each with an endpoint.
+const TENANTS: usize = 10_000;
 /// More than a tenant may have by default.
 const ROOM: [&str; 2] = ["--tenant-event-types-max", "1000000"];
 /// How many changes are timed.
@@ -20,6 +22,7 @@ const TIMED: usize = 50;
 pub(crate) async fn run(settings: &Settings) -> Vec<Measure> {
     let mut measures = event_types(settings).await;
     measures.extend(endpoints(settings).await);
+    measures.extend(tenants(settings).await);
     measures
 }
 
@@ -72,6 +75,30 @@ async fn endpoints(settings: &Settings) -> Vec<Measure> {
         )
         .at_most(1.5, 1.1),
     ]
+}
+
+async fn tenants(settings: &Settings) -> Vec<Measure> {
+    let of_one = start(&mut Stage::start_without_node(settings.store).await).await;
+    let mut stage = Stage::start_without_node(settings.store).await;
+    for number in 0..TENANTS {
+        let name = format!("tenant {number}");
+        let tenant_id = stage.admin.create_tenant(&name).await;
+        endpoint(&stage.admin.for_tenant(&tenant_id), 0).await;
+    }
+    let of_many = start(&mut stage).await;
+    let per_row = of_many.saturating_sub(of_one) / u32::try_from(TENANTS).unwrap_or(1);
+    vec![
+        ms("a start with one tenant", of_one),
+        ms("with 10,000 tenants and endpoints more", of_many).at_most(5_000.0, 1_000.0),
+        Measure::new("for each of them", "µs", per_row.as_secs_f64() * 1e6),
+    ]
+}
+
+/// How long it takes until a control plane that was killed is ready again.
+async fn start(stage: &mut Stage) -> Duration {
+    let began = Instant::now();
+    stage.restart_control_plane().await;
+    began.elapsed()
 }
 
 async fn endpoint(client: &Client, number: usize) {

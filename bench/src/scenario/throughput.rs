@@ -1,7 +1,8 @@
 //! Deliveries per second, from the emit over the POST to the durable outcome, with the pipeline kept loaded.
 //!
 //! Events go out over one stream. A window bounds what is emitted and has not arrived, so that the load neither starves
-//! nor floods the pipeline. The clock stops when no delivery is open any more.
+//! nor floods the pipeline. Or they go out by unary calls, each of which is answered before its caller makes the next one.
+//! The clock stops when no delivery is open any more.
 
 use std::{
     sync::{
@@ -16,7 +17,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     ceiling::{self, Posts},
-    load::{Release, StreamLoad},
+    load::{Release, StreamLoad, unary},
     payload::Payloads,
     report::Measure,
     settings::{Settings, Store},
@@ -101,18 +102,26 @@ async fn emit(
 ) {
     let payloads = Payloads::of_size(settings.payload());
     let expected = arrivals.count() + events * u64::from(settings.fan_out);
-    let load = StreamLoad {
-        events: 0..events,
-        batch: settings.batch,
-        window: Arc::clone(&arrivals.window),
-        permits: settings.fan_out,
-        release: Release::AtArrival,
-        event: |number| {
+    let event = {
+        let (client, types) = (stage.client.clone(), types.to_vec());
+        move |number| {
             let index = usize::try_from(number % types.len() as u64).expect("an index of types");
-            stage.client.event(&types[index], payloads.numbered(number))
-        },
+            client.event(&types[index], payloads.numbered(number))
+        }
     };
-    load.run(&stage.client).await;
+    if let Some(calls) = settings.calls {
+        unary(&stage.connections().await, calls, events, event).await;
+    } else {
+        let load = StreamLoad {
+            events: 0..events,
+            batch: settings.batch,
+            window: Arc::clone(&arrivals.window),
+            permits: settings.fan_out,
+            release: Release::AtArrival,
+            event,
+        };
+        load.run(&stage.client).await;
+    }
     eventually("every delivery arrived", ARRIVAL_DEADLINE, async || {
         arrivals.count() >= expected
     })
