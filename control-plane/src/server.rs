@@ -79,7 +79,12 @@ pub(crate) async fn serve(
     let service = ServiceBuilder::new()
         .layer(FramingLayer::new(calls))
         .layer(UnaryLayer)
-        .layer(AccessLayer::new(registry, clock, denials))
+        .layer(AccessLayer::new(
+            registry,
+            clock,
+            denials,
+            incoming.metrics.clone(),
+        ))
         .layer(CallsLayer::new(&incoming.limits, incoming.metrics.clone()))
         .service(routes);
     incoming.serve(service, shutdown).await;

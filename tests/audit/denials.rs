@@ -20,6 +20,7 @@ on_both! {
     a_key_that_does_not_work_any_more_leaves_a_record,
     another_tenant_that_is_named_leaves_a_record,
     a_key_has_few_records_a_minute,
+    s14_calls_that_are_not_let_through_are_counted_by_why,
 }
 
 /// A new key of the tenant: its id and its text.
@@ -145,4 +146,24 @@ async fn a_key_has_few_records_a_minute(store: StoreKind) {
     .await;
     // The calls may fall into two minutes.
     assert!(shed >= CALLS - 20, "{shed}");
+}
+
+async fn s14_calls_that_are_not_let_through_are_counted_by_why(store: StoreKind) {
+    let deployment = Deployment::start(store).await;
+    let (_, viewer) = key(&deployment, Role::Viewer).await;
+    for (text, reason, code) in [
+        ("phk_unknown", "unknown_key", Code::Unauthenticated),
+        (viewer.as_str(), "no_role", Code::PermissionDenied),
+    ] {
+        let client = deployment.admin.with_key(text);
+        let emitted = client
+            .events()
+            .emit_event(EmitEventRequest::default())
+            .await;
+        assert_refused(reason, emitted, code);
+        let page = get(deployment.control.metrics, "/metrics").await;
+        let page = page.expect("it answers").body;
+        let line = format!("posthorn_calls_denied_total{{reason=\"{reason}\"}} 1");
+        assert!(page.lines().any(|text| text == line), "{line}: {page}");
+    }
 }

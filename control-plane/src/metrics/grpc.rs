@@ -32,6 +32,7 @@ pub(crate) struct GrpcMetrics {
     refused: Family<Reason, Counter>,
     connections: Family<State, Gauge>,
     bytes: Family<Holder, Gauge>,
+    denied: Family<Reason, Counter>,
     denials_shed: Family<Reason, Counter>,
 }
 
@@ -39,6 +40,12 @@ impl GrpcMetrics {
     /// Counts something that was refused.
     pub(crate) fn refuse(&self, reason: &'static str) {
         self.refused.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// Counts a call that was not let through: `no_key`, `unknown_key`, `wrong_secret`, `key_ended`, `tenant_gone`, `no_role`,
+    /// `no_such_call`, `actor`.
+    pub(crate) fn deny(&self, reason: &'static str) {
+        self.denied.get_or_create(&Reason { reason }).inc();
     }
 
     /// The connections of `stranger`, `caller` or `node`.
@@ -74,6 +81,11 @@ impl GrpcMetrics {
             "grpc_message_bytes",
             "Bytes that messages of callers and nodes take in memory",
             self.bytes.clone(),
+        );
+        r.register(
+            "calls_denied",
+            "Calls of gRPC that were not let through, by why",
+            self.denied.clone(),
         );
         r.register(
             "audit_denials_shed",

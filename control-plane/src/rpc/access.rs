@@ -31,6 +31,7 @@ use crate::{
     clock::Clock,
     error::Error,
     incoming::{Peer, Standing},
+    metrics::GrpcMetrics,
     model::api_key::{self, KeyHash, Role},
     registry::{Registry, SharedRegistry},
 };
@@ -60,6 +61,7 @@ pub(crate) struct AccessLayer {
     registry: SharedRegistry,
     clock: Clock,
     denials: Denials,
+    metrics: GrpcMetrics,
 }
 
 /// The service that [`AccessLayer`] makes.
@@ -69,15 +71,22 @@ pub(crate) struct Access<S> {
     registry: SharedRegistry,
     clock: Clock,
     denials: Denials,
+    metrics: GrpcMetrics,
 }
 
 impl AccessLayer {
-    /// A layer that finds keys in `registry`, by `clock`, and has what it denies recorded.
-    pub(crate) fn new(registry: SharedRegistry, clock: Clock, denials: Denials) -> Self {
+    /// A layer that finds keys in `registry`, by `clock`, and has what it denies counted and recorded.
+    pub(crate) fn new(
+        registry: SharedRegistry,
+        clock: Clock,
+        denials: Denials,
+        metrics: GrpcMetrics,
+    ) -> Self {
         Self {
             registry,
             clock,
             denials,
+            metrics,
         }
     }
 }
@@ -91,6 +100,7 @@ impl<S> Layer<S> for AccessLayer {
             registry: self.registry.clone(),
             clock: self.clock.clone(),
             denials: self.denials.clone(),
+            metrics: self.metrics.clone(),
         }
     }
 }
@@ -122,7 +132,8 @@ where
             Ok(Admission::Open) => return Box::pin(self.inner.call(request)),
             Ok(Admission::Caller(caller)) => caller,
             Err(refusal) => {
-                if let Some((caller, reason)) = &refusal.denied
+                self.metrics.deny(refusal.reason);
+                if let Some((caller, reason)) = refusal.denied.as_deref()
                     && let Some(watched) = watched(caller)
                 {
                     watched.denied(reason);
@@ -186,14 +197,18 @@ enum Admission {
 #[derive(Debug)]
 struct Refusal {
     error: Error,
+    /// The word for it among the metrics.
+    reason: &'static str,
     /// The key that was shown and why it was not enough, if that is for the record.
-    denied: Option<(Caller, String)>,
+    denied: Option<Box<(Caller, String)>>,
 }
 
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
+impl Refusal {
+    /// One of a caller that is not known, or that nobody need look into.
+    fn new(error: Error, reason: &'static str) -> Self {
         Self {
             error,
+            reason,
             denied: None,
         }
     }
@@ -216,14 +231,18 @@ fn admit(
         table::roles(path)
     };
     let Some(roles) = roles else {
-        return Err(Error::NoSuchCall.into());
+        return Err(Refusal::new(Error::NoSuchCall, "no_such_call"));
     };
     if !caller.roles().has_any(roles) {
         let error = no_role(roles);
-        let denied = Some((caller, error.to_string()));
-        return Err(Refusal { error, denied });
+        let denied = Some(Box::new((caller, error.to_string())));
+        return Err(Refusal {
+            error,
+            reason: "no_role",
+            denied,
+        });
     }
-    let claimed = claimed(headers)?;
+    let claimed = claimed(headers).map_err(|error| Refusal::new(error, "actor"))?;
     Ok(Admission::Caller(caller.claiming(claimed)))
 }
 
@@ -232,24 +251,26 @@ fn is_reflection(path: &str) -> bool {
 }
 
 fn authenticate(headers: &HeaderMap, registry: &Registry, now: i64) -> Result<Caller, Refusal> {
-    let text = bearer(headers).ok_or(Error::Unauthenticated)?;
+    let stranger = |reason| Refusal::new(Error::Unauthenticated, reason);
+    let text = bearer(headers).ok_or_else(|| stranger("no_key"))?;
     let known = api_key::parse(text).and_then(|id| registry.key(id));
     let hash = known.map_or(&*NO_KEY, |key| &key.key.hash);
     let is_right = hash.matches(text);
-    let key = known.ok_or(Error::Unauthenticated)?;
+    let key = known.ok_or_else(|| stranger("unknown_key"))?;
     let caller = Caller::from(&key.key);
-    let why = if !is_right {
-        "the secret is not that of the key"
+    let (reason, why) = if !is_right {
+        ("wrong_secret", "the secret is not that of the key")
     } else if !key.is_live(now) {
-        "the key has expired or was revoked"
+        ("key_ended", "the key has expired or was revoked")
     } else if !caller.has_tenant(registry) {
-        "the tenant of the key is gone"
+        ("tenant_gone", "the tenant of the key is gone")
     } else {
         return Ok(caller);
     };
     Err(Refusal {
         error: Error::Unauthenticated,
-        denied: Some((caller, why.to_owned())),
+        reason,
+        denied: Some(Box::new((caller, why.to_owned()))),
     })
 }
 

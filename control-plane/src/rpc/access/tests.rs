@@ -173,6 +173,28 @@ fn a_credential_that_is_not_exactly_one_valid_key_is_refused() {
 }
 
 #[test]
+fn s14_a_refusal_has_a_word_for_the_metrics() {
+    let fixture = fixture(|_| ());
+    let mut rng = StdRng::seed_from_u64(6);
+    let id = api_key::parse(&fixture.text).unwrap();
+    let [other_secret, unknown] = [id, KeyId::new(NOW, &mut rng)].map(|id| {
+        let text = api_key::generate(id, &mut rng);
+        format!("Bearer {}", text.expose_secret())
+    });
+    let own = format!("Bearer {}", fixture.text);
+    for (path, values, expected) in [
+        (GET_TENANT, &[][..], "no_key"),
+        (GET_TENANT, &[&*unknown], "unknown_key"),
+        (GET_TENANT, &[&*other_secret], "wrong_secret"),
+        (CREATE_TENANT, &[&*own], "no_role"),
+        ("/", &[&*own], "no_such_call"),
+    ] {
+        let refusal = admit(path, &headers(values), &fixture.registry, NOW).unwrap_err();
+        assert_eq!(refusal.reason, expected);
+    }
+}
+
+#[test]
 fn a_key_that_is_over_is_refused() {
     let (known, gone) = (fixture::tenant(1).id, fixture::tenant(9).id);
     assert_eq!(code_of_key(|key| key.expires_at = Some(NOW + 1)), Code::Ok);
