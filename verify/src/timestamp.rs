@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_alone_are_a_time() {
+    fn p4_digits_alone_are_a_time() {
         assert_eq!(parse(TimeUnit::S, "1700000000"), Ok(1_700_000_000_000));
         assert_eq!(parse(TimeUnit::Ms, "1700000000123"), Ok(1_700_000_000_123));
         assert_eq!(parse(TimeUnit::S, "0"), Ok(0));

@@ -168,10 +168,18 @@ impl<'a> Values<'a> {
     /// Whether the body is the other of JSON and a form than what is asked for. Otherwise what was signed in one could be
     /// read in the other.
     fn is_other(&self, wants_json: bool) -> bool {
-        let is_json = is_like_json(self.request.body);
+        let is_json = self.is_like_json();
         self.names.json_or_form
             && is_json != wants_json
             && (is_json || self.names.json_in_form.is_none())
+    }
+
+    /// Whether the body, unpacked, begins as JSON objects and arrays do.
+    pub(crate) fn is_like_json(&self) -> bool {
+        self.inflated().is_ok_and(|body| {
+            let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+            matches!(text.trim_ascii_start().first(), Some(b'{' | b'['))
+        })
     }
 
     fn read_form(&self) -> Result<Form, Refusal> {
@@ -181,8 +189,8 @@ impl<'a> Values<'a> {
         }
         let label = request.headers.one("content-type").ok().flatten();
         match label.and_then(multipart::boundary) {
-            Some(boundary) if self.names.multipart => multipart::parse(request.body, boundary),
-            _ => Form::parse(request.body),
+            Some(boundary) if self.names.multipart => multipart::parse(self.inflated()?, boundary),
+            _ => Form::parse(self.inflated()?),
         }
     }
 
@@ -253,23 +261,21 @@ impl<'a> Values<'a> {
         query.as_ref().map_err(|refusal| *refusal)
     }
 
-    fn inflated(&self) -> Result<&[u8], Refusal> {
+    fn inflated(&self) -> Result<&Cow<'a, [u8]>, Refusal> {
         let inflated = self.inflated.get_or_init(|| inflated(self.request.body));
-        inflated.as_deref().map_err(|refusal| *refusal)
+        inflated.as_ref().map_err(|refusal| *refusal)
     }
 
     fn read_json(&self) -> Result<Cow<'a, str>, Refusal> {
-        let body = self.request.body;
-        let begins = body.trim_ascii_start().first();
         if let Some(field) = self.names.json_in_form.as_deref()
-            && !matches!(begins, Some(b'{' | b'['))
+            && !self.is_like_json()
         {
             let text = self.form()?.one(field)?.ok_or(Refusal::MalformedBody)?;
             return json::document(text.as_bytes()).map(|text| Cow::Owned(text.to_owned()));
         }
-        match inflated(body)? {
+        match self.inflated()? {
             Cow::Borrowed(body) => json::document(body).map(Cow::Borrowed),
-            Cow::Owned(body) => json::document(&body).map(|text| Cow::Owned(text.to_owned())),
+            Cow::Owned(body) => json::document(body).map(|text| Cow::Owned(text.to_owned())),
         }
     }
 }
@@ -279,11 +285,6 @@ impl Values<'_> {
     pub(crate) fn read_claims(&mut self, token: &str) {
         self.claims = jwt::payload(token);
     }
-}
-
-/// Whether a body begins as JSON objects and arrays do.
-pub(crate) fn is_like_json(body: &[u8]) -> bool {
-    matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
 fn last_key(found: Found<'_>) -> Option<Cow<'_, str>> {

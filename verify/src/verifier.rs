@@ -16,7 +16,7 @@ use crate::{
     reference::Reference,
     request::GET,
     scheme::BodyForm,
-    values::{Names, Values, is_like_json},
+    values::{Names, Values},
 };
 
 mod content_type;
@@ -186,7 +186,7 @@ impl Verifier {
             BodyForm::Any => Ok(()),
             _ if context.request.method == GET => values.form().map(drop),
             BodyForm::Json => values.json().map(drop),
-            BodyForm::JsonOrForm if is_like_json(context.request.body) => values.json().map(drop),
+            BodyForm::JsonOrForm if values.is_like_json() => values.json().map(drop),
             BodyForm::JsonLines => values.json_texts().map(drop),
             BodyForm::Form | BodyForm::JsonOrForm => values.form().map(drop),
         }

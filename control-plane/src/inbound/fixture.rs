@@ -1,7 +1,10 @@
 //! Sources and requests for the tests of this module.
 
+use std::io::Write as _;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use posthorn_verify::{Headers, Secret, Verifier};
 use sha2::Sha256;
@@ -109,11 +112,23 @@ pub(super) fn signature(id: &str, timestamp: i64, body: &[u8]) -> String {
     format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes()))
 }
 
+/// HMAC-SHA-256 in hexadecimal digits.
+pub(super) fn hmac_hex(key: &[u8], text: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    mac.update(text);
+    hex::encode(mac.finalize().into_bytes())
+}
+
+/// Packed.
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 /// A body, signed as GitHub does.
 pub(super) fn signed_by_github(body: &[u8]) -> Posted {
-    let mut mac = Hmac::<Sha256>::new_from_slice(GITHUB_SECRET.as_bytes()).unwrap();
-    mac.update(body);
-    let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
+    let signature = format!("sha256={}", hmac_hex(GITHUB_SECRET.as_bytes(), body));
     posted(
         &[
             ("content-type", b"application/json"),

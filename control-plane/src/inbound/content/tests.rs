@@ -1,17 +1,7 @@
 //! Packed bodies, and what goes out with an event.
 
-use std::io::Write as _;
-
-use flate2::{Compression, write::GzEncoder};
-
 use super::*;
-use crate::inbound::fixture::{GITHUB_SECRET, live, mark, posted, standard};
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
+use crate::inbound::fixture::{gzip, mark, posted, standard};
 
 fn packed(encoding: &str, body: &[u8]) -> Posted {
     posted(
@@ -89,30 +79,4 @@ fn the_headers_that_are_asked_for_go_out_when_they_are_text() {
     let content = content.unwrap();
     assert_eq!(content.headers, [("x-shop".to_owned(), "one".to_owned())]);
     assert_eq!(content.content_type, "application/octet-stream");
-}
-
-#[test]
-fn s14_a_source_of_github_reads_what_is_packed_in_both_of_its_forms() {
-    let live = live("github", &[GITHUB_SECRET], |settings| {
-        settings.accept_gzip = true;
-    });
-    let verifier = live.verifier.as_ref().unwrap();
-    for (content_type, body) in [
-        ("application/json", &br#"{"action":"opened"}"#[..]),
-        (
-            "application/x-www-form-urlencoded",
-            b"payload=%7B%22action%22%3A%22opened%22%7D",
-        ),
-    ] {
-        let headers = [
-            ("content-encoding", &b"gzip"[..]),
-            ("content-type", content_type.as_bytes()),
-            ("x-github-event", b"issues"),
-            ("x-github-delivery", b"0b989ba4-242f-11e5-81e1-c7b6966d2516"),
-        ];
-        let posted = posted(&headers, &gzip(body));
-        let content = examine((&live, verifier), &mark(), &posted);
-        let content = content.unwrap_or_else(|refused| panic!("{content_type}: {refused:?}"));
-        assert_eq!(content.event_type.as_str(), "github.issues.opened");
-    }
 }

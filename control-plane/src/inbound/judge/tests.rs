@@ -1,5 +1,7 @@
 //! What a request hears by what it is, row by row: the content of the inbound edge, as far as a source has a say in it.
 
+mod written;
+
 use super::*;
 use crate::inbound::{
     content::{Content, examine},
@@ -284,32 +286,6 @@ fn bc22_a_media_type_is_one_that_the_source_takes() {
         (415, Some(Verdict::Quarantined)),
         "what it sends"
     );
-}
-
-#[test]
-fn case_19_what_a_label_says_of_the_encoding_of_json_is_not_asked() {
-    let strict = standard(|settings| settings.content_types = vec!["application/json".to_owned()]);
-    for charset in ["ISO-8859-1", "utf-16", "windows-1252"] {
-        let label = format!("application/json; charset={charset}");
-        let label = Some(label.as_bytes());
-        let request = with(&signed("{\"a\":\"ä\"}".as_bytes()), "content-type", label);
-        assert!(judge(&strict, &request).is_ok(), "{charset}");
-        let request = with(&signed_by_github(b"{\"a\":1}"), "content-type", label);
-        assert!(judge(&github(), &request).is_ok(), "{charset}");
-        // What is in another encoding is kept: it was signed.
-        let request = with(&signed_by_github(b"\"\xe4\""), "content-type", label);
-        let (status, kept) = refused(&github(), &request);
-        assert_eq!((status, kept.is_some()), (400, true), "{charset}");
-    }
-}
-
-#[test]
-fn case_10_json_behind_a_byte_order_mark_is_taken() {
-    let body = "\u{feff}{\"action\":\"opened\"}".as_bytes();
-    let request = signed_by_github(body);
-    let content = judge(&github(), &request).unwrap();
-    assert_eq!(content.event_type.as_str(), "github.event");
-    assert!(judge(&standard(|_| {}), &signed(body)).is_ok());
 }
 
 #[test]
