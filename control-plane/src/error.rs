@@ -3,6 +3,8 @@
 //! A caller's fault carries a message that says which field or limit and what to do. A fault of ours carries a cause
 //! that is logged once, here, under an id that the caller gets too; the cause itself is never sent.
 
+mod reason;
+
 use std::{collections::HashMap, time::Duration};
 
 use posthorn_guard::TARGET_NOT_ALLOWED;
@@ -10,6 +12,7 @@ use rand::Rng as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
+pub use self::reason::Reason;
 use crate::{entropy::Entropy, outage, store};
 
 /// How long a caller should wait before it repeats a call that was shed or met a database that was away.
@@ -40,14 +43,14 @@ pub enum Error {
     #[error("there is no such {0}")]
     NotFound(&'static str),
     /// The name or the key is taken.
-    #[error("{0}")]
-    AlreadyExists(String),
+    #[error("{1}")]
+    AlreadyExists(Reason, String),
     /// The idempotency key stands for an event with other content: its id, unless it has just gone.
     #[error("idempotency_key: it was used with other content, for {}", .0.as_deref().unwrap_or("an event that is gone"))]
     KeyReused(Option<String>),
     /// The thing's state forbids it.
-    #[error("{0}")]
-    FailedPrecondition(String),
+    #[error("{1}")]
+    FailedPrecondition(Reason, String),
     /// What was asked for is no longer kept.
     #[error("the body was removed at the end of its retention; the record stays")]
     Erased,
@@ -99,6 +102,11 @@ impl Error {
         }])
     }
 
+    /// The thing's state forbids it.
+    pub(crate) fn precondition(reason: Reason, message: impl Into<String>) -> Self {
+        Self::FailedPrecondition(reason, message.into())
+    }
+
     /// The gRPC code of this kind of error.
     pub fn code(&self) -> Code {
         match self {
@@ -107,14 +115,20 @@ impl Error {
             Self::NoSuchCall => Code::Unimplemented,
             Self::PermissionDenied(_) => Code::PermissionDenied,
             Self::NotFound(_) => Code::NotFound,
-            Self::AlreadyExists(_) | Self::KeyReused(_) => Code::AlreadyExists,
-            Self::FailedPrecondition(_) | Self::Erased => Code::FailedPrecondition,
+            Self::AlreadyExists(..) | Self::KeyReused(_) => Code::AlreadyExists,
+            Self::FailedPrecondition(..) | Self::Erased => Code::FailedPrecondition,
             Self::StaleEtag => Code::Aborted,
             Self::Exhausted(_) => Code::ResourceExhausted,
             Self::Unavailable(_) => Code::Unavailable,
             Self::Internal(_) => Code::Internal,
         }
     }
+}
+
+/// A status with a reason for programs.
+fn told(code: Code, message: String, reason: Reason) -> Status {
+    let details = ErrorDetails::with_error_info(reason.as_str(), DOMAIN, []);
+    Status::with_error_details(code, message, details)
 }
 
 impl From<store::Error> for Error {
@@ -148,20 +162,21 @@ impl From<Error> for Status {
                     .collect::<Vec<_>>();
                 let mut details = ErrorDetails::with_bad_request(fields);
                 if has_target {
-                    details.set_error_info("TARGET_NOT_ALLOWED", DOMAIN, []);
+                    details.set_error_info(Reason::TargetNotAllowed.as_str(), DOMAIN, []);
                 }
                 Self::with_error_details(code, message, details)
             }
             Error::KeyReused(event_id) => {
                 let event = event_id.map(|id| ("event_id".to_owned(), id));
                 let event = event.into_iter().collect::<HashMap<_, _>>();
-                let details =
-                    ErrorDetails::with_error_info("IDEMPOTENCY_KEY_REUSED", DOMAIN, event);
+                let reason = Reason::IdempotencyKeyReused.as_str();
+                let details = ErrorDetails::with_error_info(reason, DOMAIN, event);
                 Self::with_error_details(code, message, details)
             }
-            Error::Erased => {
-                let details = ErrorDetails::with_error_info("PAYLOAD_ERASED", DOMAIN, []);
-                Self::with_error_details(code, message, details)
+            Error::Erased => told(code, message, Reason::PayloadErased),
+            Error::StaleEtag => told(code, message, Reason::EtagStale),
+            Error::AlreadyExists(reason, _) | Error::FailedPrecondition(reason, _) => {
+                told(code, message, reason)
             }
             Error::Exhausted(_) | Error::Unavailable(_) => {
                 let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));

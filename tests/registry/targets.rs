@@ -11,6 +11,7 @@ use crate::support::{
 
 on_both! {
     targets_that_are_not_allowed_are_refused_without_an_address,
+    o5_a_target_that_is_not_allowed_has_a_reason_for_programs_and_for_people_who_may_allow_it,
     g3_no_endpoint_is_where_a_part_of_the_installation_listens,
     case_7_an_endpoint_may_be_given_by_a_name_that_leads_to_what_is_allowed,
 }
@@ -137,6 +138,17 @@ async fn targets_that_are_not_allowed_are_refused_without_an_address(store: Stor
     ] {
         let result = create(url).await;
         assert!(result.is_ok(), "{url}: {result:?}");
+    }
+}
+
+async fn o5_a_target_that_is_not_allowed_has_a_reason_for_programs_and_for_people_who_may_allow_it(
+    store: StoreKind,
+) {
+    let deployment = Deployment::start(store).await;
+    for url in ["https://10.1.2.3/", "https://169.254.169.254/latest"] {
+        let refused = refusal(url, create(&deployment, url).await);
+        assert_eq!(refused.reason, "TARGET_NOT_ALLOWED", "{refused:?}");
+        assert!(refused.message.contains("--allow-target"), "{refused:?}");
     }
 }
 

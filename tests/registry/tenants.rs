@@ -12,6 +12,42 @@ use crate::support::refusal::assert_refused;
 
 on_both! {
     a_tenant_is_changed_and_deleted,
+    s14_only_a_key_of_the_installation_renames_a_tenant,
+}
+
+async fn s14_only_a_key_of_the_installation_renames_a_tenant(store: StoreKind) {
+    let deployment = Deployment::start(store).await;
+    let taken = deployment.admin.create_tenant("taken").await;
+    let key = deployment.admin.create_key(&[Role::Admin]).await;
+    let of_tenant = deployment.admin.with_key(&key);
+    let rename = |name: &str| UpdateTenantRequest {
+        tenant_id: deployment.tenant_id.clone(),
+        settings: Some(TenantSettings {
+            name: name.to_owned(),
+            ..TenantSettings::default()
+        }),
+        update_mask: Some(mask(&["name"])),
+        ..UpdateTenantRequest::default()
+    };
+    // The same answer for a name that another tenant has and for one that nobody has.
+    let [of_another, of_nobody] = ["taken", "free"].map(async |name| {
+        let refused = of_tenant.tenants().update_tenant(rename(name)).await;
+        assert_refused(name, refused, Code::PermissionDenied).message
+    });
+    assert_eq!(of_another.await, of_nobody.await);
+    let renamed = deployment
+        .admin
+        .tenants()
+        .update_tenant(rename("free"))
+        .await;
+    assert!(renamed.is_ok(), "{renamed:?}");
+    let refused = deployment
+        .admin
+        .tenants()
+        .update_tenant(rename("taken"))
+        .await;
+    let refused = assert_refused(&taken, refused, Code::AlreadyExists);
+    assert_eq!(refused.reason, "NAME_TAKEN");
 }
 
 async fn a_tenant_is_changed_and_deleted(store: StoreKind) {

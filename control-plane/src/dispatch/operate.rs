@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use super::Dispatch;
 use crate::{
-    error::Error,
+    error::{Error, Reason},
     model::{
         delivery::{Action, DeliveryView, OpenDelivery, OpenState, ViewState},
         id::{DeliveryId, EndpointId, Shard, TenantId},
@@ -75,13 +75,17 @@ impl Dispatch {
             return Err(refuse_ended(ended.state));
         };
         if row.retry_open {
-            return Err(precondition("an earlier retry has not had its attempt yet"));
+            return Err(Error::precondition(
+                Reason::RetryPending,
+                "an earlier retry has not had its attempt yet",
+            ));
         }
         self.check_enabled(row.endpoint_id)?;
         let mut moved = Moved::new(self, id.shard());
         moved.lanes.insert(row.endpoint_id);
         if !self.0.schedule.take_out(row.endpoint_id, id) {
-            return Err(precondition(
+            return Err(Error::precondition(
+                Reason::AttemptUnderWay,
                 "an attempt is under way: wait for its outcome",
             ));
         }
@@ -151,7 +155,10 @@ impl Dispatch {
             .endpoint(endpoint_id)
             .map(|endpoint| endpoint.endpoint.state);
         if state == Some(ObjectState::Disabled) {
-            return Err(precondition("the endpoint is disabled: resume it first"));
+            return Err(Error::precondition(
+                Reason::EndpointDisabled,
+                "the endpoint is disabled: resume it first",
+            ));
         }
         Ok(())
     }
@@ -163,15 +170,15 @@ impl Dispatch {
 }
 
 fn refuse_ended(state: ViewState) -> Error {
-    precondition(match state {
-        ViewState::Delivered(_) => "the delivery is delivered",
-        ViewState::Cancelled(_) => "the delivery is cancelled",
-        ViewState::Pending(_) | ViewState::Dead(..) => "the delivery just changed: read it again",
-    })
-}
-
-fn precondition(message: &str) -> Error {
-    Error::FailedPrecondition(message.to_owned())
+    let (reason, text) = match state {
+        ViewState::Delivered(_) => (Reason::DeliveryEnded, "the delivery is delivered"),
+        ViewState::Cancelled(_) => (Reason::DeliveryEnded, "the delivery is cancelled"),
+        ViewState::Pending(_) | ViewState::Dead(..) => (
+            Reason::DeliveryChanged,
+            "the delivery just changed: read it again",
+        ),
+    };
+    Error::precondition(reason, text)
 }
 
 fn view(row: &OpenDelivery, state: ViewState) -> DeliveryView {

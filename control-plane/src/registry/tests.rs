@@ -22,7 +22,7 @@ async fn load(store: &Store, vault: Vault) -> SharedRegistry {
 }
 
 #[tokio::test]
-async fn a_load_serves_what_the_database_holds() {
+async fn b9_a_load_serves_what_the_database_holds() {
     let (store, _directory) = fixture::store().await;
     let (one, two) = (fixture::tenant(1), fixture::tenant(2));
     let paid = fixture::endpoint(10, &one, &["order.*"]);

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     audit::Record,
     core::Core,
-    error::Error,
+    error::{Error, Reason},
     model::{
         event_type::{EventType, EventTypeName},
         id::TenantId,
@@ -71,6 +71,7 @@ impl EventTypes {
                 Change::Done => (),
                 Change::NameTaken => {
                     return Err(Error::AlreadyExists(
+                        Reason::NameTaken,
                         "the tenant has this event type already".to_owned(),
                     ));
                 }

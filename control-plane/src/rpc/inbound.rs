@@ -99,10 +99,6 @@ fn action(
     }
 }
 
-fn precondition(text: &str) -> Error {
-    Error::FailedPrecondition(text.to_owned())
-}
-
 serves! {
     InboundService for Inbounds {
         list_inbound_requests => list(ListInboundRequestsRequest) -> ListInboundRequestsResponse;

@@ -17,7 +17,7 @@ use super::Caller;
 use crate::{
     audit::{self, Record},
     core::Core,
-    error::Error,
+    error::{Error, Reason},
     model::{
         audit::{Actor, AuditRecord},
         id::{KeyId, Shard},
@@ -229,6 +229,7 @@ impl Call {
     fn answer_of<R: Message + Default>(&self, row: &RequestRow) -> Result<R, Error> {
         if row.content_hash != self.content_hash {
             return Err(Error::AlreadyExists(
+                Reason::RequestIdReused,
                 "request_id was used for this call with other content in the last 24 h".to_owned(),
             ));
         }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, str::FromStr, sync::Arc};
 
 use super::{Page, QueryFingerprint, convert::id};
 use crate::{
-    error::Error,
+    error::{Error, Reason},
     model::{
         id::{Id as _, ParseIdError, TenantId},
         object::{Object, ObjectState, Settings},
@@ -130,10 +130,10 @@ pub(super) async fn set_state<S: Settings>(
 fn check<S: Settings>(change: Change) -> Result<(), Error> {
     match change {
         Change::Done => Ok(()),
-        Change::NameTaken => Err(Error::AlreadyExists(format!(
-            "another {} of the tenant has this name already",
-            S::NOUN
-        ))),
+        Change::NameTaken => Err(Error::AlreadyExists(
+            Reason::NameTaken,
+            format!("another {} of the tenant has this name already", S::NOUN),
+        )),
         Change::Missing => Err(Error::NotFound(S::NOUN)),
     }
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     audit::Record,
     core::Core,
-    error::Error,
+    error::{Error, Reason},
     model::{id::TenantId, tenant::Tenant},
     registry::Changed,
     store::{Change, RegistryTx, TenantDeletion},
@@ -150,7 +150,7 @@ impl Tenants {
                 TenantDeletion::Missing => return Err(Error::NotFound("tenant")),
                 TenantDeletion::InUse => {
                     let text = "the tenant still has endpoints or sources: delete them first";
-                    return Err(Error::FailedPrecondition(text.to_owned()));
+                    return Err(Error::precondition(Reason::TenantInUse, text));
                 }
             }
             let response = v1::DeleteTenantResponse {};
@@ -178,6 +178,7 @@ fn check(change: Change) -> Result<(), Error> {
     match change {
         Change::Done => Ok(()),
         Change::NameTaken => Err(Error::AlreadyExists(
+            Reason::NameTaken,
             "a tenant has this name already".to_owned(),
         )),
         Change::Missing => Err(Error::NotFound("tenant")),

@@ -17,6 +17,7 @@ use crate::support::{
 
 on_both! {
     a_look_at_a_request_shows_neither_body_nor_credentials,
+    o7_the_headers_of_a_request_are_text,
     a_read_needs_a_reason_and_is_recorded,
     a_body_is_read_whatever_became_of_its_request,
     another_tenants_request_is_none,
@@ -29,6 +30,19 @@ fn read(world: &World, id: &str) -> ReadInboundPayloadRequest {
         inbound_request_id: id.to_owned(),
         reason: "ticket 17".to_owned(),
     }
+}
+
+async fn o7_the_headers_of_a_request_are_text(store: StoreKind) {
+    let mut world = World::start(store).await;
+    let mut request = world.provider.request("evt_1", r#"{"type":"a.b"}"#);
+    let value = "seen".parse().expect("it is a value");
+    request.headers_mut().insert("x-kept-id", value);
+    world.edge.ask(forwarded(request).await).await;
+    let record = world.newest(Verdict::Accepted, 1).await;
+    let values = record.headers.iter().map(|one| (&*one.name, &*one.value));
+    let values = values.collect::<Vec<(&str, &str)>>();
+    assert!(values.contains(&("x-kept-id", "seen")), "{values:?}");
+    assert!(values.contains(&("webhook-id", "evt_1")), "{values:?}");
 }
 
 async fn a_look_at_a_request_shows_neither_body_nor_credentials(store: StoreKind) {

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::{Load, Pending, Writing, shutting_down};
 use crate::{
     dispatch::Dispatch,
-    error::Error,
+    error::{Error, Reason},
     metrics::ResultLabel,
     model::{
         endpoint::Endpoint,
@@ -152,10 +152,13 @@ fn row(
 pub(super) fn row_of(tenant: &TenantEntry, id: EventId, event: NewEvent) -> Result<EmitRow, Error> {
     let endpoints = tenant.subscribers(&event.event_type, event.source_id);
     if endpoints.len() > usize::from(DELIVERIES_PER_EVENT_MAX) {
-        return Err(Error::FailedPrecondition(format!(
-            "{} endpoints are subscribed to this event type: at most {DELIVERIES_PER_EVENT_MAX} can be",
-            endpoints.len()
-        )));
+        return Err(Error::precondition(
+            Reason::TooManySubscribers,
+            format!(
+                "{} endpoints are subscribed to this event type: at most {DELIVERIES_PER_EVENT_MAX} can be",
+                endpoints.len()
+            ),
+        ));
     }
     Ok(row_to(tenant.tenant.id, id, endpoints, event))
 }

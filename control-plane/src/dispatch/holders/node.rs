@@ -40,7 +40,7 @@ use crate::{
         report::Report,
         schedule::{Grant, Schedule},
     },
-    error::Error,
+    error::{Error, Reason},
     model::{
         delivery::{OpenDelivery, OpenState},
         endpoint::LiveEndpoint,
@@ -149,13 +149,16 @@ fn agreed(hello: &v1::Hello, ours: &RangeInclusive<u32>) -> Result<u32, Error> {
     if newest >= oldest.max(*ours.start()) {
         return Ok(newest);
     }
-    Err(Error::FailedPrecondition(format!(
-        "the node speaks the versions {oldest} to {} of the protocol, this control plane {} to {}: \
+    Err(Error::precondition(
+        Reason::ProtocolNotSpoken,
+        format!(
+            "the node speaks the versions {oldest} to {} of the protocol, this control plane {} to {}: \
          run a node that speaks one of them",
-        hello.protocol,
-        ours.start(),
-        ours.end()
-    )))
+            hello.protocol,
+            ours.start(),
+            ours.end()
+        ),
+    ))
 }
 
 async fn stand(

@@ -6,7 +6,7 @@ use super::{Consumers, Hello};
 use crate::{
     audit::{self, Record},
     entropy::Entropy,
-    error::Error,
+    error::{Error, Reason},
     model::{
         endpoint::{Endpoint, EndpointSettings},
         id::{EndpointId, TenantId},
@@ -139,9 +139,10 @@ async fn write(
     let (change, written) = match tx.object_named(tenant.id, name).await? {
         Some(found) if found.settings == *settings => return Ok(Registration::Was(found.id)),
         Some(found) if found.handler().is_none() => {
-            return Err(Error::AlreadyExists(format!(
-                "an endpoint of the tenant has the name `{name}` of a handler"
-            )));
+            return Err(Error::AlreadyExists(
+                Reason::NameTaken,
+                format!("an endpoint of the tenant has the name `{name}` of a handler"),
+            ));
         }
         Some(found) => {
             let changed = Endpoint {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     audit::Record,
-    error::Error,
+    error::{Error, Reason},
     model::{
         endpoint::Endpoint,
         id::{EndpointId, SourceId, TenantId},
@@ -142,7 +142,7 @@ impl Endpoints {
             let endpoint = named.hold(tx, now).await?;
             if cancelled > 0 && !request.force {
                 let text = "the endpoint has open deliveries: set `force` to cancel them";
-                return Err(Error::FailedPrecondition(text.to_owned()));
+                return Err(Error::precondition(Reason::OpenDeliveries, text));
             }
             let before = described(tx, &endpoint, now).await?;
             named.delete(tx).await?;
@@ -194,9 +194,10 @@ pub(super) async fn described(
 pub(super) fn refuse_handler(endpoint: &Endpoint, why: &str) -> Result<(), Error> {
     match endpoint.handler() {
         None => Ok(()),
-        Some(_) => Err(Error::FailedPrecondition(format!(
-            "the endpoint is a handler of a consumer group: it {why}"
-        ))),
+        Some(_) => Err(Error::precondition(
+            Reason::IsHandler,
+            format!("the endpoint is a handler of a consumer group: it {why}"),
+        )),
     }
 }
 

@@ -5,7 +5,7 @@ use posthorn::v1;
 use super::{Endpoints, change::described};
 use crate::{
     audit::Record,
-    error::Error,
+    error::{Error, Reason},
     model::{id::EventId, object::ObjectState},
     registry::Changed,
     rpc::{
@@ -58,14 +58,15 @@ impl Endpoints {
         }
         let endpoint = named.get(&self.core.store).await?;
         if endpoint.state != ObjectState::Enabled {
-            return Err(Error::FailedPrecondition(
-                "the endpoint is not enabled: enable it first".to_owned(),
+            return Err(Error::precondition(
+                Reason::EndpointNotEnabled,
+                "the endpoint is not enabled: enable it first",
             ));
         }
         let registry = self.core.registry.snapshot();
         if registry.endpoint(named.id).is_none() {
             let text = "the endpoint's secrets cannot be opened: its master key is not configured";
-            return Err(Error::FailedPrecondition(text.to_owned()));
+            return Err(Error::precondition(Reason::SecretsSealed, text));
         }
         let change = async |tx: &mut LedgerTx| {
             let event_id = EventId::new(now, named.tenant.shard, &mut self.core.rng());
@@ -87,7 +88,7 @@ impl Endpoints {
 fn may_become(from: ObjectState, to: ObjectState) -> Result<(), Error> {
     if (from, to) == (ObjectState::Disabled, ObjectState::Paused) {
         let text = "the endpoint is disabled: enable it first";
-        return Err(Error::FailedPrecondition(text.to_owned()));
+        return Err(Error::precondition(Reason::EndpointDisabled, text));
     }
     Ok(())
 }

@@ -4,10 +4,10 @@
 
 use posthorn::v1;
 
-use super::{Inbounds, event::of_day, precondition, view::request_proto};
+use super::{Inbounds, event::of_day, view::request_proto};
 use crate::{
     audit::Record,
-    error::Error,
+    error::{Error, Reason},
     model::{
         claim::ClaimKey,
         inbound::{InboundAction, InboundActionKind, InboundRequest, Part, Verdict},
@@ -93,10 +93,12 @@ fn response(record: &InboundRequest) -> v1::AcceptInboundRequestResponse {
 /// When it can be none.
 fn is_accepted(record: &InboundRequest) -> Result<bool, Error> {
     match (record.verdict, record.part) {
-        (Verdict::Rejected | Verdict::Quarantined, _) => Err(precondition(
+        (Verdict::Rejected | Verdict::Quarantined, _) => Err(Error::precondition(
+            Reason::NotVerified,
             "only a duplicate or a conflict can be accepted; one that was rejected or quarantined can be verified again",
         )),
-        (_, Part::Batch) => Err(precondition(
+        (_, Part::Batch) => Err(Error::precondition(
+            Reason::IsBatch,
             "it is a batch: accept its items, which GetInboundRequest shows, or replay it",
         )),
         (verdict, _) => Ok(verdict == Verdict::Accepted),

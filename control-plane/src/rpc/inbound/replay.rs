@@ -2,10 +2,10 @@
 
 use posthorn::v1;
 
-use super::{Inbounds, precondition};
+use super::Inbounds;
 use crate::{
     audit::Record,
-    error::Error,
+    error::{Error, Reason},
     model::{
         event::NewEvent,
         id::EventId,
@@ -85,7 +85,8 @@ impl Inbounds {
     /// What the replay of one event emits: as the first event was, or as the source forwards now when there is none.
     async fn replayed(&self, request: &InboundRequest) -> Result<NewEvent, Error> {
         if matches!(request.verdict, Verdict::Rejected | Verdict::Quarantined) {
-            return Err(precondition(
+            return Err(Error::precondition(
+                Reason::NotVerified,
                 "a request that was rejected or quarantined cannot be replayed; it can be verified again",
             ));
         }

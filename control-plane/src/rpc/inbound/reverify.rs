@@ -5,11 +5,11 @@
 use bytes::Bytes;
 use posthorn::v1;
 
-use super::{Inbounds, event::of_day, precondition, view::request_proto};
+use super::{Inbounds, event::of_day, view::request_proto};
 use crate::{
     audit::Record,
     dispatch::Arrival,
-    error::Error,
+    error::{Error, Reason},
     inbound::{Judgement, Posted, arrivals},
     model::{
         inbound::{InboundActionKind, InboundRequest, Verdict},
@@ -85,16 +85,24 @@ impl Inbounds {
             .snapshot()
             .source(request.source_id)
             .cloned();
-        let live =
-            live.ok_or_else(|| precondition("its source is gone, or its secret does not open"))?;
+        let live = live.ok_or_else(|| {
+            Error::precondition(
+                Reason::SourceGone,
+                "its source is gone, or its secret does not open",
+            )
+        })?;
         if live.source.state != ObjectState::Enabled {
-            return Err(precondition("its source is not enabled"));
+            return Err(Error::precondition(
+                Reason::SourceNotEnabled,
+                "its source is not enabled",
+            ));
         }
         if let Some(verifier) = &live.verifier
             && !(verifier.credential_headers().is_empty()
                 && verifier.credential_parameters().is_empty())
         {
-            return Err(precondition(
+            return Err(Error::precondition(
+                Reason::CredentialNotKept,
                 "its credential was a token, which is never kept: ask the provider to send it again",
             ));
         }
@@ -111,10 +119,16 @@ impl Inbounds {
                     &mut self.core.rng(),
                 ))
             }
-            Judgement::Handshake => Err(precondition("it is a handshake, and no event")),
+            Judgement::Handshake => Err(Error::precondition(
+                Reason::IsHandshake,
+                "it is a handshake, and no event",
+            )),
             Judgement::Refused(refused) => {
                 let reason = refused.reason;
-                Err(precondition(&format!("it fails again: {reason}")))
+                Err(Error::precondition(
+                    Reason::FailsAgain,
+                    format!("it fails again: {reason}"),
+                ))
             }
         }
     }
@@ -131,8 +145,9 @@ async fn lock(tx: &mut LedgerTx, found: &InboundRequest) -> Result<InboundReques
 fn check_verdict(request: &InboundRequest) -> Result<(), Error> {
     match request.verdict {
         Verdict::Rejected | Verdict::Quarantined => Ok(()),
-        Verdict::Accepted | Verdict::Duplicate | Verdict::Conflict => {
-            Err(precondition("it verified already"))
-        }
+        Verdict::Accepted | Verdict::Duplicate | Verdict::Conflict => Err(Error::precondition(
+            Reason::VerifiedAlready,
+            "it verified already",
+        )),
     }
 }

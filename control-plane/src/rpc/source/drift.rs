@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::Sources;
 use crate::{
-    error::Error,
+    error::{Error, Reason},
     rpc::{
         Caller, Page, QueryFingerprint,
         convert::{instant_ms, timestamp},
@@ -42,7 +42,7 @@ impl Sources {
             .await?
         else {
             let text = "the source is not polled: set `settings.poll`";
-            return Err(Error::FailedPrecondition(text.to_owned()));
+            return Err(Error::precondition(Reason::SourceNotPolled, text));
         };
         let shard = named.tenant.shard;
         let from = self.core.store.poll_drift_from(shard, from).await?;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     audit::Record,
-    error::Error,
+    error::{Error, Reason},
     model::{secret::Purpose, source::Source},
     registry::Changed,
     rpc::{Call, Caller, Made, blind, convert::overlap_ms},
@@ -73,7 +73,7 @@ impl Sources {
         if valid.count() >= SECRETS_MAX {
             let text = "10 secrets are valid at once: wait until one retires, or rotate with an `overlap` of 0s, \
                  which ends all older ones at once";
-            return Err(Error::FailedPrecondition(text.to_owned()));
+            return Err(Error::precondition(Reason::TooManySecrets, text));
         }
         self.write_secrets(tx, source, chosen, now).await
     }

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::{Sources, scheme::Compiled};
 use crate::{
-    error::Error,
+    error::{Error, Reason},
     model::{
         secret::{Binding, Purpose},
         source::{CUSTOM, Source, SourceSettings},
@@ -90,7 +90,7 @@ impl Chosen {
         let Some(compiled) = compiled.filter(|compiled| compiled.scheme.takes_secret()) else {
             let text =
                 "the source has no use for secrets: its scheme needs none, or it is only polled";
-            return Err(Error::FailedPrecondition(text.to_owned()));
+            return Err(Error::precondition(Reason::NoSecretNeeded, text));
         };
         if text.is_empty() {
             return Self::make("secret", settings, compiled, rng);
