@@ -1,10 +1,10 @@
 //! What an operator sees of who is connected and of what waits.
 
 use posthorn::v1::{
-    EndpointState, ListBacklogsRequest, ListConsumersRequest, ListNodesRequest, Role,
-    SetEndpointStateRequest,
+    EndpointSettings, EndpointState, ExplicitRetry, ListBacklogsRequest, ListConsumersRequest,
+    ListNodesRequest, RetryPolicy, Role, SetEndpointStateRequest, retry_policy::Schedule,
 };
-use posthorn_harness::{Client, Deployment, StoreKind, eventually};
+use posthorn_harness::{Answer, Client, Deployment, StoreKind, eventually};
 use tonic::Code;
 
 use crate::support::{
@@ -17,6 +17,7 @@ on_both! {
     o3_the_nodes_that_are_connected_are_listed_with_what_they_can_hold,
     o3_the_consumers_of_a_tenant_are_listed_with_what_they_hold,
     o3_what_waits_is_told_by_endpoint,
+    o3_what_is_dead_and_what_is_under_way_is_told_by_endpoint_too,
 }
 
 async fn o3_the_nodes_that_are_connected_are_listed_with_what_they_can_hold(store: StoreKind) {
@@ -162,4 +163,37 @@ async fn o3_what_waits_is_told_by_endpoint(store: StoreKind) {
     };
     let refused = admin.deliveries().list_backlogs(request).await;
     assert_refused("no such endpoint", refused, Code::NotFound);
+}
+
+async fn o3_what_is_dead_and_what_is_under_way_is_told_by_endpoint_too(store: StoreKind) {
+    let deployment = Deployment::start(store).await;
+    let admin = &deployment.admin;
+    let mut ids = Vec::new();
+    for (path, answer) in [("/dead", Answer::Status(500)), ("/hangs", Answer::Hang)] {
+        deployment.receiver.answer(path, answer);
+        let settings = EndpointSettings {
+            url: deployment.receiver.url(path),
+            subscriptions: vec!["a.b".to_owned()],
+            retry_policy: Some(RetryPolicy {
+                schedule: Some(Schedule::Explicit(ExplicitRetry::default())),
+            }),
+            ..EndpointSettings::default()
+        };
+        let created = admin.create_endpoint_with(settings).await.endpoint;
+        ids.push(created.expect("the answer holds it").endpoint_id);
+    }
+    admin.emit("a.b", "{}").await;
+    let request = ListBacklogsRequest {
+        tenant_id: deployment.tenant_id.clone(),
+        ..ListBacklogsRequest::default()
+    };
+    let wanted = [(&*ids[0], 0, 1, 0), (&*ids[1], 1, 0, 1)];
+    eventually("one is dead and one under way", DEADLINE, async || {
+        let listed = admin.deliveries().list_backlogs(request.clone()).await;
+        let backlogs = listed.expect("they are listed").into_inner().backlogs;
+        let told = backlogs.iter();
+        let told = told.map(|one| (&*one.endpoint_id, one.pending, one.dead, one.in_flight));
+        told.eq(wanted)
+    })
+    .await;
 }

@@ -21,22 +21,22 @@ const TOUR: [&str; 4] = [
 ];
 
 #[tokio::test]
-async fn the_tour_and_what_goes_on_from_it_paste_into_bash() {
+async fn b7_the_tour_and_what_goes_on_from_it_paste_into_bash() {
     tour(Shell::Bash).await;
 }
 
 #[tokio::test]
-async fn the_tour_and_what_goes_on_from_it_paste_into_zsh() {
+async fn b7_the_tour_and_what_goes_on_from_it_paste_into_zsh() {
     tour(Shell::Zsh).await;
 }
 
 #[tokio::test]
-async fn separate_planes_on_postgres_paste_into_bash_and_deliver() {
+async fn b7_separate_planes_on_postgres_paste_into_bash_and_deliver() {
     separate_planes(Shell::Bash).await;
 }
 
 #[tokio::test]
-async fn separate_planes_on_postgres_paste_into_zsh_and_deliver() {
+async fn b7_separate_planes_on_postgres_paste_into_zsh_and_deliver() {
     separate_planes(Shell::Zsh).await;
 }
 

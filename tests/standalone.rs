@@ -25,7 +25,7 @@ async fn one_command_delivers_events_to_the_same_machine() {
 }
 
 #[tokio::test]
-async fn both_planes_show_their_health_and_metrics() {
+async fn b6_both_planes_show_their_health_and_metrics() {
     let standalone = Standalone::start(&[]).await;
     standalone.ready().await;
     for addr in [standalone.metrics, standalone.node_metrics] {
@@ -34,6 +34,12 @@ async fn both_planes_show_their_health_and_metrics() {
             assert_eq!(page.status, 200, "{path}: {page:?}");
             assert!(page.body.starts_with(begins), "{path}: {page:?}");
         }
+        let page = get(addr, "/metrics").await.expect("it answers").body;
+        let mut lines = page.lines();
+        let build = lines.find(|line| line.starts_with("posthorn_build_info{program=\""));
+        let build = build.unwrap_or_else(|| panic!("no version: {page}"));
+        let version = format!("version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+        assert!(build.ends_with(&version), "{build}");
     }
 }
 

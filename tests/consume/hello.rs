@@ -1,7 +1,8 @@
 //! How a stream begins: who may, with what, and what a hello changes.
 
 use posthorn::v1::{
-    ConsumeCredit, ConsumeHello, Handler, Role, consume_request::Message as FromConsumer,
+    ConsumeCredit, ConsumeHello, Handler, ListAuditRequest, Role,
+    consume_request::Message as FromConsumer,
 };
 use posthorn_harness::{Client, StoreKind};
 use tonic::{Code, Status};
@@ -17,6 +18,7 @@ use crate::support::{
 on_both! {
     a_hello_registers_its_handlers_once,
     a_hello_that_says_otherwise_changes_the_handler_for_the_next_event,
+    s14_a_change_that_a_hello_makes_is_on_record_with_its_key,
     the_first_message_is_a_hello_and_only_that,
     a_hello_out_of_its_limits_is_refused_by_field,
     a_name_that_an_endpoint_has_is_refused,
@@ -71,6 +73,26 @@ async fn a_hello_that_says_otherwise_changes_the_handler_for_the_next_event(stor
     stage.emit("a").await;
     let wanted = stage.emit("b").await;
     assert_eq!(consumer.handout().await.event_id, wanted);
+}
+
+async fn s14_a_change_that_a_hello_makes_is_on_record_with_its_key(store: StoreKind) {
+    let stage = Stage::start(store).await;
+    for event_type in ["a", "b"] {
+        let handlers = vec![handler("h", &[event_type])];
+        drop(HandConsumer::ready(&stage.consumer, "g", handlers, 1).await);
+    }
+    let request = ListAuditRequest {
+        method: "Consume".to_owned(),
+        target: stage.endpoint("g/h").await.endpoint_id,
+        ..ListAuditRequest::default()
+    };
+    let admin = &stage.deployment.admin;
+    let listed = admin.audit().list_audit(request).await;
+    let records = listed.expect("they are listed").into_inner().records;
+    assert_eq!(records.len(), 2, "{records:?}");
+    assert!(records.iter().all(|record| !record.key_id.is_empty()));
+    let change = format!("{:?}", records[0].changes);
+    assert!(change.contains("subscriptions"), "{change}");
 }
 
 async fn the_first_message_is_a_hello_and_only_that(store: StoreKind) {

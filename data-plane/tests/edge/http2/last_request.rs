@@ -8,7 +8,7 @@ use super::*;
 const NO_STREAM_REFUSED: u32 = 0x7fff_ffff;
 
 #[tokio::test]
-async fn every_stream_up_to_the_one_that_the_farewell_names_is_answered() {
+async fn b8_every_stream_up_to_the_one_that_the_farewell_names_is_answered() {
     const STREAMS: u32 = 60;
     let certificate = Certificate::new();
     let config = EdgeConfig {
