@@ -12,7 +12,7 @@ use rand::Rng as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
-pub use self::reason::Reason;
+pub(crate) use self::reason::Reason;
 use crate::{entropy::Entropy, outage, store};
 
 /// How long a caller should wait before it repeats a call that was shed or met a database that was away.

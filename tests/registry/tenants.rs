@@ -4,7 +4,7 @@ use posthorn::v1::{
     DeleteEndpointRequest, DeleteTenantRequest, Environment, GetTenantRequest, Role, Tenant,
     TenantSettings, UpdateTenantRequest,
 };
-use posthorn_harness::{Deployment, StoreKind};
+use posthorn_harness::{Client, Deployment, StoreKind};
 use tonic::Code;
 
 use super::{mask, settings};
@@ -17,37 +17,38 @@ on_both! {
 
 async fn s14_only_a_key_of_the_installation_renames_a_tenant(store: StoreKind) {
     let deployment = Deployment::start(store).await;
-    let taken = deployment.admin.create_tenant("taken").await;
-    let key = deployment.admin.create_key(&[Role::Admin]).await;
-    let of_tenant = deployment.admin.with_key(&key);
-    let rename = |name: &str| UpdateTenantRequest {
-        tenant_id: deployment.tenant_id.clone(),
-        settings: Some(TenantSettings {
-            name: name.to_owned(),
-            ..TenantSettings::default()
-        }),
-        update_mask: Some(mask(&["name"])),
-        ..UpdateTenantRequest::default()
+    let admin = &deployment.admin;
+    admin.create_tenant("taken").await;
+    let own = admin.with_key(&admin.create_key(&[Role::Admin]).await);
+    let rename = async |client: &Client, name: &str| {
+        let get = GetTenantRequest {
+            tenant_id: deployment.tenant_id.clone(),
+        };
+        let shown = admin.tenants().get_tenant(get).await;
+        let shown = shown.expect("it is there").into_inner().tenant;
+        let request = UpdateTenantRequest {
+            tenant_id: deployment.tenant_id.clone(),
+            settings: Some(TenantSettings {
+                name: name.to_owned(),
+                ..TenantSettings::default()
+            }),
+            update_mask: Some(mask(&["name"])),
+            etag: shown.expect("the tenant").etag,
+            ..UpdateTenantRequest::default()
+        };
+        client.tenants().update_tenant(request).await
     };
     // The same answer for a name that another tenant has and for one that nobody has.
-    let [of_another, of_nobody] = ["taken", "free"].map(async |name| {
-        let refused = of_tenant.tenants().update_tenant(rename(name)).await;
-        assert_refused(name, refused, Code::PermissionDenied).message
-    });
-    assert_eq!(of_another.await, of_nobody.await);
-    let renamed = deployment
-        .admin
-        .tenants()
-        .update_tenant(rename("free"))
-        .await;
-    assert!(renamed.is_ok(), "{renamed:?}");
-    let refused = deployment
-        .admin
-        .tenants()
-        .update_tenant(rename("taken"))
-        .await;
-    let refused = assert_refused(&taken, refused, Code::AlreadyExists);
+    let of_another = rename(&own, "taken").await;
+    let of_another = assert_refused("taken", of_another, Code::PermissionDenied);
+    let of_nobody = rename(&own, "free").await;
+    let of_nobody = assert_refused("free", of_nobody, Code::PermissionDenied);
+    assert_eq!(of_another.message, of_nobody.message);
+
+    let refused = rename(admin, "taken").await;
+    let refused = assert_refused("by the installation", refused, Code::AlreadyExists);
     assert_eq!(refused.reason, "NAME_TAKEN");
+    rename(admin, "free").await.expect("it is renamed");
 }
 
 async fn a_tenant_is_changed_and_deleted(store: StoreKind) {
