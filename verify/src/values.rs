@@ -168,10 +168,11 @@ impl<'a> Values<'a> {
     /// Whether the body is the other of JSON and a form than what is asked for. Otherwise what was signed in one could be
     /// read in the other.
     fn is_other(&self, wants_json: bool) -> bool {
+        if !self.names.json_or_form {
+            return false;
+        }
         let is_json = self.is_like_json();
-        self.names.json_or_form
-            && is_json != wants_json
-            && (is_json || self.names.json_in_form.is_none())
+        is_json != wants_json && (is_json || self.names.json_in_form.is_none())
     }
 
     /// Whether the body, unpacked, begins as JSON objects and arrays do.
